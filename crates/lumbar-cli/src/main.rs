@@ -1,0 +1,3 @@
+//! The command `lumbar`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! DICOM files to slices, stacks and series with patient geometry.

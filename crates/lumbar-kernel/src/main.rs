@@ -1,0 +1,3 @@
+//! The Jupyter kernel `Rust (lumbar)`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The library that notebooks import: re-exports, prelude and how values show themselves.

@@ -1,0 +1,1 @@
+//! Synthetic lumbar-spine MRI studies in the layout of the RSNA 2024 competition.

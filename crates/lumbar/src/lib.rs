@@ -1,0 +1,1 @@
+//! Grading of degenerative lumbar-spine disease on MRI: data, models, training, prediction, figures.

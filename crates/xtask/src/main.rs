@@ -1,0 +1,3 @@
+//! Set-up, notebooks, tests and benchmarks: `cargo xtask …`.
+
+fn main() {}
