@@ -1,0 +1,88 @@
+//! The `cargo` (and `rustup`) that a kernel finds first on its `PATH`.
+//!
+//! evcxr asks `rustup which cargo`, else the `PATH`, for cargo, and runs it in the kernel's build folder.
+//! This program stands there, puts the workspace's versions into the folder's `Cargo.lock` (see
+//! [`lumbar_kernel::lockfile`]), keeps the compiler flags the ones the set-up used, and hands over to the
+//! real program, whose path the kernel has put into `LUMBAR_CARGO` or `LUMBAR_RUSTUP`.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::{env, fs, io};
+
+use lumbar_kernel::lockfile;
+
+/// The manifest for which the lock file was last written.
+const SEEDED: &str = ".lumbar-seeded";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os();
+    let called_as = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    let result = match Path::new(&called_as).file_name().and_then(|name| name.to_str()) {
+        Some("rustup") => rustup(&arguments),
+        _ => cargo(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: lumbar's cargo in the kernel's build folder: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn rustup(arguments: &[OsString]) -> io::Result<ExitCode> {
+    if arguments == ["which", "cargo"] {
+        println!("{}", real("LUMBAR_KERNEL_CARGO", "cargo").display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments == ["which", "rustc"] {
+        println!("{}", real("LUMBAR_RUSTC", "rustc").display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Command::new(real("LUMBAR_RUSTUP", "rustup")).args(arguments).exec())
+}
+
+fn cargo(arguments: &[OsString]) -> io::Result<ExitCode> {
+    let mut command = Command::new(real("LUMBAR_CARGO", "cargo"));
+    command.args(arguments).env_remove("CARGO");
+    // evcxr adds `-fuse-ld=lld` where it finds lld: other flags, and all of polars would be compiled again.
+    if env::var_os("RUSTFLAGS").is_some() {
+        command.env("RUSTFLAGS", "-Cprefer-dynamic");
+    }
+    let in_build_folder = env::var_os("LUMBAR_BUILD_FOLDER")
+        .is_some_and(|folder| env::current_dir().is_ok_and(|here| here == Path::new(&folder)));
+    let resolves = arguments.iter().any(|word| word == "build" || word == "check" || word == "metadata");
+    if !(in_build_folder && resolves) {
+        return Err(command.exec());
+    }
+
+    let manifest = fs::read_to_string("Cargo.toml")?;
+    if fs::read_to_string(SEEDED).is_ok_and(|seeded| seeded == manifest) {
+        return Err(command.exec());
+    }
+    let workspace_lock = env::var_os("LUMBAR_WORKSPACE").map(|folder| Path::new(&folder).join("Cargo.lock"));
+    let workspace_lock = fs::read_to_string(workspace_lock.unwrap_or_default()).unwrap_or_default();
+    seed(&workspace_lock)?;
+    // The package with which evcxr tries a new `:dep` holds that crate alone: cargo drops all others from
+    // the lock file, and rust-analyzer reads it before the next build.
+    let trial = manifest.contains("evcxr_dummy_validate_dep");
+    if !trial {
+        fs::write(SEEDED, manifest)?;
+        return Err(command.exec());
+    }
+    let status = command.status()?;
+    seed(&workspace_lock)?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn seed(workspace_lock: &str) -> io::Result<()> {
+    let kernel_lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
+    fs::write("Cargo.lock", lockfile::merge(workspace_lock, &kernel_lock))
+}
+
+fn real(variable: &str, name: &str) -> std::path::PathBuf {
+    env::var_os(variable).map_or_else(|| name.into(), Into::into)
+}

@@ -1,0 +1,129 @@
+//! The variables that cells, cargo and evcxr need.
+//!
+//! A kernel may be started by a JupyterLab from another Python environment with an almost empty
+//! environment, so nothing is taken from a shell: `install` writes what it sees into the kernelspec, and
+//! the kernel adds the rest at start.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::places::Places;
+
+/// The real programs of the toolchain.
+#[derive(Debug, Clone)]
+pub struct Toolchain {
+    /// `cargo`, not rustup's proxy.
+    pub cargo: PathBuf,
+    /// `rustc`, not rustup's proxy.
+    pub rustc: PathBuf,
+    /// `rustup`, where there is one.
+    pub rustup: Option<PathBuf>,
+}
+
+impl Toolchain {
+    /// Asks rustup in `workspace` (a `rust-toolchain.toml` there counts), else searches the `PATH`.
+    ///
+    /// # Errors
+    /// Where there is no cargo or rustc.
+    pub fn find(workspace: &Path) -> Result<Self> {
+        let rustup = on_path("rustup");
+        let find = |tool: &str| -> Result<PathBuf> {
+            if let Some(rustup) = &rustup {
+                let output = Command::new(rustup).args(["which", tool]).current_dir(workspace).output();
+                if let Ok(output) = output
+                    && output.status.success()
+                {
+                    return Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+                }
+            }
+            on_path(tool).with_context(|| format!("no {tool} on the PATH: install Rust 1.95 or newer (rustup.rs)"))
+        };
+        Ok(Self { cargo: find("cargo")?, rustc: find("rustc")?, rustup })
+    }
+
+    /// The variables that tell our `cargo` where the real one is.
+    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let mut list = vec![
+            ("LUMBAR_CARGO", self.cargo.clone().into_os_string()),
+            ("LUMBAR_RUSTC", self.rustc.clone().into_os_string()),
+        ];
+        if let Some(rustup) = &self.rustup {
+            list.push(("LUMBAR_RUSTUP", rustup.clone().into_os_string()));
+        }
+        list
+    }
+}
+
+/// First program of that name on the `PATH`.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The variables of a running kernel whose build folder is `folder`.
+///
+/// # Errors
+/// Where the toolchain or torch is missing.
+pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Result<Vec<(&'static str, OsString)>> {
+    let torch = places.torch();
+    if !torch.join("lib").is_dir() {
+        bail!("no libtorch at {}: run `cargo xtask setup` in {}", torch.display(), places.workspace.display());
+    }
+    let prepend = |first: &[PathBuf], variable: &str| -> OsString {
+        let rest = env::var_os(variable).unwrap_or_default();
+        let rest: Vec<_> = env::split_paths(&rest).filter(|path| !path.as_os_str().is_empty()).collect();
+        env::join_paths(first.iter().cloned().chain(rest)).unwrap_or_default()
+    };
+    let toolchain_bin = toolchain.rustc.parent().unwrap_or(Path::new("/")).to_owned();
+    let mut list = toolchain.variables();
+    list.extend([
+        ("PATH", prepend(&[places.bin(), toolchain_bin], "PATH")),
+        ("LD_LIBRARY_PATH", prepend(&[torch.join("lib")], "LD_LIBRARY_PATH")),
+        ("LIBTORCH", torch.into_os_string()),
+        ("LUMBAR_WORKSPACE", places.workspace.clone().into_os_string()),
+        ("LUMBAR_HOME", places.home.clone().into_os_string()),
+        ("LUMBAR_KERNEL_CARGO", places.bin().join("cargo").into_os_string()),
+        ("LUMBAR_BUILD_FOLDER", folder.as_os_str().to_owned()),
+        ("CARGO", places.bin().join("cargo").into_os_string()),
+        ("EVCXR_TMPDIR", folder.as_os_str().to_owned()),
+        ("EVCXR_CONFIG_DIR", places.workspace.join("notebooks").into_os_string()),
+        // evcxr refreshes `<this>/kernels/rust` at start: the user's own Rust kernel must not be the one.
+        ("JUPYTER_PATH", folder.join("no-such-kernels").into_os_string()),
+    ]);
+    Ok(list)
+}
+
+/// Variables that would change what cargo does in a build folder, to be removed.
+pub const REMOVED: &[&str] = &[
+    "CARGO_TARGET_DIR",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "CARGO_INCREMENTAL",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_torch_names_the_folder_and_the_remedy() {
+        let empty = tempfile::tempdir().unwrap();
+        let places = Places {
+            workspace: empty.path().to_owned(),
+            home: empty.path().join(".lumbar"),
+            target: empty.path().join("target"),
+        };
+        let toolchain = Toolchain { cargo: "cargo".into(), rustc: "/r/rustc".into(), rustup: None };
+        if env::var_os("LIBTORCH").is_none() {
+            let error = of_kernel(&places, &toolchain, empty.path()).unwrap_err().to_string();
+            assert!(error.contains("no libtorch at") && error.contains("cargo xtask setup"), "{error}");
+        }
+    }
+}

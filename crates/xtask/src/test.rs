@@ -1,0 +1,66 @@
+//! `cargo xtask test`: all that has to hold before a change is taken.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::places::Places;
+use crate::run::{self, Steps};
+use crate::{notebooks, setup};
+
+/// Set-up, style, lints, documentation, tests, notebooks.
+pub(crate) fn test(places: &Places) -> Result<()> {
+    setup::setup(places, false)?;
+    println!();
+    let mut steps = Steps::new("test", 6);
+    let cargo = |arguments: &[&str]| {
+        let mut command = setup::cargo(places);
+        command.args(arguments).env("LUMBAR_PYTHON", places.python()).env("LUMBAR_HOME", &places.home);
+        command
+    };
+    let passed = || Ok("clean".to_owned());
+    steps.step("rustfmt", || run::show(&mut cargo(&["fmt", "--all", "--check"])).and_then(|()| passed()))?;
+    steps.step("clippy", || {
+        run::show(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+            .and_then(|()| passed())
+    })?;
+    steps.step("rustdoc", || {
+        let mut command = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+        run::show(command.env("RUSTDOCFLAGS", "--deny warnings")).and_then(|()| passed())
+    })?;
+    steps.step("tests", || {
+        let nextest = has_nextest();
+        let arguments: &[&str] = if nextest {
+            &[
+                "nextest",
+                "run",
+                "--workspace",
+                "--no-fail-fast",
+                "--status-level",
+                "slow",
+                "--final-status-level",
+                "fail",
+            ]
+        } else {
+            &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]
+        };
+        run::show(&mut cargo(arguments))?;
+        Ok("passed".to_owned())
+    })?;
+    steps.step("documentation's examples", || {
+        run::show(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
+        Ok("passed".to_owned())
+    })?;
+    steps.step("notebooks", || {
+        let all: Vec<PathBuf> = notebooks::choose(places, &[])?;
+        notebooks::execute(places, &all, false)?;
+        Ok("ran through".to_owned())
+    })?;
+    steps.finish();
+    Ok(())
+}
+
+fn has_nextest() -> bool {
+    Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
+}

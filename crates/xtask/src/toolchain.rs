@@ -1,0 +1,65 @@
+//! What has to be on the machine before: Rust with its library's sources, a C++ compiler, room on the disk.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::places::{Places, free_bytes};
+use crate::run;
+
+/// Room that a complete set-up takes: about 6 GB for torch with its CUDA libraries, 6 GB for compiled crates.
+pub(crate) const NEEDED_GB: u64 = 14;
+
+/// `1.95.0` of `rustc 1.95.0 (…)`.
+pub(crate) fn rustc_version() -> Result<String> {
+    let text = run::output(Command::new("rustc").arg("--version"))?;
+    text.split_whitespace().nth(1).map(str::to_owned).context("rustc --version names no version")
+}
+
+/// Rust's version and sources, which the kernel needs to know the types of variables.
+pub(crate) fn rust() -> Result<String> {
+    let version = rustc_version().context("is Rust installed? See rustup.rs")?;
+    let mut parts = version.split(['.', '-']).filter_map(|part| part.parse::<u32>().ok());
+    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if (major, minor) < (1, 95) {
+        bail!("Rust {version} is too old for the notebook kernel, which needs 1.95: run `rustup update`");
+    }
+    if has_sources()? {
+        return Ok(format!("Rust {version} with its sources"));
+    }
+    run::output(Command::new("rustup").args(["component", "add", "rust-src"])).context(
+        "Rust's library sources are missing and rustup cannot add them: run `rustup component add rust-src` \
+         where there is a network (the kernel reads them to know the types of variables)",
+    )?;
+    if !has_sources()? {
+        bail!("rustup added rust-src, but it is not below `rustc --print sysroot`");
+    }
+    Ok(format!("Rust {version}; its sources were added"))
+}
+
+fn has_sources() -> Result<bool> {
+    let sysroot = run::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    Ok(std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core").is_dir())
+}
+
+/// The C++ compiler for torch's wrapper.
+pub(crate) fn cxx() -> Result<String> {
+    let name = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    let text = run::output(Command::new(&name).arg("--version"))
+        .with_context(|| format!("no C++ compiler (`{name}`): install one, e.g. `apt-get install g++`, or set CXX"))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Room for what the set-up makes; nothing is asked for once it is made.
+pub(crate) fn disk(places: &Places) -> Result<String> {
+    let free = free_bytes(&places.home).context("the free room on the disk is unknown")? / 1_000_000_000;
+    let complete = places.kernel().exists() && places.python().exists();
+    if !complete && free < NEEDED_GB {
+        bail!(
+            "{free} GB are free at {}, and a complete set-up takes about {NEEDED_GB} GB: free some, or set LUMBAR_HOME \
+             to a folder on a larger disk",
+            places.home.display()
+        );
+    }
+    Ok(format!("{free} GB free"))
+}
