@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::listing::Listing;
+use super::listing::{Listing, Studies};
 use super::tables::{LABELS, POINTS, Tables};
 use super::{Oddity, PointRecord, SeriesRecord, StudyRecord};
 use crate::anatomy::Target;
@@ -76,7 +76,7 @@ struct Half<'a> {
     folder: &'a Path,
     series: Option<&'a BTreeMap<(StudyId, SeriesId), SeriesKind>>,
     /// None: not listed. Some(None): listed, and there is no folder of pictures.
-    listed: Option<Option<&'a BTreeMap<StudyId, BTreeMap<SeriesId, Vec<u32>>>>>,
+    listed: Option<Option<&'a Studies>>,
     oddities: &'a mut Vec<Oddity>,
 }
 

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use super::{ManifestError, Oddity};
 use crate::data::{SeriesId, Split, StudyId};
 
-type Studies = BTreeMap<StudyId, BTreeMap<SeriesId, Vec<u32>>>;
+/// Instance numbers by series by study.
+pub(super) type Studies = BTreeMap<StudyId, BTreeMap<SeriesId, Vec<u32>>>;
 
 /// Studies, series and instance numbers that have files.
 pub(super) struct Listing {
@@ -45,11 +46,11 @@ impl Listing {
 }
 
 fn list_studies(root: &Path, images: &Path) -> Result<(Studies, Vec<Oddity>), ManifestError> {
-    let (folders, mut oddities) = numbered_folders::<u64>(root, images)?;
+    let (folders, mut oddities) = numbered_folders(root, images)?;
     let listed = folders
         .into_par_iter()
         .map(|(study, path)| {
-            let (folders, mut oddities) = numbered_folders::<u64>(root, &path)?;
+            let (folders, mut oddities) = numbered_folders(root, &path)?;
             let mut series = BTreeMap::new();
             for (id, path) in folders {
                 let (instances, odd) = list_instances(root, &path)?;
@@ -91,10 +92,7 @@ fn list_instances(root: &Path, series: &Path) -> Result<(Vec<u32>, Vec<Oddity>),
 }
 
 /// Folders whose name is a number, in rising order; other entries are odd.
-fn numbered_folders<N: std::str::FromStr + Ord>(
-    root: &Path,
-    folder: &Path,
-) -> Result<(Vec<(N, PathBuf)>, Vec<Oddity>), ManifestError> {
+fn numbered_folders(root: &Path, folder: &Path) -> Result<(Vec<(u64, PathBuf)>, Vec<Oddity>), ManifestError> {
     let (mut folders, mut oddities) = (Vec::new(), Vec::new());
     for entry in entries(folder)? {
         let path = entry.path();
