@@ -1,0 +1,9 @@
+//! From files to batches: the competition's tables, studies, crops, augmentation, cache, folds, loader.
+//!
+//! `data` knows no model. Pictures are plain `f32` buffers and become tensors only at the end of the
+//! loader.
+
+mod ids;
+pub mod manifest;
+
+pub use ids::{SeriesId, SeriesKind, Split, StudyId};
