@@ -2,3 +2,4 @@
 
 pub mod anatomy;
 pub mod data;
+pub mod figure;

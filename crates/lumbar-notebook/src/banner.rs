@@ -1,0 +1,43 @@
+//! What a notebook says first: versions, device, data.
+
+use std::env;
+use std::path::PathBuf;
+
+use tch::{Cuda, Device};
+
+/// The folder in the competition's layout that a notebook reads: `LUMBAR_DATA`, else the default data set
+/// below `LUMBAR_HOME`.
+///
+/// Notebooks get their parameters from the environment, with defaults, so that they run unchanged on a
+/// schedule.
+pub fn data_folder() -> PathBuf {
+    let named = env::var_os("LUMBAR_DATA").filter(|value| !value.is_empty());
+    named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("phantom"), PathBuf::from)
+}
+
+/// The GPU where torch can use one, else the CPU; a GPU that is there but unusable is named as the reason.
+pub fn device() -> Device {
+    if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
+}
+
+/// One page on versions, device and data, as text.
+pub fn banner() -> String {
+    let data = data_folder();
+    let which = match env::var_os("LUMBAR_DATA") {
+        Some(value) if !value.is_empty() => "LUMBAR_DATA",
+        _ => "the default data set, made by the set-up",
+    };
+    let found = if data.is_dir() { "" } else { " (NOT FOUND)" };
+    let gpu = if Cuda::is_available() {
+        format!("{} CUDA device(s), cuDNN {}", Cuda::device_count(), if Cuda::cudnn_is_available() { "yes" } else { "no" })
+    } else if std::path::Path::new("/dev/nvidia0").exists() {
+        "CPU: a GPU is there, but torch cannot use it; `cargo xtask doctor` says why".to_owned()
+    } else {
+        "CPU (no GPU here)".to_owned()
+    };
+    format!(
+        "lumbar {}   tch 0.24 on libtorch 2.11   threads {}\ndevice: {gpu}\ndata: {which}{found}\nfor research and teaching, not a medical device",
+        env!("CARGO_PKG_VERSION"),
+        tch::get_num_threads(),
+    )
+}

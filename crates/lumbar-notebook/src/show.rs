@@ -1,0 +1,87 @@
+//! How values show themselves at the end of a cell.
+//!
+//! [`Show::show`] turns a value into a [`Shown`]: the same content in one or more mime types, from which
+//! JupyterLab takes the richest that it knows. Nothing here prints; [`EvcxrDisplay::evcxr_display`], which
+//! evcxr calls, does.
+
+mod array;
+mod dicom;
+mod figure;
+mod frame;
+mod html;
+mod tensor;
+
+use base64::Engine as _;
+
+pub use html::escape;
+
+/// One value in one or more mime types.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    parts: Vec<(&'static str, String)>,
+}
+
+impl Shown {
+    /// Plain text, for consoles and for searching.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.parts.push(("text/plain", text.into()));
+        self
+    }
+
+    /// HTML; whatever comes from data has to be [`escape`]d before.
+    #[must_use]
+    pub fn html(mut self, html: impl Into<String>) -> Self {
+        self.parts.push(("text/html", html.into()));
+        self
+    }
+
+    /// A PNG file.
+    #[must_use]
+    pub fn png(mut self, bytes: &[u8]) -> Self {
+        self.parts.push(("image/png", base64::engine::general_purpose::STANDARD.encode(bytes)));
+        self
+    }
+
+    /// An SVG file.
+    #[must_use]
+    pub fn svg(mut self, svg: impl Into<String>) -> Self {
+        self.parts.push(("image/svg+xml", svg.into()));
+        self
+    }
+
+    /// Mime types and contents.
+    pub fn parts(&self) -> &[(&'static str, String)] {
+        &self.parts
+    }
+
+    /// What evcxr reads from a cell's standard output.
+    pub fn to_evcxr(&self) -> String {
+        use std::fmt::Write as _;
+        let mut all = String::new();
+        for (mime, content) in &self.parts {
+            // A content that held evcxr's own mark would end early.
+            let content = content.replace("EVCXR_END_CONTENT", "EVCXR END CONTENT");
+            let _ = writeln!(all, "EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT");
+        }
+        all
+    }
+}
+
+/// A value that can be shown in a notebook.
+pub trait Show {
+    /// The value as text, HTML or picture.
+    fn show(&self) -> Shown;
+}
+
+/// The method that evcxr calls on the value at the end of a cell; the prelude brings it into scope.
+pub trait EvcxrDisplay {
+    /// Shows the value below the cell.
+    fn evcxr_display(&self);
+}
+
+impl<T: Show + ?Sized> EvcxrDisplay for T {
+    fn evcxr_display(&self) {
+        print!("{}", self.show().to_evcxr());
+    }
+}

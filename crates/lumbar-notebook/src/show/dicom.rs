@@ -1,0 +1,1 @@
+//! Slices, stacks and series.

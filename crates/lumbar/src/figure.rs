@@ -1,0 +1,209 @@
+//! Pictures: bytes of PNG and SVG, never a display.
+//!
+//! Everything here takes values and returns a [`Figure`]; `lumbar-notebook` shows it, the command line writes
+//! it to a file. Text is set in DejaVu Sans, which lies in the library, so that a picture looks the same on
+//! a machine without any font.
+//!
+//! - [`Tile`], [`montage()`]: slices with true proportions, the letters of the patient's sides, marks and lines.
+//! - [`class_bars`]: how often each severity occurs.
+//! - [`Figure::draw`]: anything that plotters draws.
+
+mod bars;
+mod error;
+mod montage;
+mod tile;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Once;
+
+use plotters::backend::{BitMapBackend, SVGBackend};
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::prelude::DrawingBackend;
+use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
+
+pub use bars::{ClassCount, class_bars};
+pub use error::FigureError;
+pub use montage::{MontageConfig, montage};
+pub use tile::{Line, Mark, Tile};
+
+/// Colours of the three severities: blue, orange and vermilion of Okabe and Ito's palette, which people who
+/// do not see red and green apart tell from each other (<https://jfly.uni-koeln.de/color/>).
+pub const SEVERITY_COLOURS: [RGBColor; 3] = [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(213, 94, 0)];
+/// Neutral grey for what is missing.
+pub const MISSING_COLOUR: RGBColor = RGBColor(190, 190, 190);
+
+/// The typeface of all text in pictures.
+pub(crate) const FONT: &str = "sans-serif";
+
+/// A finished picture.
+///
+/// ```
+/// use lumbar::figure::Figure;
+/// use plotters::prelude::*;
+///
+/// let figure = Figure::draw("a circle", (200, 100), |area| {
+///     area.draw(&Circle::new((100, 50), 30, BLUE.filled()))
+/// })?;
+/// assert_eq!((figure.width_px(), figure.height_px()), (200, 100));
+/// assert!(figure.png().starts_with(b"\x89PNG"));
+/// # Ok::<(), lumbar::figure::FigureError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    alt: String,
+    width_px: u32,
+    height_px: u32,
+    png: Vec<u8>,
+    svg: Option<String>,
+}
+
+/// The bitmap that [`Figure::draw`] hands to its closure.
+pub type Canvas<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+
+/// Something that can be drawn to pixels and to SVG alike.
+pub trait Chart {
+    /// Draws on `area`, which is white.
+    ///
+    /// # Errors
+    /// What the backend refuses.
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError>;
+}
+
+impl Figure {
+    /// A picture drawn with plotters on a white bitmap of `size_px` (width, height).
+    ///
+    /// `alt` says in a few words what there is to see.
+    ///
+    /// # Errors
+    /// What the closure returns, as text.
+    pub fn draw<E: std::fmt::Display>(
+        alt: impl Into<String>,
+        size_px: (u32, u32),
+        draw: impl FnOnce(&Canvas<'_>) -> Result<(), E>,
+    ) -> Result<Self, FigureError> {
+        fonts();
+        let mut rgb = vec![255; size_px.0 as usize * size_px.1 as usize * 3];
+        {
+            let area = BitMapBackend::with_buffer(&mut rgb, size_px).into_drawing_area();
+            area.fill(&WHITE).map_err(FigureError::drawing)?;
+            draw(&area).map_err(FigureError::drawing)?;
+            area.present().map_err(FigureError::drawing)?;
+        }
+        Self::from_rgb(alt, size_px, rgb)
+    }
+
+    /// A chart as PNG and SVG.
+    ///
+    /// # Errors
+    /// What the chart's drawing refuses.
+    pub fn of_chart(alt: impl Into<String>, size_px: (u32, u32), chart: &impl Chart) -> Result<Self, FigureError> {
+        let mut figure = Self::draw(alt, size_px, |area| chart.draw(area))?;
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, size_px).into_drawing_area();
+            area.fill(&WHITE).map_err(FigureError::drawing)?;
+            chart.draw(&area)?;
+            area.present().map_err(FigureError::drawing)?;
+        }
+        figure.svg = Some(svg);
+        Ok(figure)
+    }
+
+    /// A picture from rows of red, green, blue bytes.
+    ///
+    /// # Errors
+    /// When `rgb` is not width × height × 3 bytes long.
+    pub fn from_rgb(alt: impl Into<String>, size_px: (u32, u32), rgb: Vec<u8>) -> Result<Self, FigureError> {
+        let (width_px, height_px) = size_px;
+        let found = rgb.len();
+        let picture = image::RgbImage::from_raw(width_px, height_px, rgb).filter(|_| width_px > 0 && height_px > 0);
+        let picture = picture.ok_or(FigureError::Size { width_px, height_px, bytes: found })?;
+        let mut png = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut png, image::ImageFormat::Png).map_err(FigureError::drawing)?;
+        Ok(Self { alt: alt.into(), width_px, height_px, png: png.into_inner(), svg: None })
+    }
+
+    /// What there is to see, in words.
+    pub fn alt(&self) -> &str {
+        &self.alt
+    }
+
+    /// Width in pixels.
+    pub fn width_px(&self) -> u32 {
+        self.width_px
+    }
+
+    /// Height in pixels.
+    pub fn height_px(&self) -> u32 {
+        self.height_px
+    }
+
+    /// The picture as a PNG file.
+    pub fn png(&self) -> &[u8] {
+        &self.png
+    }
+
+    /// The picture as an SVG file; charts have one, pictures of pixels have none.
+    pub fn svg(&self) -> Option<&str> {
+        self.svg.as_deref()
+    }
+
+    /// Writes a file; its ending, `png` or `svg`, says which.
+    ///
+    /// # Errors
+    /// Another ending, an SVG of a picture that has none, or a disk that refuses.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FigureError> {
+        let path = path.as_ref();
+        let bytes = match (path.extension().and_then(|ending| ending.to_str()), &self.svg) {
+            (Some("png"), _) => self.png.as_slice(),
+            (Some("svg"), Some(svg)) => svg.as_bytes(),
+            (Some("svg"), None) => return Err(FigureError::NoSvg { path: path.to_owned() }),
+            _ => return Err(FigureError::Ending { path: path.to_owned() }),
+        };
+        let temporary = path.with_extension("new");
+        fs::write(&temporary, bytes)
+            .and_then(|()| fs::rename(&temporary, path))
+            .map_err(|source| FigureError::Write { path: path.to_owned(), source })
+    }
+}
+
+/// Makes the library's typeface known to plotters, once.
+pub(crate) fn fonts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // The bytes are a font file of ours, and a test draws with them: no error can be met here.
+        let _ = register_font(FONT, FontStyle::Normal, include_bytes!("figure/fonts/DejaVuSans.ttf"));
+        let _ = register_font(FONT, FontStyle::Bold, include_bytes!("figure/fonts/DejaVuSans-Bold.ttf"));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plotters::prelude::*;
+
+    #[test]
+    fn text_needs_no_font_of_the_machine() {
+        let write = |text: &'static str| {
+            Figure::draw("text", (200, 40), |area| area.draw(&Text::new(text, (5, 5), (FONT, 20).into_font()))).unwrap()
+        };
+        assert_ne!(write("L4/L5").png(), write("").png());
+        assert_ne!(write("L4/L5").png(), write("L5/S1").png());
+    }
+
+    #[test]
+    fn a_picture_of_the_wrong_length_is_refused_with_its_numbers() {
+        let error = Figure::from_rgb("", (4, 4), vec![0; 47]).unwrap_err().to_string();
+        assert!(error.contains("4") && error.contains("47") && error.contains("48"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_ending_is_refused_before_anything_is_written() {
+        let figure = Figure::from_rgb("", (1, 1), vec![0; 3]).unwrap();
+        let path = std::env::temp_dir().join("lumbar-figure.gif");
+        assert!(matches!(figure.write(&path), Err(FigureError::Ending { .. })));
+        assert!(!path.exists());
+    }
+}

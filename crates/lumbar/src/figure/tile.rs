@@ -1,0 +1,175 @@
+//! One slice in a picture, with what is drawn on it.
+
+use lumbar_dicom::Geometry;
+use ndarray::{Array2, ArrayView2};
+use plotters::style::RGBColor;
+
+/// One slice of a [`super::montage()`]: grey values, true proportions, caption, side letters, marks and lines.
+///
+/// ```
+/// use lumbar::figure::{Mark, Tile};
+/// use ndarray::Array2;
+///
+/// let ramp = Array2::from_shape_fn((4, 8), |(_, column)| column as f32);
+/// let tile = Tile::new(ramp.view(), 0.0, 7.0).caption("L4/L5").pixel_mm(4.0, 0.5);
+/// assert_eq!(tile.size_mm(), (16.0, 4.0));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tile {
+    pub(super) grey: Array2<u8>,
+    pub(super) row_mm: f64,
+    pub(super) column_mm: f64,
+    pub(super) caption: String,
+    pub(super) sides: Option<Sides>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Letters at the four edges of a slice: where it points in the patient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sides {
+    pub(super) left: String,
+    pub(super) right: String,
+    pub(super) top: String,
+    pub(super) bottom: String,
+}
+
+/// A cross on a slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Column in pixels of the slice; whole numbers are pixel centres.
+    pub column: f64,
+    /// Row in pixels of the slice.
+    pub row: f64,
+    /// Written beside it.
+    pub label: String,
+    /// Its colour.
+    pub colour: RGBColor,
+}
+
+/// A line on a slice, for example where another slice cuts it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// One end: (column, row) in pixels of the slice.
+    pub from: [f64; 2],
+    /// The other end.
+    pub to: [f64; 2],
+    /// Written at its end.
+    pub label: String,
+    /// Its colour.
+    pub colour: RGBColor,
+}
+
+impl Tile {
+    /// Grey values: `black` and what lies below is black, `white` and what lies above is white.
+    ///
+    /// # Shapes
+    /// `values`: rows × columns.
+    pub fn new(values: ArrayView2<'_, f32>, black: f32, white: f32) -> Self {
+        let scale = 255.0 / (white - black).max(f32::MIN_POSITIVE);
+        Self {
+            grey: values.mapv(|value| ((value - black) * scale).round().clamp(0.0, 255.0) as u8),
+            row_mm: 1.0,
+            column_mm: 1.0,
+            caption: String::new(),
+            sides: None,
+            marks: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// The text below the slice.
+    #[must_use]
+    pub fn caption(mut self, caption: impl Into<String>) -> Self {
+        self.caption = caption.into();
+        self
+    }
+
+    /// Distances of neighbouring rows and columns in mm, so that the slice is shown with true proportions.
+    #[must_use]
+    pub fn pixel_mm(mut self, row_mm: f64, column_mm: f64) -> Self {
+        (self.row_mm, self.column_mm) = (row_mm, column_mm);
+        self
+    }
+
+    /// Proportions and side letters from where the slice lies: R and L for the patient's right and left, A and
+    /// P for front and back, H and F for head and feet, as radiologists read them.
+    #[must_use]
+    pub fn geometry(mut self, geometry: &Geometry) -> Self {
+        (self.row_mm, self.column_mm) = (geometry.row_spacing_mm, geometry.column_spacing_mm);
+        self.sides = Some(Sides {
+            right: letters(geometry.row_axis),
+            left: letters(geometry.row_axis.map(|component| -component)),
+            bottom: letters(geometry.column_axis),
+            top: letters(geometry.column_axis.map(|component| -component)),
+        });
+        self
+    }
+
+    /// Adds a mark.
+    #[must_use]
+    pub fn mark(mut self, mark: Mark) -> Self {
+        self.marks.push(mark);
+        self
+    }
+
+    /// Adds a line.
+    #[must_use]
+    pub fn line(mut self, line: Line) -> Self {
+        self.lines.push(line);
+        self
+    }
+
+    /// Width and height in mm, in this order turned round: (rows, columns) as (height, width).
+    pub fn size_mm(&self) -> (f64, f64) {
+        let (rows, columns) = self.grey.dim();
+        (rows as f64 * self.row_mm, columns as f64 * self.column_mm)
+    }
+}
+
+/// The letters of a direction (PS3.3 C.7.6.1.1.1, Patient Orientation): the largest component first, a
+/// further one where it is more than a third of it.
+fn letters(direction: [f64; 3]) -> String {
+    let names = [('L', 'R'), ('P', 'A'), ('H', 'F')];
+    let mut order = [0, 1, 2];
+    order.sort_by(|&one, &other| direction[other].abs().total_cmp(&direction[one].abs()));
+    let largest = direction[order[0]].abs();
+    order
+        .into_iter()
+        .filter(|&axis| direction[axis].abs() > largest / 3.0)
+        .map(|axis| if direction[axis] > 0.0 { names[axis].0 } else { names[axis].1 })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axial_slice_shows_the_patients_right_on_the_left() {
+        let axial = Geometry::new([0.0; 3], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [1.0, 1.0]).unwrap();
+        let tile = Tile::new(Array2::zeros((2, 2)).view(), 0.0, 1.0).geometry(&axial);
+        let sides = tile.sides.unwrap();
+        assert_eq!([sides.left, sides.right, sides.top, sides.bottom], ["R", "L", "A", "P"]);
+    }
+
+    #[test]
+    fn a_sagittal_slice_shows_the_face_on_the_left_and_the_head_on_top() {
+        let sagittal = Geometry::new([0.0; 3], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], [1.0, 1.0]).unwrap();
+        let tile = Tile::new(Array2::zeros((2, 2)).view(), 0.0, 1.0).geometry(&sagittal);
+        let sides = tile.sides.unwrap();
+        assert_eq!([sides.left, sides.right, sides.top, sides.bottom], ["A", "P", "H", "F"]);
+    }
+
+    #[test]
+    fn an_oblique_direction_has_two_letters() {
+        assert_eq!(letters([0.0, 0.8, -0.6]), "PF");
+    }
+
+    #[test]
+    fn grey_is_clipped_and_a_flat_window_does_not_divide_by_zero() {
+        let values = Array2::from_shape_vec((1, 3), vec![-5.0, 0.5, 9.0]).unwrap();
+        assert_eq!(Tile::new(values.view(), 0.0, 1.0).grey.into_raw_vec_and_offset().0, [0, 128, 255]);
+        assert_eq!(Tile::new(values.view(), 1.0, 1.0).grey[[0, 2]], 255);
+    }
+}
