@@ -2,3 +2,5 @@
 
 pub mod anatomy;
 pub mod metric;
+pub mod predict;
+pub mod train;
