@@ -3,3 +3,5 @@
 pub mod anatomy;
 pub mod data;
 pub mod figure;
+pub mod metric;
+pub mod predict;

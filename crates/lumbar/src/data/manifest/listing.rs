@@ -13,6 +13,9 @@ use crate::data::{SeriesId, Split, StudyId};
 /// Instance numbers by series by study.
 pub(super) type Studies = BTreeMap<StudyId, BTreeMap<SeriesId, Vec<u32>>>;
 
+/// Folders with the number that is their name.
+type Numbered = Vec<(u64, PathBuf)>;
+
 /// Studies, series and instance numbers that have files.
 pub(super) struct Listing {
     train: Option<Studies>,
@@ -92,7 +95,7 @@ fn list_instances(root: &Path, series: &Path) -> Result<(Vec<u32>, Vec<Oddity>),
 }
 
 /// Folders whose name is a number, in rising order; other entries are odd.
-fn numbered_folders(root: &Path, folder: &Path) -> Result<(Vec<(u64, PathBuf)>, Vec<Oddity>), ManifestError> {
+fn numbered_folders(root: &Path, folder: &Path) -> Result<(Numbered, Vec<Oddity>), ManifestError> {
     let (mut folders, mut oddities) = (Vec::new(), Vec::new());
     for entry in entries(folder)? {
         let path = entry.path();
