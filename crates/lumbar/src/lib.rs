@@ -5,3 +5,4 @@ pub mod data;
 pub mod figure;
 pub mod metric;
 pub mod predict;
+pub mod train;
