@@ -29,7 +29,11 @@ pub fn banner() -> String {
     };
     let found = if data.is_dir() { "" } else { " (NOT FOUND)" };
     let gpu = if Cuda::is_available() {
-        format!("{} CUDA device(s), cuDNN {}", Cuda::device_count(), if Cuda::cudnn_is_available() { "yes" } else { "no" })
+        format!(
+            "{} CUDA device(s), cuDNN {}",
+            Cuda::device_count(),
+            if Cuda::cudnn_is_available() { "yes" } else { "no" }
+        )
     } else if std::path::Path::new("/dev/nvidia0").exists() {
         "CPU: a GPU is there, but torch cannot use it; `cargo xtask doctor` says why".to_owned()
     } else {

@@ -7,10 +7,10 @@ pub use lumbar::anatomy::{Condition, Level, Severity, Side, Target};
 pub use lumbar::data::manifest::{Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
 pub use lumbar::data::{SeriesId, SeriesKind, Split, StudyId};
 pub use lumbar::figure::{
-    self, ClassCount, Figure, Line, Mark, MontageConfig, SEVERITY_COLOURS, Tile, class_bars, montage,
+    self, ClassCount, Figure, Line, Mark, MontageConfig, SEVERITY_COLOURS, Tile, class_bars, montage, window_of,
 };
 pub use lumbar::{anatomy, data};
-pub use lumbar_dicom;
+pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
 pub use ndarray::{self, Array1, Array2, Array3, Axis};
 pub use plotters;
 pub use polars::prelude::*;

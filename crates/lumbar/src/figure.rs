@@ -26,7 +26,7 @@ use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
 pub use bars::{ClassCount, class_bars};
 pub use error::FigureError;
 pub use montage::{MontageConfig, montage};
-pub use tile::{Line, Mark, Tile};
+pub use tile::{Line, Mark, Tile, window_of};
 
 /// Colours of the three severities: blue, orange and vermilion of Okabe and Ito's palette, which people who
 /// do not see red and green apart tell from each other (<https://jfly.uni-koeln.de/color/>).

@@ -59,7 +59,8 @@ fn statistics(tensor: &Tensor) -> Result<String, TchError> {
     }
     if count <= WRITTEN {
         let list: Vec<f64> = Vec::try_from(&values)?;
-        let integer = matches!(tensor.kind(), Kind::Uint8 | Kind::Int8 | Kind::Int16 | Kind::Int | Kind::Int64 | Kind::Bool);
+        let integer =
+            matches!(tensor.kind(), Kind::Uint8 | Kind::Int8 | Kind::Int16 | Kind::Int | Kind::Int64 | Kind::Bool);
         let written = list.iter().map(|value| if integer { format!("{value}") } else { format!("{value:.4}") });
         text.push_str(&format!("\n[{}]", written.collect::<Vec<_>>().join(", ")));
     }

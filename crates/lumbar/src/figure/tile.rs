@@ -1,8 +1,10 @@
 //! One slice in a picture, with what is drawn on it.
 
-use lumbar_dicom::Geometry;
+use lumbar_dicom::{Geometry, Slice, Stack};
 use ndarray::{Array2, ArrayView2};
 use plotters::style::RGBColor;
+
+use super::FigureError;
 
 /// One slice of a [`super::montage()`]: grey values, true proportions, caption, side letters, marks and lines.
 ///
@@ -78,6 +80,29 @@ impl Tile {
         }
     }
 
+    /// A slice between two values, with its own proportions, side letters and the caption "slice N".
+    ///
+    /// Give every slice of a stack the same two values ([`window_of`]): a window of each slice's own would
+    /// destroy what their intensities say about each other.
+    ///
+    /// # Errors
+    /// When the pixels do not decode; the file and the reason are named.
+    pub fn of_slice(slice: &Slice, (black, white): (f32, f32)) -> Result<Self, FigureError> {
+        let values = slice.rescaled().map_err(FigureError::drawing)?;
+        let values = ArrayView2::from_shape((slice.rows, slice.columns), &values).map_err(FigureError::drawing)?;
+        let mut tile = Self::new(values, black, white);
+        if slice.is_inverted() {
+            tile.grey.mapv_inplace(|grey| 255 - grey);
+        }
+        if let Some(geometry) = &slice.geometry {
+            tile = tile.geometry(geometry);
+        }
+        Ok(match slice.instance_number {
+            Some(number) => tile.caption(format!("slice {number}")),
+            None => tile,
+        })
+    }
+
     /// The text below the slice.
     #[must_use]
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
@@ -120,11 +145,36 @@ impl Tile {
         self
     }
 
-    /// Width and height in mm, in this order turned round: (rows, columns) as (height, width).
+    /// Height and width in mm.
     pub fn size_mm(&self) -> (f64, f64) {
         let (rows, columns) = self.grey.dim();
         (rows as f64 * self.row_mm, columns as f64 * self.column_mm)
     }
+}
+
+/// Slices of a stack that [`window_of`] decodes at the most.
+const WINDOW_SLICES: usize = 9;
+
+/// The values between which a stack shows well: the 1st and the 99.5th percentile of the pixels of up to nine
+/// of its slices, evenly spaced.
+///
+/// # Errors
+/// When the stack is empty or pixels do not decode.
+pub fn window_of(stack: &Stack) -> Result<(f32, f32), FigureError> {
+    let step = stack.slices.len().div_ceil(WINDOW_SLICES).max(1);
+    let mut values = Vec::new();
+    for slice in stack.slices.iter().step_by(step) {
+        values.extend(slice.rescaled().map_err(FigureError::drawing)?.into_iter().filter(|value| value.is_finite()));
+    }
+    if values.is_empty() {
+        return Err(FigureError::Empty { what: "the window of a stack" });
+    }
+    let mut at = |share: f64| {
+        let index = ((values.len() - 1) as f64 * share).round() as usize;
+        *values.select_nth_unstable_by(index, f32::total_cmp).1
+    };
+    let (black, white) = (at(0.01), at(0.995));
+    Ok((black, white.max(black + f32::EPSILON)))
 }
 
 /// The letters of a direction (PS3.3 C.7.6.1.1.1, Patient Orientation): the largest component first, a
@@ -159,6 +209,26 @@ mod tests {
         let tile = Tile::new(Array2::zeros((2, 2)).view(), 0.0, 1.0).geometry(&sagittal);
         let sides = tile.sides.unwrap();
         assert_eq!([sides.left, sides.right, sides.top, sides.bottom], ["A", "P", "H", "F"]);
+    }
+
+    #[test]
+    fn a_monochrome1_slice_is_turned_round() {
+        use lumbar_dicom::{Photometric, Pixels};
+        let pixels = Pixels::U16(vec![0, 100].into());
+        let mut slice = Slice::in_memory(1, 2, pixels, None, Some(7)).unwrap();
+        assert_eq!(Tile::of_slice(&slice, (0.0, 100.0)).unwrap().grey.into_raw_vec_and_offset().0, [0, 255]);
+        slice.photometric = Photometric::Monochrome1;
+        assert_eq!(Tile::of_slice(&slice, (0.0, 100.0)).unwrap().grey.into_raw_vec_and_offset().0, [255, 0]);
+    }
+
+    #[test]
+    fn the_window_of_a_stack_leaves_outliers_out() {
+        use lumbar_dicom::Pixels;
+        let mut values: Vec<u16> = (0..1000).collect();
+        values[999] = 60_000;
+        let slice = Slice::in_memory(10, 100, Pixels::U16(values.into()), None, None).unwrap();
+        let (black, white) = window_of(&Stack::new(vec![slice])).unwrap();
+        assert_eq!((black, white), (10.0, 994.0));
     }
 
     #[test]
