@@ -1,6 +1,9 @@
 //! Pixels: from bytes to stored values.
 
 mod encapsulated;
+mod jpeg;
+mod jpeg2000;
+mod jpegls;
 mod native;
 pub(crate) mod rle;
 mod stored;
@@ -15,7 +18,6 @@ use encapsulated::Fragments;
 use stored::Raw;
 
 pub use stored::Pixels;
-pub(crate) use stored::each_type;
 
 /// What a compressed frame may grow to beyond twice its file.
 const DECODED_LIMIT: u64 = 48 << 20;
@@ -208,9 +210,35 @@ impl Encoded {
         if decoded > limit {
             return Err(Cause::TooLarge { needed: decoded, limit });
         }
-        match self.codec {
+        // what the bytes betray beats what the meta says
+        let codec = if self.codec == Codec::DeflatedFrames { self.codec } else { sniff(bytes).unwrap_or(self.codec) };
+        match codec {
             Codec::Rle => rle::decode(bytes, count, usize::from(self.bits.allocated / 8)).map_err(rle::Broken::codec),
-            _ => Err(Cause::Syntax { syntax: format!("{:?}", sniff(bytes)) }),
+            Codec::Jpeg => Ok(self.widened(jpeg::decode(bytes, self.rows, self.columns)?)),
+            Codec::JpegLs => Ok(self.widened(Raw::U16(jpegls::decode(bytes, self.rows, self.columns)?))),
+            Codec::Jpeg2000 => {
+                let (values, _, _) = jpeg2000::decode(bytes, self.rows, self.columns)?;
+                Ok(self.widened(Raw::U32(values.into_iter().map(|v| v as u32).collect())))
+            }
+            Codec::DeflatedFrames => {
+                let (inflated, _) = inflate(bytes, decoded)?;
+                native::decode(&inflated, self.location.tag, self.bits.allocated, count, false)
+            }
+            Codec::Native => native::decode(bytes, self.location.tag, self.bits.allocated, count, false),
+            Codec::JpegXl | Codec::Unsupported => {
+                Err(Cause::Syntax { syntax: "JPEG XL".to_owned() })
+            }
+        }
+    }
+
+    /// What a decoder gives, in the width that the header allocates.
+    fn widened(&self, raw: Raw) -> Raw {
+        match (raw, self.bits.allocated) {
+            (Raw::U16(values), 8) => Raw::U8(values.into_iter().map(|v| v as u8).collect()),
+            (Raw::U32(values), 8) => Raw::U8(values.into_iter().map(|v| v as u8).collect()),
+            (Raw::U32(values), 16) => Raw::U16(values.into_iter().map(|v| v as u16).collect()),
+            (Raw::U16(values), 32) => Raw::U32(values.into_iter().map(u32::from).collect()),
+            (raw, _) => raw,
         }
     }
 }

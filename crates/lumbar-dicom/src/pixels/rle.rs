@@ -168,7 +168,7 @@ mod tests {
                 -128 => at += 1,
                 _ => {
                     let Some(value) = segment.get(at + 1) else { break };
-                    out.extend(std::iter::repeat_n(*value, 1 - n as isize as usize));
+                    out.extend(std::iter::repeat_n(*value, (1 - isize::from(n)) as usize));
                     at += 2;
                 }
             }

@@ -42,7 +42,6 @@ macro_rules! each_type {
         }
     };
 }
-pub(crate) use each_type;
 
 impl Pixels {
     /// How many values.

@@ -1,0 +1,3 @@
+//! DICOM files against pydicom, highdicom, SimpleITK and nibabel, and against malice.
+
+mod coverage;
