@@ -62,11 +62,7 @@ impl Reader {
     fn new(target: usize, noise_sd: f64) -> Self {
         let [_, moderate, severe] = class_rates(target);
         let reading_sd = (1.0 + noise_sd * noise_sd).sqrt();
-        Self {
-            moderate: -reading_sd * quantile(moderate + severe),
-            severe: -reading_sd * quantile(severe),
-            noise_sd,
-        }
+        Self { moderate: -reading_sd * quantile(moderate + severe), severe: -reading_sd * quantile(severe), noise_sd }
     }
 
     fn read(&self, latent: f64, random: &mut impl Rng) -> usize {
@@ -152,8 +148,16 @@ pub(crate) fn cumulative(z: f64) -> f64 {
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.5 * x);
     let series = [
-        -1.265_512_23, 1.000_023_68, 0.374_091_96, 0.096_784_18, -0.186_288_06, 0.278_868_07, -1.135_203_98,
-        1.488_515_87, -0.822_152_23, 0.170_872_77,
+        -1.265_512_23,
+        1.000_023_68,
+        0.374_091_96,
+        0.096_784_18,
+        -0.186_288_06,
+        0.278_868_07,
+        -1.135_203_98,
+        1.488_515_87,
+        -0.822_152_23,
+        0.170_872_77,
     ];
     let polynomial = series.iter().rev().fold(0.0, |sum, coefficient| sum * t + coefficient);
     let tail = 0.5 * t * (-x * x + polynomial).exp();
