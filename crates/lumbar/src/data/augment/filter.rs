@@ -181,10 +181,11 @@ type Lanes = [f32; LANES];
 
 #[inline(always)]
 fn sort2(values: &mut [Lanes], low: usize, high: usize) {
-    for lane in 0..LANES {
-        let (a, b) = (values[low][lane], values[high][lane]);
-        values[low][lane] = if a < b { a } else { b };
-        values[high][lane] = if a < b { b } else { a };
+    let (below, from_high) = values.split_at_mut(high);
+    for (low, high) in below[low].iter_mut().zip(&mut from_high[0]) {
+        let (a, b) = (*low, *high);
+        *low = if a < b { a } else { b };
+        *high = if a < b { b } else { a };
     }
 }
 

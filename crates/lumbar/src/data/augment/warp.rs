@@ -106,9 +106,9 @@ fn grid_table(steps: &[f64], size: usize) -> Vec<f64> {
     for (band, width) in steps.iter().enumerate() {
         let (start, end) = (band * step, ((band + 1) * step).min(size));
         let to = from + step as f64 * width * norm;
-        for pixel in start..end {
-            let part = if end - start > 1 { (pixel - start) as f64 / (end - start - 1) as f64 } else { 0.0 };
-            table[pixel] = from + (to - from) * part;
+        for (pixel, place) in table[start.min(end)..end].iter_mut().enumerate() {
+            let part = if end - start > 1 { pixel as f64 / (end - start - 1) as f64 } else { 0.0 };
+            *place = from + (to - from) * part;
         }
         from = to;
     }
