@@ -30,9 +30,9 @@ use super::TrainError;
 /// | `ema_decay` | 0.0 | exponential moving average of the weights, used for validation; 0 turns it off | 0–0.999999 |
 /// | `freeze_epochs` | 0 | first epochs in which only the head learns | 0–`epochs` |
 /// | `early_stop` | 0 | epochs without a better validation score after which to stop; 0 never | 0–10,000 |
-/// | `keep_best` | 1 | best checkpoints that are kept beside the last two | 0–100 |
+/// | `keep_best` | 1 | best checkpoints that are kept beside the last two | 1–100 |
 /// | `checkpoint_steps` | 0 | steps between checkpoints inside an epoch; 0 only after each epoch | 0–1e9 |
-/// | `extent` | `full` | `full`; `fast_dev_run`: one batch of training and one of validation; `overfit_one_batch`: the first batch over and over, `epochs` × its usual number of steps | |
+/// | `extent` | `full` | `full`; `fast_dev_run`: one batch of training and one of validation; `overfit_one_batch`: every epoch is the same first batch, drawn the same | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
@@ -245,7 +245,7 @@ impl TrainConfig {
         within("ema_decay", self.ema_decay, 0.0..=0.999_999, "0–0.999999")?;
         within("freeze_epochs", self.freeze_epochs, 0..=self.epochs, "0–epochs")?;
         within("early_stop", self.early_stop, 0..=10_000, "0–10,000")?;
-        within("keep_best", self.keep_best, 0..=100, "0–100")?;
+        within("keep_best", self.keep_best, 1..=100, "1–100")?;
         within("checkpoint_steps", self.checkpoint_steps, 0..=1_000_000_000, "0–1e9")?;
         within("optimizer.lr", optimizer.lr, 1e-9..=10.0, "1e-9–10")?;
         within("optimizer.weight_decay", optimizer.weight_decay, 0.0..=10.0, "0–10")?;
