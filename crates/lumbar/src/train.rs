@@ -1,5 +1,35 @@
 //! Training: one fold, five folds, exact resume.
 //!
-//! The library prints nothing: whoever watches gives an observer.
+//! | module | purpose |
+//! |---|---|
+//! | [`config`] | every setting of a run, checked, saved with it |
+//! | [`schedule`] | learning rate over the steps: warm-up and cosine, one cycle |
+//! | [`optimizer`] | AdamW with clipping and exponential moving average over one flat tensor |
+//! | [`loss`] | the competition's weighted log losses as a training loss |
+//! | [`history`] | one line of JSON an epoch; TensorBoard's event files |
+//! | [`checkpoint`] | everything that an exact resume needs, in one file, written atomically |
+//! | [`network`] | what the loop asks of a network and of whoever makes batches |
+//! | [`fold`] | one fold, from a split to its out-of-fold table |
+//! | [`cross_val`] | the folds of a run, merged |
+//! | [`observer`] | what happens, told to whoever watches; the library prints nothing |
 
 pub(crate) mod atomic;
+pub mod checkpoint;
+pub mod config;
+pub mod cross_val;
+mod epoch;
+mod error;
+pub mod fold;
+pub mod history;
+pub mod loss;
+pub mod network;
+pub mod observer;
+pub mod optimizer;
+mod plan;
+pub mod schedule;
+pub mod tensorboard;
+
+pub use config::TrainConfig;
+pub use cross_val::CrossValidation;
+pub use epoch::predict;
+pub use error::TrainError;

@@ -1,0 +1,337 @@
+//! Every setting of a run. It is saved with the run, so that the run can be repeated from its folder alone.
+//!
+//! ```
+//! use lumbar::train::TrainConfig;
+//!
+//! let config = TrainConfig::from_toml("epochs = 3\n[optimizer]\nlr = 3e-4\n", "run.toml")?;
+//! assert_eq!((config.epochs, config.optimizer.lr, config.batch_size), (3, 3e-4, 8));
+//!
+//! let error = TrainConfig::from_toml("epoch = 3", "run.toml").unwrap_err().to_string();
+//! assert!(error.contains("unknown field `epoch`, expected one of"), "{error}");
+//! let error = TrainConfig::from_toml("epochs = 0", "run.toml").unwrap_err().to_string();
+//! assert_eq!(error, "epochs is 0, allowed is 1–10,000");
+//! # Ok::<(), lumbar::train::TrainError>(())
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+
+/// How one fold is trained.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `seed` | 0 | order of studies, augmentation, dropout | 0–2⁶³−1 |
+/// | `epochs` | 10 | passes over the training studies | 1–10,000 |
+/// | `batch_size` | 8 | studies a batch | 1–4,096 |
+/// | `accumulate` | 1 | batches a step of the optimizer | 1–1,024 |
+/// | `precision` | `float32` | of the forward pass; weights stay fp32 | `float32`, `bfloat16` |
+/// | `clip_norm` | 1.0 | longest gradient; 0 turns clipping off | 0–1e6 |
+/// | `ema_decay` | 0.0 | exponential moving average of the weights, used for validation; 0 turns it off | 0–0.999999 |
+/// | `freeze_epochs` | 0 | first epochs in which only the head learns | 0–`epochs` |
+/// | `early_stop` | 0 | epochs without a better validation score after which to stop; 0 never | 0–10,000 |
+/// | `keep_best` | 1 | best checkpoints that are kept beside the last two | 1–100 |
+/// | `checkpoint_steps` | 0 | steps between checkpoints inside an epoch; 0 only after each epoch | 0–1e9 |
+/// | `extent` | `full` | `full`; `fast_dev_run`: one batch of training and one of validation; `overfit_one_batch`: every epoch is the same first batch, drawn the same | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Passes over the training studies.
+    pub epochs: usize,
+    /// Studies a batch.
+    pub batch_size: usize,
+    /// Batches a step of the optimizer.
+    pub accumulate: usize,
+    /// Of the forward pass.
+    pub precision: Precision,
+    /// Longest gradient.
+    pub clip_norm: f64,
+    /// Of the weights that validate.
+    pub ema_decay: f64,
+    /// First epochs in which only the head learns.
+    pub freeze_epochs: usize,
+    /// Patience in epochs.
+    pub early_stop: usize,
+    /// Best checkpoints that are kept.
+    pub keep_best: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_steps: u64,
+    /// How much is run.
+    pub extent: Extent,
+    /// AdamW.
+    pub optimizer: OptimizerConfig,
+    /// Learning rate over the steps.
+    pub schedule: ScheduleConfig,
+    /// What is minimised.
+    pub loss: LossConfig,
+}
+
+/// Number format of the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision.
+    Float32,
+    /// Autocast to bfloat16; needs no scaling of the loss.
+    Bfloat16,
+}
+
+/// How much of a run is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// All of it.
+    Full,
+    /// One batch of training, one of validation: does everything fit together?
+    FastDevRun,
+    /// The first batch over and over: can the network learn at all?
+    OverfitOneBatch,
+}
+
+/// AdamW (Loshchilov and Hutter 2019); vectors and scalars (biases, normalisation) are not decayed.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | 1e-3 | largest learning rate | 1e-9–10 |
+/// | `weight_decay` | 0.01 | of matrices and kernels | 0–10 |
+/// | `beta1` | 0.9 | memory of the gradient | 0–0.9999 |
+/// | `beta2` | 0.999 | memory of its square | 0–0.999999 |
+/// | `eps` | 1e-8 | added to the root of the square | 1e-12–1e-2 |
+/// | `layer_decay` | 1.0 | factor of the learning rate for each layer further from the head; 1 treats all alike | 0.1–1 |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Largest learning rate.
+    pub lr: f64,
+    /// Of matrices and kernels.
+    pub weight_decay: f64,
+    /// Memory of the gradient.
+    pub beta1: f64,
+    /// Memory of its square.
+    pub beta2: f64,
+    /// Added to the root.
+    pub eps: f64,
+    /// Factor a layer.
+    pub layer_decay: f64,
+}
+
+/// Shape of the learning rate over a run.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `kind` | `warmup_cosine` | `constant`, `warmup_cosine`, `one_cycle` | |
+/// | `warmup` | 0.1 | share of the steps that rise | 0–0.9 |
+/// | `start` | 0.04 | factor of the first step (one cycle: 1/25) | 1e-6–1 |
+/// | `end` | 0.01 | factor of the last step (one cycle: of the first step's, 1e-4 in torch) | 0–1 |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleConfig {
+    /// Which curve.
+    pub kind: ScheduleKind,
+    /// Share of the steps that rise.
+    pub warmup: f64,
+    /// Factor of the first step.
+    pub start: f64,
+    /// Factor at the end.
+    pub end: f64,
+}
+
+/// Curves of the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// Always the largest.
+    Constant,
+    /// A straight line up, half a cosine down.
+    WarmupCosine,
+    /// Half a cosine up, half a cosine down (Smith 2018; torch's `OneCycleLR`).
+    OneCycle,
+}
+
+/// What is minimised: the score's parts.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `any_severe` | 1.0 | weight of the any-severe part beside the three groups; 0 leaves it out | 0–10 |
+/// | `class_weights` | 1, 2, 4 | of normal/mild, moderate, severe; the score's | 1e-3–1,000 |
+/// | `label_smoothing` | 0.0 | share of the label spread over the severities | 0–0.5 |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossConfig {
+    /// Weight of the any-severe part.
+    pub any_severe: f64,
+    /// Weight of each severity.
+    pub class_weights: [f64; 3],
+    /// Share of the label that is spread.
+    pub label_smoothing: f64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            epochs: 10,
+            batch_size: 8,
+            accumulate: 1,
+            precision: Precision::Float32,
+            clip_norm: 1.0,
+            ema_decay: 0.0,
+            freeze_epochs: 0,
+            early_stop: 0,
+            keep_best: 1,
+            checkpoint_steps: 0,
+            extent: Extent::Full,
+            optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+            loss: LossConfig::default(),
+        }
+    }
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self { lr: 1e-3, weight_decay: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, layer_decay: 1.0 }
+    }
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self { kind: ScheduleKind::WarmupCosine, warmup: 0.1, start: 0.04, end: 0.01 }
+    }
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self { any_severe: 1.0, class_weights: [1.0, 2.0, 4.0], label_smoothing: 0.0 }
+    }
+}
+
+impl TrainConfig {
+    /// Reads and checks a config; fields that are not there have their defaults. `origin` names the text's
+    /// file in errors.
+    ///
+    /// # Errors
+    /// A field that does not exist, a value of another type or outside its range.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self, TrainError> {
+        let refused = |error: toml::de::Error| TrainError::ConfigText {
+            origin: origin.to_owned(),
+            reason: error.to_string().trim_end().to_owned(),
+        };
+        let config: Self = toml::from_str(text).map_err(refused)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The config as text, every field spelled out.
+    ///
+    /// # Errors
+    /// When a value has no spelling in TOML (a seed above 2⁶³−1).
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string(self)
+            .map_err(|error| TrainError::ConfigText { origin: "the config".to_owned(), reason: error.to_string() })
+    }
+
+    /// # Errors
+    /// The first field that is out of its range.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let Self { optimizer, schedule, loss, .. } = self;
+        within("seed", self.seed, 0..=i64::MAX as u64, "0–2⁶³−1")?;
+        within("epochs", self.epochs, 1..=10_000, "1–10,000")?;
+        within("batch_size", self.batch_size, 1..=4_096, "1–4,096")?;
+        within("accumulate", self.accumulate, 1..=1_024, "1–1,024")?;
+        within("clip_norm", self.clip_norm, 0.0..=1e6, "0–1e6")?;
+        within("ema_decay", self.ema_decay, 0.0..=0.999_999, "0–0.999999")?;
+        within("freeze_epochs", self.freeze_epochs, 0..=self.epochs, "0–epochs")?;
+        within("early_stop", self.early_stop, 0..=10_000, "0–10,000")?;
+        within("keep_best", self.keep_best, 1..=100, "1–100")?;
+        within("checkpoint_steps", self.checkpoint_steps, 0..=1_000_000_000, "0–1e9")?;
+        within("optimizer.lr", optimizer.lr, 1e-9..=10.0, "1e-9–10")?;
+        within("optimizer.weight_decay", optimizer.weight_decay, 0.0..=10.0, "0–10")?;
+        within("optimizer.beta1", optimizer.beta1, 0.0..=0.9999, "0–0.9999")?;
+        within("optimizer.beta2", optimizer.beta2, 0.0..=0.999_999, "0–0.999999")?;
+        within("optimizer.eps", optimizer.eps, 1e-12..=1e-2, "1e-12–1e-2")?;
+        within("optimizer.layer_decay", optimizer.layer_decay, 0.1..=1.0, "0.1–1")?;
+        within("schedule.warmup", schedule.warmup, 0.0..=0.9, "0–0.9")?;
+        within("schedule.start", schedule.start, 1e-6..=1.0, "1e-6–1")?;
+        within("schedule.end", schedule.end, 0.0..=1.0, "0–1")?;
+        within("loss.any_severe", loss.any_severe, 0.0..=10.0, "0–10")?;
+        for weight in loss.class_weights {
+            within("loss.class_weights", weight, 1e-3..=1e3, "1e-3–1,000")?;
+        }
+        within("loss.label_smoothing", loss.label_smoothing, 0.0..=0.5, "0–0.5")
+    }
+
+    /// Each field in which `other` differs, with both values: `optimizer.lr is 0.001 there and 0.002 here`.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let value = |config| serde_json::to_value(config).expect("a config of numbers and names has a JSON form");
+        let mut found = Vec::new();
+        compare("", &value(self), &value(other), &mut found);
+        found
+    }
+}
+
+fn compare(name: &str, here: &serde_json::Value, there: &serde_json::Value, found: &mut Vec<String>) {
+    match (here, there) {
+        (serde_json::Value::Object(here), serde_json::Value::Object(there)) => {
+            for (field, value) in here {
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+                compare(&name, value, &there[field], found);
+            }
+        }
+        _ if here != there => found.push(format!("{name} is {there} there and {here} here")),
+        _ => {}
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    field: &'static str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+    allowed: &'static str,
+) -> Result<(), TrainError> {
+    if range.contains(&value) { Ok(()) } else { Err(TrainError::Config { field, found: value.to_string(), allowed }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range_and_survive_their_text() {
+        let config = TrainConfig { seed: 7, ema_decay: 0.999, ..TrainConfig::default() };
+        config.check().unwrap();
+        let text = config.to_toml().unwrap();
+        assert_eq!(TrainConfig::from_toml(&text, "config.toml").unwrap(), config);
+        assert_eq!(TrainConfig::from_toml("", "empty").unwrap(), TrainConfig::default());
+    }
+
+    #[test]
+    fn not_a_number_is_out_of_every_range() {
+        let mut config = TrainConfig::default();
+        config.optimizer.lr = f64::NAN;
+        assert_eq!(config.check().unwrap_err().to_string(), "optimizer.lr is NaN, allowed is 1e-9–10");
+    }
+
+    #[test]
+    fn a_misspelt_field_is_named_with_its_line() {
+        let error = TrainConfig::from_toml("epochs = 2\n[optimizer]\nlearning_rate = 1.0\n", "run.toml").unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("run.toml") && error.contains("line 3") && error.contains("`learning_rate`"), "{error}");
+    }
+
+    #[test]
+    fn configs_differ_field_by_field() {
+        let here = TrainConfig::default();
+        let mut there = here.clone();
+        there.optimizer.lr = 0.5;
+        there.epochs = 11;
+        assert_eq!(
+            here.differences(&there),
+            ["epochs is 11 there and 10 here", "optimizer.lr is 0.5 there and 0.001 here"]
+        );
+        assert!(here.differences(&here).is_empty());
+    }
+}

@@ -1,0 +1,115 @@
+use std::path::PathBuf;
+
+use tch::TchError;
+
+/// Why training could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting outside its range.
+    #[error("{field} is {found}, allowed is {allowed}")]
+    Config {
+        /// The field, with the tables it is in: `optimizer.lr`.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// The allowed range.
+        allowed: &'static str,
+    },
+    /// A config's text that is none: a misspelt field, a value of another type.
+    #[error("{origin}: {reason}")]
+    ConfigText {
+        /// The file, or what else the text comes from.
+        origin: String,
+        /// What was expected and found, with the line.
+        reason: String,
+    },
+    /// The run folder holds a run with another config.
+    #[error("{} holds a run with another config: {}", folder.display(), differences.join("; "))]
+    OtherConfig {
+        /// The run folder.
+        folder: PathBuf,
+        /// Each differing field with both values.
+        differences: Vec<String>,
+    },
+    /// libtorch refused.
+    #[error("torch: {0}")]
+    Torch(#[from] TchError),
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A checkpoint that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There are checkpoints, but none can be read.
+    #[error("none of the {} checkpoints in {} can be read; the newest: {newest}", count, folder.display())]
+    AllDamaged {
+        /// The folder.
+        folder: PathBuf,
+        /// How many there are.
+        count: usize,
+        /// What is wrong with the newest.
+        newest: String,
+    },
+    /// The network's tensors are not those of the checkpoint.
+    #[error("the checkpoint does not fit the network: {0}")]
+    OtherNetwork(String),
+    /// The loss or the gradient is not finite for too many steps in a row.
+    #[error("epoch {epoch}, step {step}: the {what} was not finite in {streak} steps in a row; lower optimizer.lr")]
+    NotFinite {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The optimizer's step.
+        step: u64,
+        /// `loss` or `gradient`.
+        what: &'static str,
+        /// How many.
+        streak: usize,
+    },
+    /// Shapes that do not fit together.
+    #[error("{what}: expected {expected}, found {found:?}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: Vec<i64>,
+    },
+    /// A measure of the validation studies.
+    #[error("validation: {0}")]
+    Metric(#[from] crate::metric::MetricError),
+    /// Whoever makes the batches failed.
+    #[error("batch of studies {}: {source}", studies.join(", "))]
+    Batch {
+        /// The batch's studies.
+        studies: Vec<String>,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Folds that were not trained to their end.
+    #[error("folds {} of {} have no out-of-fold table yet", join(missing), total)]
+    MissingFolds {
+        /// Which.
+        missing: Vec<usize>,
+        /// Of how many.
+        total: usize,
+    },
+    /// Nothing to train on or to validate with.
+    #[error("{0}")]
+    Nothing(&'static str),
+}
+
+fn join(numbers: &[usize]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

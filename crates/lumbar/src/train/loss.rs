@@ -1,0 +1,205 @@
+//! The competition's score as a training loss: the same four weighted log losses, of a batch.
+
+use tch::{Device, Kind, Tensor};
+
+use super::TrainError;
+use super::config::LossConfig;
+use crate::anatomy::{ConditionGroup, Target};
+
+/// Label of a cell that has none.
+pub const MASKED: i64 = -1;
+
+/// Stands for a sum of weights that is zero, where what it divides is zero too: below any weight that a config
+/// allows, and far enough from zero that its square's inverse is finite.
+const TINY: f64 = 1e-6;
+
+/// Weighted, masked cross entropy of the three groups and of any-severe, averaged as the score averages them.
+///
+/// With class weights 1, 2, 4, `any_severe` 1 and no smoothing the loss of a batch is the competition's score of
+/// its studies.
+#[derive(Debug)]
+pub struct Loss {
+    config: LossConfig,
+    class_weights: Tensor,
+}
+
+impl Loss {
+    /// The loss on a device.
+    ///
+    /// # Errors
+    /// When the device is not there.
+    pub fn new(config: &LossConfig, device: Device) -> Result<Self, TrainError> {
+        let weights = config.class_weights.map(|weight| weight as f32);
+        Ok(Self { config: config.clone(), class_weights: Tensor::f_from_slice(&weights)?.f_to_device(device)? })
+    }
+
+    /// The loss of a batch: Σ over parts of weight · Σ w·(−ln p) / Σ w, divided by the weights of the parts
+    /// that have a label in the batch; 0 when none has.
+    ///
+    /// # Shapes
+    /// `logits` `[studies, 25, 3]`, `labels` `[studies, 25]` of 0, 1, 2 or [`MASKED`] (int64) → scalar.
+    ///
+    /// # Errors
+    /// When the shapes are others.
+    pub fn of(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
+        let (found, count) = (logits.size(), Target::COUNT as i64);
+        if found.len() != 3 || found[1..] != [count, 3] {
+            return Err(TrainError::Shape { what: "logits", expected: "[studies, 25, 3]".to_owned(), found });
+        }
+        if labels.size() != found[..2] {
+            let expected = format!("[{}, 25]", found[0]);
+            return Err(TrainError::Shape { what: "labels", expected, found: labels.size() });
+        }
+        let log_p = logits.f_log_softmax(-1, Kind::Float)?;
+        let labelled = labels.f_ge(0)?.f_to_kind(Kind::Float)?;
+        let class = labels.f_clamp_min(0)?;
+        let weight =
+            self.class_weights.f_index_select(0, &class.f_flatten(0, -1)?)?.f_view_as(&class)?.f_mul(&labelled)?;
+        let mut loss = log_p.f_gather(2, &class.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?.f_neg()?;
+        if self.config.label_smoothing > 0.0 {
+            let even = log_p.f_mean_dim(-1, false, Kind::Float)?.f_neg()?;
+            loss = loss.f_lerp(&even, self.config.label_smoothing)?;
+        }
+        let mut parts = Vec::with_capacity(4);
+        for group in ConditionGroup::ALL {
+            let (first, columns) = columns(group);
+            let weight = weight.f_narrow(1, first, columns)?;
+            parts.push(Part::of(&loss.f_narrow(1, first, columns)?, &weight, 1.0)?);
+        }
+        if self.config.any_severe > 0.0 {
+            parts.push(self.any_severe(&log_p, labels, &weight)?);
+        }
+        let losses: Vec<&Tensor> = parts.iter().map(|part| &part.loss).collect();
+        let present: Vec<&Tensor> = parts.iter().map(|part| &part.present).collect();
+        let sum = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
+        let present = Tensor::f_stack(&present, 0)?.f_sum(Kind::Float)?;
+        // without any label the sum is 0, and so is the loss
+        Ok(sum.f_div(&present.f_clamp_min(TINY)?)?)
+    }
+
+    /// Per study: is any labelled level severe, predicted by the largest predicted severe of those levels?
+    fn any_severe(&self, log_p: &Tensor, labels: &Tensor, weight: &Tensor) -> Result<Part, TrainError> {
+        let (first, levels) = columns(ConditionGroup::Spinal);
+        let log_p = log_p.f_narrow(1, first, levels)?;
+        let labels = labels.f_narrow(1, first, levels)?;
+        let severe = log_p.f_select(2, 2)?;
+        let not_severe = log_p.f_narrow(2, 0, 2)?.f_logsumexp([-1i64].as_slice(), false)?;
+        let level = severe.f_detach()?.f_masked_fill(&labels.f_lt(0)?, f64::NEG_INFINITY)?.f_argmax(1, true)?;
+        let at_level = |values: &Tensor| values.f_gather(1, &level, false)?.f_squeeze_dim(1);
+        let label = labels.f_eq(2)?.f_any_dim(1, false)?;
+        let loss = at_level(&severe)?.f_where_self(&label, &at_level(&not_severe)?)?.f_neg()?;
+        let weight = weight.f_narrow(1, first, levels)?.f_amax([1i64].as_slice(), false)?;
+        Part::of(&loss, &weight, self.config.any_severe)
+    }
+}
+
+/// A part of the loss, and its weight: 0 when it has no label in the batch.
+struct Part {
+    loss: Tensor,
+    present: Tensor,
+}
+
+impl Part {
+    fn of(loss: &Tensor, weight: &Tensor, share: f64) -> Result<Self, TrainError> {
+        let total = weight.f_sum(Kind::Float)?;
+        let present = total.f_gt(0)?.f_to_kind(Kind::Float)?.f_mul_scalar(share)?;
+        let loss = loss.f_mul(weight)?.f_sum(Kind::Float)?.f_div(&total.f_clamp_min(TINY)?)?;
+        Ok(Self { loss: loss.f_mul_scalar(share)?, present })
+    }
+}
+
+/// First column and number of columns of a group in the order of [`Target::ALL`].
+fn columns(group: ConditionGroup) -> (i64, i64) {
+    let of = |target: &&Target| target.condition.group() == group;
+    let first = Target::ALL.iter().position(|target| of(&target)).expect("every group has targets");
+    (first as i64, Target::ALL.iter().filter(of).count() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anatomy::Severity;
+    use crate::metric::{Graded, LabelTable, PredictionTable, score};
+
+    fn random(studies: i64, seed: i64) -> (Tensor, Tensor) {
+        tch::manual_seed(seed);
+        let logits = Tensor::randn([studies, 25, 3], (Kind::Float, Device::Cpu));
+        let labels = Tensor::randint_low(-1, 3, [studies, 25], (Kind::Int64, Device::Cpu));
+        (logits, labels)
+    }
+
+    fn loss(config: &LossConfig, logits: &Tensor, labels: &Tensor) -> f64 {
+        Loss::new(config, Device::Cpu).unwrap().of(logits, labels).unwrap().double_value(&[])
+    }
+
+    #[test]
+    fn columns_of_a_group_lie_together() {
+        for group in ConditionGroup::ALL {
+            let (first, count) = columns(group);
+            for column in first..first + count {
+                assert_eq!(Target::ALL[column as usize].condition.group(), group);
+            }
+        }
+    }
+
+    #[test]
+    fn the_loss_of_a_batch_is_the_score_of_its_studies() {
+        let (logits, labels) = random(17, 3);
+        let probabilities = logits.softmax(-1, Kind::Double);
+        let (mut truth, mut predicted) = (LabelTable::new(), PredictionTable::new());
+        for study in 0..17 {
+            let label = |target: usize| labels.int64_value(&[study, target as i64]);
+            truth
+                .insert(
+                    study,
+                    std::array::from_fn(|target| usize::try_from(label(target)).ok().map(|c| Severity::ALL[c])),
+                )
+                .unwrap();
+            let p = |target: usize, class: i64| probabilities.double_value(&[study, target as i64, class]);
+            predicted.insert(study, std::array::from_fn(|t| [p(t, 0), p(t, 1), p(t, 2)])).unwrap();
+        }
+        let expected = score(&Graded::join(&truth, &predicted).unwrap()).unwrap().total();
+        let found = loss(&LossConfig::default(), &logits, &labels);
+        assert!((found - expected).abs() < 1e-5, "{found} against {expected}");
+    }
+
+    #[test]
+    fn a_masked_cell_has_no_gradient() {
+        let (logits, labels) = random(4, 5);
+        let logits = logits.set_requires_grad(true);
+        let labels = labels.index_fill(1, &Tensor::from_slice(&[2i64, 9, 24]), MASKED);
+        Loss::new(&LossConfig::default(), Device::Cpu).unwrap().of(&logits, &labels).unwrap().backward();
+        let gradient = logits.grad().abs().sum_dim_intlist([2i64].as_slice(), false, Kind::Float);
+        let masked = labels.eq(MASKED);
+        assert_eq!(gradient.masked_select(&masked).abs().max().double_value(&[]), 0.0);
+        assert!(gradient.masked_select(&masked.logical_not()).min().double_value(&[]) > 0.0);
+    }
+
+    #[test]
+    fn a_batch_without_labels_costs_nothing_and_teaches_nothing() {
+        let (logits, labels) = random(3, 6);
+        let logits = logits.set_requires_grad(true);
+        let found =
+            Loss::new(&LossConfig::default(), Device::Cpu).unwrap().of(&logits, &labels.full_like(MASKED)).unwrap();
+        found.backward();
+        assert_eq!(found.double_value(&[]), 0.0);
+        assert_eq!(logits.grad().abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn smoothing_keeps_a_certain_prediction_from_being_free() {
+        let labels = Tensor::zeros([2, 25], (Kind::Int64, Device::Cpu));
+        let certain = Tensor::from_slice(&[30f32, 0.0, 0.0]).expand([2, 25, 3], false);
+        let plain = LossConfig { any_severe: 0.0, ..Default::default() };
+        let smooth = LossConfig { label_smoothing: 0.1, ..plain.clone() };
+        assert!(loss(&plain, &certain, &labels) < 1e-6);
+        assert!((loss(&smooth, &certain, &labels) - 0.1 * 20.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn other_shapes_are_refused_with_both() {
+        let logits = Tensor::zeros([2, 24, 3], (Kind::Float, Device::Cpu));
+        let error = Loss::new(&LossConfig::default(), Device::Cpu).unwrap().of(&logits, &logits).unwrap_err();
+        assert_eq!(error.to_string(), "logits: expected [studies, 25, 3], found [2, 24, 3]");
+    }
+}

@@ -1,0 +1,160 @@
+//! What happens in a run, told to whoever watches.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::history::EpochRecord;
+
+/// Something that happened. Events come in order, from the thread that trains.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A fold starts or goes on.
+    FoldStarted {
+        /// Which, from 0.
+        fold: usize,
+        /// Studies to train on.
+        training: usize,
+        /// Studies to validate with.
+        validation: usize,
+        /// Trained weights.
+        parameters: i64,
+        /// Steps of the optimizer in the whole fold.
+        steps: u64,
+    },
+    /// The run goes on where a checkpoint ended.
+    Resumed {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Epochs that are complete.
+        epoch: usize,
+        /// Steps that are done.
+        step: u64,
+    },
+    /// A checkpoint cannot be read; the one before is tried.
+    CheckpointDamaged {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A step of the optimizer.
+    Step {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// Steps done in the fold, this one included.
+        step: u64,
+        /// Steps of the fold.
+        steps: u64,
+        /// Loss of this step's batches.
+        loss: f64,
+        /// Length of the gradient before clipping.
+        gradient_norm: f64,
+        /// Learning rate.
+        lr: f64,
+        /// Studies in this step.
+        studies: usize,
+        /// Time spent waiting for batches.
+        data: Duration,
+        /// Time of the whole step.
+        total: Duration,
+    },
+    /// A step that was left out because its loss or gradient was not finite.
+    StepSkipped {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// Steps done in the fold.
+        step: u64,
+        /// `loss` or `gradient`.
+        what: &'static str,
+    },
+    /// An epoch is over and validated.
+    EpochEnded {
+        /// The fold.
+        fold: usize,
+        /// What is written to the history.
+        record: EpochRecord,
+        /// Time of training.
+        training: Duration,
+        /// Time of validation.
+        validation: Duration,
+    },
+    /// A checkpoint lies on the disk.
+    CheckpointSaved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A checkpoint could not be written; training goes on, what was saved before is untouched.
+    CheckpointFailed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No better validation score for as many epochs as the config allows.
+    EarlyStop {
+        /// The fold.
+        fold: usize,
+        /// The best epoch, from 0.
+        best_epoch: usize,
+    },
+    /// A fold is complete.
+    FoldEnded {
+        /// The fold.
+        fold: usize,
+        /// The out-of-fold table.
+        table: PathBuf,
+    },
+}
+
+/// Takes the events. A closure `FnMut(&Event)` is one.
+pub trait Observer {
+    /// Called for each event.
+    fn event(&mut self, event: &Event);
+}
+
+impl<F: FnMut(&Event)> Observer for F {
+    fn event(&mut self, event: &Event) {
+        self(event);
+    }
+}
+
+/// Takes the events and forgets them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _: &Event) {}
+}
+
+/// Asks a run to save and stop: a signal handler or a notebook's interrupt sets it, the run looks at it after
+/// each step. Clones share the flag.
+#[derive(Debug, Clone, Default)]
+pub struct StopToken(Arc<AtomicBool>);
+
+impl StopToken {
+    /// A token that nobody has asked yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A token on a flag that somebody else sets, a signal handler for one.
+    #[must_use]
+    pub fn of_flag(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+
+    /// Asks the run to stop.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}

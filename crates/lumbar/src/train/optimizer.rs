@@ -1,0 +1,444 @@
+//! AdamW over one flat tensor.
+//!
+//! All trained weights lie one after the other in one fp32 tensor and each parameter is a view of it; so are
+//! their gradients, into which autograd adds in place. Clipping, the check for non-finite gradients, AdamW and
+//! the moving average are then a handful of kernels a step instead of nine for each of a few hundred tensors,
+//! and a checkpoint is four tensors and a number.
+//!
+//! Parameters with the same learning rate and weight decay lie together and are stepped as one slice: that is
+//! how layer-wise learning rates, undecayed vectors and frozen layers are made.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::TrainError;
+use super::config::OptimizerConfig;
+
+/// A trained tensor of a network.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name, unique in the network: `blocks.0.0.conv_dw.weight`.
+    pub name: String,
+    /// The tensor itself: a leaf that needs a gradient, fp32.
+    pub tensor: Tensor,
+    /// How many layers it is away from the head; the head's own are 0.
+    pub depth: usize,
+}
+
+/// Where a parameter lies in the arena.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The parameter's name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// Elements between neighbours along each dimension.
+    pub stride: Vec<i64>,
+    /// First element.
+    pub offset: i64,
+}
+
+/// Parameters that are stepped alike: a slice of the arena.
+#[derive(Debug, Clone, PartialEq)]
+struct Group {
+    depth: usize,
+    offset: i64,
+    length: i64,
+    lr_scale: f64,
+    weight_decay: f64,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// Length of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Whether the weights moved: they do not when the gradient is not finite.
+    pub applied: bool,
+}
+
+/// AdamW, its state and the weights themselves.
+///
+/// # Shapes
+/// Every flat tensor is `[weights]`, fp32, on the parameters' device.
+#[derive(Debug)]
+pub struct Optimizer {
+    config: OptimizerConfig,
+    clip_norm: f64,
+    ema_decay: f64,
+    places: Vec<Place>,
+    groups: Vec<Group>,
+    /// Keeps the leaves alive whose gradients are views.
+    leaves: Vec<Tensor>,
+    weights: Tensor,
+    gradients: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    average: Option<Tensor>,
+    step: u64,
+    frozen_above: Option<usize>,
+}
+
+impl Optimizer {
+    /// Moves the parameters into an arena. `clip_norm` 0 does not clip, `ema_decay` 0 keeps no average.
+    ///
+    /// # Errors
+    /// When there is no parameter, two have the same name, or one is not fp32 or needs no gradient.
+    pub fn new(
+        mut parameters: Vec<Parameter>,
+        config: &OptimizerConfig,
+        clip_norm: f64,
+        ema_decay: f64,
+    ) -> Result<Self, TrainError> {
+        let decayed = |tensor: &Tensor| tensor.dim() > 1;
+        parameters.sort_by_key(|parameter| (parameter.depth, !decayed(&parameter.tensor)));
+        let Some(first) = parameters.first() else { return Err(TrainError::Nothing("the network has no parameter")) };
+        let device = first.tensor.device();
+        let (mut places, mut groups) = (Vec::<Place>::new(), Vec::<Group>::new());
+        let mut offset = 0;
+        for Parameter { name, tensor, depth } in &parameters {
+            if tensor.kind() != Kind::Float || !tensor.requires_grad() || !tensor.is_leaf() {
+                return Err(TrainError::OtherNetwork(format!("{name} is no trainable fp32 leaf")));
+            }
+            if places.iter().any(|place| place.name == *name) {
+                return Err(TrainError::OtherNetwork(format!("two parameters are named {name}")));
+            }
+            let length = tensor.numel() as i64;
+            let weight_decay = if decayed(tensor) { config.weight_decay } else { 0.0 };
+            match groups.last_mut() {
+                Some(group) if group.depth == *depth && group.weight_decay == weight_decay => group.length += length,
+                _ => groups.push(Group {
+                    depth: *depth,
+                    offset,
+                    length,
+                    lr_scale: config.layer_decay.powi(i32::try_from(*depth).unwrap_or(i32::MAX)),
+                    weight_decay,
+                }),
+            }
+            places.push(Place { name: name.clone(), shape: tensor.size(), stride: dense_stride(tensor), offset });
+            offset += length;
+        }
+        let flat = || Tensor::f_zeros([offset], (Kind::Float, device));
+        let (weights, gradients) = (flat()?, flat()?);
+        let mut leaves = Vec::with_capacity(parameters.len());
+        for (place, Parameter { mut tensor, .. }) in places.iter().zip(parameters) {
+            let mut view = weights.f_as_strided(&place.shape, &place.stride, place.offset)?;
+            tch::no_grad(|| view.f_copy_(&tensor))?;
+            tensor.f_set_data(&view)?;
+            // a gradient that exists is added to in place; this one's memory becomes the arena's
+            tensor.f_sum(Kind::Float)?.f_mul_scalar(0.0)?.f_backward()?;
+            tensor.f_grad()?.f_set_data(&gradients.f_as_strided(&place.shape, &place.stride, place.offset)?)?;
+            leaves.push(tensor);
+        }
+        let average = if ema_decay > 0.0 { Some(copied(&weights)?) } else { None };
+        Ok(Self {
+            config: config.clone(),
+            clip_norm,
+            ema_decay,
+            places,
+            groups,
+            leaves,
+            weights,
+            gradients,
+            mean: flat()?,
+            square: flat()?,
+            average,
+            step: 0,
+            frozen_above: None,
+        })
+    }
+
+    /// Number of trained weights.
+    #[must_use]
+    pub fn weight_count(&self) -> i64 {
+        self.weights.numel() as i64
+    }
+
+    /// Steps that moved the weights.
+    #[must_use]
+    pub const fn step_count(&self) -> u64 {
+        self.step
+    }
+
+    /// Where each parameter lies.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Freezes every layer that is further from the head than `depth`; none frees all. Frozen weights do not
+    /// move and keep their means.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn freeze_above(&mut self, depth: Option<usize>) -> Result<(), TrainError> {
+        self.frozen_above = depth;
+        for (leaf, place) in self.leaves.iter().zip(&self.places) {
+            let group = self.groups.iter().rfind(|group| group.offset <= place.offset);
+            let frozen = group.is_some_and(|group| depth.is_some_and(|depth| group.depth > depth));
+            let _ = leaf.f_set_requires_grad(!frozen)?;
+        }
+        Ok(())
+    }
+
+    /// Sets all gradients to zero, before the first backward pass of a step.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn zero_gradients(&mut self) -> Result<(), TrainError> {
+        let _ = self.gradients.f_zero_()?;
+        Ok(())
+    }
+
+    /// One step with the gradients that autograd added up, divided by `divisor` (the number of accumulated
+    /// batches), at learning rate `lr`.
+    ///
+    /// Clips to the config's length, then p ← p − lr·decay·p, m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g²,
+    /// p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε), as `torch.optim.AdamW`. The average then moves by
+    /// 1 − min(`ema_decay`, (1 + t)/(10 + t)).
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn step(&mut self, lr: f64, divisor: f64) -> Result<StepReport, TrainError> {
+        tch::no_grad(|| self.step_without_graph(lr, divisor))
+    }
+
+    fn step_without_graph(&mut self, lr: f64, divisor: f64) -> Result<StepReport, TrainError> {
+        let gradient_norm = self.gradients.f_norm()?.f_double_value(&[])? / divisor;
+        if !gradient_norm.is_finite() {
+            return Ok(StepReport { gradient_norm, applied: false });
+        }
+        let clip = if self.clip_norm > 0.0 { (self.clip_norm / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
+        if clip / divisor != 1.0 {
+            let _ = self.gradients.f_mul_scalar_(clip / divisor)?;
+        }
+        self.step += 1;
+        let OptimizerConfig { beta1, beta2, eps, .. } = self.config;
+        let steps = self.step as f64;
+        let (unbias_mean, unbias_square) = (1.0 - beta1.powf(steps), (1.0 - beta2.powf(steps)).sqrt());
+        for group in &self.groups {
+            if self.frozen_above.is_some_and(|depth| group.depth > depth) {
+                continue;
+            }
+            let slice = |flat: &Tensor| flat.f_narrow(0, group.offset, group.length);
+            let (mut weights, gradients) = (slice(&self.weights)?, slice(&self.gradients)?);
+            let (mut mean, mut square) = (slice(&self.mean)?, slice(&self.square)?);
+            let lr = lr * group.lr_scale;
+            if group.weight_decay > 0.0 {
+                let _ = weights.f_mul_scalar_(1.0 - lr * group.weight_decay)?;
+            }
+            let _ = mean.f_lerp_(&gradients, 1.0 - beta1)?;
+            let squared = gradients.f_square()?.f_mul_scalar_(1.0 - beta2)?;
+            let _ = square.f_mul_scalar_(beta2)?.f_add_(&squared)?;
+            let mut denominator = square.f_sqrt()?;
+            let _ = denominator.f_mul_scalar_(unbias_mean / (unbias_square * -lr))?;
+            let _ = denominator.f_add_scalar_(eps * unbias_mean / -lr)?;
+            let _ = weights.f_addcdiv_(&mean, &denominator)?;
+        }
+        if let Some(average) = &mut self.average {
+            let decay = self.ema_decay.min((1.0 + steps) / (10.0 + steps));
+            let _ = average.f_lerp_(&self.weights, 1.0 - decay)?;
+        }
+        Ok(StepReport { gradient_norm, applied: true })
+    }
+
+    /// Exchanges weights and average, bit for bit; called twice it changes nothing. Nothing happens without an
+    /// average.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn swap_average(&mut self) -> Result<(), TrainError> {
+        let Some(average) = &mut self.average else { return Ok(()) };
+        tch::no_grad(|| {
+            let weights = copied(&self.weights)?;
+            self.weights.f_copy_(average)?;
+            average.f_copy_(&weights)
+        })?;
+        Ok(())
+    }
+
+    /// The flat tensors that a checkpoint holds, by name.
+    #[must_use]
+    pub fn state(&self) -> Vec<(&'static str, &Tensor)> {
+        let mut state = vec![("weights", &self.weights), ("mean", &self.mean), ("square", &self.square)];
+        state.extend(self.average.as_ref().map(|average| ("average", average)));
+        state
+    }
+
+    /// Takes over a state that [`Optimizer::state`] gave, after checking that it is of the same parameters.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherNetwork`], and nothing is changed.
+    pub fn restore(
+        &mut self,
+        places: &[Place],
+        step: u64,
+        mut tensor: impl FnMut(&str) -> Option<Tensor>,
+    ) -> Result<(), TrainError> {
+        if places.len() != self.places.len() {
+            let (found, expected) = (places.len(), self.places.len());
+            return Err(TrainError::OtherNetwork(format!("{found} parameters, expected {expected}")));
+        }
+        if let Some((found, expected)) = places.iter().zip(&self.places).find(|(found, expected)| found != expected) {
+            let describe = |place: &Place| format!("{} {:?} {:?}", place.name, place.shape, place.stride);
+            let (found, expected) = (describe(found), describe(expected));
+            return Err(TrainError::OtherNetwork(format!("found {found}, expected {expected}")));
+        }
+        let mut found = Vec::new();
+        for (name, own) in self.state() {
+            match tensor(name) {
+                Some(tensor) if tensor.size() == own.size() && tensor.kind() == Kind::Float => found.push(tensor),
+                Some(tensor) => {
+                    let (size, kind) = (tensor.size(), tensor.kind());
+                    return Err(TrainError::OtherNetwork(format!("{name} is {size:?} {kind:?}")));
+                }
+                None => return Err(TrainError::OtherNetwork(format!("it holds no {name}"))),
+            }
+        }
+        let own = [&mut self.weights, &mut self.mean, &mut self.square].into_iter().chain(self.average.as_mut());
+        tch::no_grad(|| own.zip(&found).try_for_each(|(own, found)| own.f_copy_(found)))?;
+        self.step = step;
+        Ok(())
+    }
+}
+
+fn copied(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
+    let mut copy = tensor.f_empty_like()?;
+    copy.f_copy_(tensor)?;
+    Ok(copy)
+}
+
+/// The tensor's own strides when its elements lie without gaps (contiguous, channels last), else contiguous ones.
+fn dense_stride(tensor: &Tensor) -> Vec<i64> {
+    let (shape, stride) = (tensor.size(), tensor.stride());
+    let mut dimensions: Vec<(i64, i64)> = stride.iter().copied().zip(shape.iter().copied()).collect();
+    dimensions.retain(|(_, size)| *size != 1);
+    dimensions.sort_unstable();
+    let mut next = 1;
+    let dense = dimensions.iter().all(|(stride, size)| {
+        let fits = *stride == next;
+        next *= size;
+        fits
+    });
+    if dense {
+        return stride;
+    }
+    let mut contiguous = vec![1; shape.len()];
+    for dimension in (0..shape.len().saturating_sub(1)).rev() {
+        contiguous[dimension] = contiguous[dimension + 1] * shape[dimension + 1].max(1);
+    }
+    contiguous
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    fn leaf(shape: &[i64]) -> Tensor {
+        let length: i64 = shape.iter().product();
+        let wave = (Tensor::arange(length, (Kind::Float, Device::Cpu)) * 0.7).sin().reshape(shape);
+        wave.set_requires_grad(true)
+    }
+
+    fn network() -> (Vec<Parameter>, [Tensor; 3]) {
+        let channels_last = leaf(&[4, 5, 5, 3]).detach().permute([0, 3, 1, 2]).set_requires_grad(true);
+        let tensors = [channels_last, leaf(&[4]), leaf(&[2, 4])];
+        let parameter = |place: usize, name: &str, depth| Parameter {
+            name: name.to_owned(),
+            tensor: tensors[place].shallow_clone(),
+            depth,
+        };
+        (vec![parameter(0, "stem.weight", 2), parameter(1, "stem.bias", 2), parameter(2, "head.weight", 0)], tensors)
+    }
+
+    fn backward([kernel, bias, head]: &[Tensor; 3]) {
+        let x = (Tensor::arange(2 * 3 * 8 * 8, (Kind::Float, Device::Cpu)) * 0.3).cos().reshape([2, 3, 8, 8]);
+        let y = x.conv2d(kernel, Some(bias), 1, 0, 1, 1).mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+        (y.matmul(&head.tr()) - 1.0).square().sum(Kind::Float).backward();
+    }
+
+    #[test]
+    fn parameters_and_gradients_are_views_that_keep_values_and_strides() {
+        let (parameters, tensors) = network();
+        let before: Vec<(Tensor, Vec<i64>)> = tensors.iter().map(|tensor| (tensor.copy(), tensor.stride())).collect();
+        backward(&tensors);
+        let expected: Vec<Tensor> = tensors.iter().map(|tensor| tensor.grad().copy()).collect();
+        let mut optimizer = Optimizer::new(parameters, &OptimizerConfig::default(), 0.0, 0.0).unwrap();
+        let arena = |flat: &Tensor| {
+            let start = flat.data_ptr() as usize;
+            start..start + flat.numel() * 4
+        };
+        for _ in 0..2 {
+            optimizer.zero_gradients().unwrap();
+            backward(&tensors);
+            for ((tensor, (values, stride)), expected) in tensors.iter().zip(&before).zip(&expected) {
+                assert!(arena(&optimizer.weights).contains(&(tensor.data_ptr() as usize)));
+                assert!(arena(&optimizer.gradients).contains(&(tensor.grad().data_ptr() as usize)));
+                assert_eq!((tensor.stride(), tensor), (stride.clone(), values));
+                assert!((tensor.grad() - expected).abs().max().double_value(&[]) < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frozen_layer_and_a_gradient_that_is_not_finite_move_nothing() {
+        let (parameters, tensors) = network();
+        let mut optimizer = Optimizer::new(parameters, &OptimizerConfig::default(), 1.0, 0.9).unwrap();
+        let before: Vec<Tensor> = tensors.iter().map(Tensor::copy).collect();
+        optimizer.freeze_above(Some(0)).unwrap();
+        backward(&tensors);
+        assert!(optimizer.step(0.1, 1.0).unwrap().applied);
+        assert_eq!((&tensors[0], &tensors[1]), (&before[0], &before[1]));
+        assert_ne!(tensors[2], before[2]);
+        optimizer.freeze_above(None).unwrap();
+        optimizer.zero_gradients().unwrap();
+        backward(&tensors);
+        let before: Vec<Tensor> = tensors.iter().map(Tensor::copy).collect();
+        let _ = optimizer.gradients.get(3).fill_(f64::NAN);
+        let report = optimizer.step(0.1, 1.0).unwrap();
+        assert!(!report.applied && report.gradient_norm.is_nan());
+        assert!(tensors.iter().zip(&before).all(|(tensor, before)| tensor == before));
+        assert_eq!(optimizer.step_count(), 1);
+    }
+
+    #[test]
+    fn accumulated_batches_are_averaged() {
+        let run = |batches: usize| {
+            let (parameters, tensors) = network();
+            let mut optimizer = Optimizer::new(parameters, &OptimizerConfig::default(), 0.5, 0.0).unwrap();
+            optimizer.zero_gradients().unwrap();
+            (0..batches).for_each(|_| backward(&tensors));
+            optimizer.step(0.01, batches as f64).unwrap();
+            optimizer.weights.copy()
+        };
+        assert!((run(1) - run(2)).abs().max().double_value(&[]) < 1e-6);
+    }
+
+    #[test]
+    fn swapping_the_average_twice_changes_no_bit() {
+        let (parameters, tensors) = network();
+        let mut optimizer = Optimizer::new(parameters, &OptimizerConfig::default(), 0.0, 0.99).unwrap();
+        backward(&tensors);
+        optimizer.step(0.1, 1.0).unwrap();
+        let before = optimizer.weights.copy();
+        optimizer.swap_average().unwrap();
+        assert_ne!(optimizer.weights, before);
+        optimizer.swap_average().unwrap();
+        assert_eq!(optimizer.weights, before);
+    }
+
+    #[test]
+    fn the_state_of_another_network_is_refused_by_name() {
+        let (parameters, _) = network();
+        let mut optimizer = Optimizer::new(parameters, &OptimizerConfig::default(), 0.0, 0.0).unwrap();
+        let mut places = optimizer.places().to_vec();
+        places[0].shape = vec![1, 4];
+        let error = optimizer.restore(&places, 3, |_| None).unwrap_err().to_string();
+        assert!(error.contains("found head.weight [1, 4] [4, 1], expected head.weight [2, 4] [4, 1]"), "{error}");
+        let (mut parameters, _) = network();
+        parameters[1].name = "head.weight".to_owned();
+        let error = Optimizer::new(parameters, &OptimizerConfig::default(), 0.0, 0.0).unwrap_err();
+        assert!(error.to_string().contains("two parameters are named head.weight"));
+    }
+}

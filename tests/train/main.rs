@@ -1,0 +1,6 @@
+//! `lumbar::train`: beside torch's optimizer and schedules, TensorBoard's reader, and runs that are killed.
+
+mod optimizer;
+mod resume;
+mod runs;
+mod small;
