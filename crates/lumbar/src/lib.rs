@@ -1,1 +1,3 @@
 //! Grading of degenerative lumbar-spine disease on MRI: data, models, training, prediction, figures.
+
+pub mod model;
