@@ -4,5 +4,6 @@ pub mod anatomy;
 pub mod data;
 pub mod figure;
 pub mod metric;
+pub mod model;
 pub mod predict;
 pub mod train;
