@@ -1,4 +1,4 @@
-//! Lets this package's programs and tests find libtorch at run time, CUDA included.
+//! Lets the program find libtorch at run time, CUDA included.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
