@@ -10,9 +10,11 @@
 //! - [`environment`]: the variables that cells and cargo need, so that no shell has to be prepared.
 //! - [`kernelspec`]: the entry in Jupyter's list of kernels.
 //! - [`warm`]: what the set-up builds ahead, so that a first cell waits for nothing.
+//! - [`command`]: the program's arguments.
 //!
 //! Deliberately absent: any notebook-facing type (`lumbar-notebook` has them) and any network access.
 
+pub mod command;
 pub mod environment;
 pub mod folder;
 pub mod kernelspec;

@@ -1,59 +1,7 @@
-//! The Jupyter kernel `Rust (lumbar)`.
-//!
-//! - `lumbar-kernel --control_file FILE`: what Jupyter calls to start a kernel.
-//! - `lumbar-kernel warm`: builds the notebooks' library into the warm build folder.
-//! - `lumbar-kernel install --data FOLDER | --user`: writes the kernelspec.
+//! The Jupyter kernel `Rust (lumbar)`: evcxr's kernel with what [`lumbar_kernel`] puts around it.
 
-use std::env;
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, bail};
-use lumbar_kernel::environment::{self, Toolchain};
-use lumbar_kernel::folder::Folder;
-use lumbar_kernel::places::Places;
-use lumbar_kernel::{kernelspec, warm};
-
-const HELP: &str = "usage: lumbar-kernel --control_file FILE | warm | install (--user | --data FOLDER)";
-
-fn main() -> Result<()> {
+fn main() -> anyhow::Result<()> {
     // The process that runs the cells is this program, started again by evcxr.
     evcxr::runtime_hook();
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let places = Places::from_environment();
-    let program = env::current_exe().context("the kernel's own path is unknown")?;
-    match words.as_slice() {
-        ["--control_file", _] => start(&places),
-        ["warm"] => warm::build(&places, program.parent().context("the kernel's own folder is unknown")?),
-        ["install", "--user"] => install(&places, kernelspec::user_data_folder()?),
-        ["install", "--data", folder] => install(&places, PathBuf::from(folder)),
-        ["--help" | "-h"] => {
-            println!("{HELP}");
-            Ok(())
-        }
-        _ => bail!("{HELP}"),
-    }
-}
-
-fn install(places: &Places, data: PathBuf) -> Result<()> {
-    let path = kernelspec::install(places, &places.bin().join("lumbar-kernel"), &data)?;
-    println!("{}", path.display());
-    Ok(())
-}
-
-/// Prepares the environment and hands over to evcxr's kernel, which reads the same arguments.
-fn start(places: &Places) -> Result<()> {
-    let toolchain = Toolchain::find(&places.workspace)?;
-    let folder = Folder::take(places)?;
-    let variables = environment::of_kernel(places, &toolchain, &folder.path)?;
-    // SAFETY: no other thread has been started yet.
-    unsafe {
-        for name in environment::REMOVED {
-            env::remove_var(name);
-        }
-        for (name, value) in variables {
-            env::set_var(name, value);
-        }
-    }
-    evcxr_jupyter::main()
+    lumbar_kernel::command::run(evcxr_jupyter::main)
 }

@@ -12,7 +12,7 @@ pub use lumbar::figure::{
 pub use lumbar::{anatomy, data};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
 pub use ndarray::{self, Array1, Array2, Array3, Axis};
-pub use plotters;
+pub use plotters::{self, style::RGBColor};
 pub use polars::prelude::*;
 pub use tch::{self, Cuda, Device, Kind, Tensor};
 

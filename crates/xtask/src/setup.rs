@@ -21,13 +21,10 @@ pub(crate) fn setup(places: &Places, for_user: bool) -> Result<()> {
     steps.step("C++ compiler", toolchain::cxx)?;
     steps.step("room on the disk", || toolchain::disk(places))?;
     steps.step("Python environment", || python::prepare(places, &pins))?;
-    // First the notebooks' library alone: its crates, with exactly its features, are what the kernel's
-    // folder takes over; then the command line and the kernel on top of them.
+    // The kernel by itself: rust-analyzer asks for other features of crates that polars depends on.
     steps.step("libraries and command line", || {
-        for packages in [&["lumbar-notebook"][..], &["lumbar-cli"], &["lumbar-kernel"]] {
-            let mut command = cargo(places);
-            command.arg("build").args(packages.iter().flat_map(|package| ["--package", package]));
-            run::show(&mut command).with_context(|| torch_hint(places))?;
+        for packages in [["-p=lumbar-notebook", "-p=lumbar-cli"], ["-p=lumbar-kernel", "--features=kernel"]] {
+            run::show(cargo(places).arg("build").args(packages)).with_context(|| torch_hint(places))?;
         }
         Ok("built".to_owned())
     })?;

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_long_stack_shows_some_of_its_slices_and_says_so() {
-        let stack = Stack::new((0..40).map(slice).collect());
+        let stack = Stack::new((0..40).rev().map(slice).collect());
         let figure = picture(&stack).unwrap();
         assert!(figure.alt().starts_with("12 of 40 slices"), "{}", figure.alt());
         assert!(stack.show().parts()[0].1.contains("40 slices, 1.00 mm apart"));
