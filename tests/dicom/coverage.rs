@@ -45,9 +45,14 @@ fn everything_that_pydicom_decodes_has_identical_stored_values() {
         if answer["kind"] != "grey" {
             continue;
         }
-        let Value::String(expected) = &answer["values"] else { 
-            println!("{name}: pydicom: {}; here: {:?}", answer["error"], read(path).map(|v| v.len()).map_err(|e| e.cause));
-            continue };
+        let Value::String(expected) = &answer["values"] else {
+            println!(
+                "{name}: pydicom: {}; here: {:?}",
+                answer["error"],
+                read(path).map(|v| v.len()).map_err(|e| e.cause)
+            );
+            continue;
+        };
         let expected = floats(expected);
         match read(path) {
             Err(error) => failures.push(format!("{name} [{}]: {}", answer["syntax"], error.cause)),
@@ -61,7 +66,11 @@ fn everything_that_pydicom_decodes_has_identical_stored_values() {
                 let count = differences.filter(|d| *d > 0.0).count();
                 if most > allowed {
                     let first = found.iter().zip(&expected).find(|(a, b)| a != b);
-                    failures.push(format!("{name} [{}]: {count} of {} values differ, at most by {most}, first {first:?}", answer["syntax"], found.len()));
+                    failures.push(format!(
+                        "{name} [{}]: {count} of {} values differ, at most by {most}, first {first:?}",
+                        answer["syntax"],
+                        found.len()
+                    ));
                 } else {
                     same += 1;
                 }
@@ -80,6 +89,11 @@ fn what_is_no_slice_says_so() {
     let mut wrong = Vec::new();
     for answer in answers.as_array().expect("a list").iter().filter(|answer| answer["kind"] != "grey") {
         let path = answer["path"].as_str().expect("a path");
+        if path.ends_with("emri_small_jpeg_2k_lossless_too_short.dcm") {
+            // only the last delimiter is cut off: pydicom then sees no pixels, but all ten frames are there
+            assert_eq!(read(path).map(|values| values.len()), Ok(10 * 64 * 64));
+            continue;
+        }
         match read(path).map_err(|error| error.cause) {
             Err(Cause::NoPicture | Cause::NotASlice { .. } | Cause::NotDicom | Cause::Missing { .. }) => {}
             Err(Cause::Truncated { .. } | Cause::Empty | Cause::Syntax { .. }) => {}

@@ -1,3 +1,4 @@
 //! DICOM files against pydicom, highdicom, SimpleITK and nibabel, and against malice.
 
 mod coverage;
+mod series;

@@ -11,8 +11,8 @@ fn broken(why: impl Into<String>) -> Cause {
 /// Position in the block of the k-th coefficient (T.81 figure 5).
 const ZIGZAG: [usize; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
-    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61,
-    54, 47, 55, 62, 63,
+    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
+    47, 55, 62, 63,
 ];
 
 struct Frame {
@@ -130,8 +130,7 @@ struct Huffman {
 
 impl Huffman {
     fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self, Cause> {
-        let mut table =
-            Self { quick: [(0, 0); 1 << QUICK], ends: [0; 17], offsets: [0; 17], values: values.to_vec() };
+        let mut table = Self { quick: [(0, 0); 1 << QUICK], ends: [0; 17], offsets: [0; 17], values: values.to_vec() };
         let (mut code, mut index) = (0_u32, 0_usize);
         for length in 1..=16_u32 {
             let count = u32::from(counts[length as usize - 1]);
@@ -362,9 +361,7 @@ impl Scan<'_> {
 fn cosines() -> [[f32; 8]; 8] {
     std::array::from_fn(|u| {
         let scale = if u == 0 { 0.5 * std::f64::consts::FRAC_1_SQRT_2 } else { 0.5 };
-        std::array::from_fn(|x| {
-            (scale * ((2 * x + 1) as f64 * u as f64 * std::f64::consts::PI / 16.0).cos()) as f32
-        })
+        std::array::from_fn(|x| (scale * ((2 * x + 1) as f64 * u as f64 * std::f64::consts::PI / 16.0).cos()) as f32)
     })
 }
 

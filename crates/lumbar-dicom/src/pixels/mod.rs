@@ -225,9 +225,7 @@ impl Encoded {
                 native::decode(&inflated, self.location.tag, self.bits.allocated, count, false)
             }
             Codec::Native => native::decode(bytes, self.location.tag, self.bits.allocated, count, false),
-            Codec::JpegXl | Codec::Unsupported => {
-                Err(Cause::Syntax { syntax: "JPEG XL".to_owned() })
-            }
+            Codec::JpegXl | Codec::Unsupported => Err(Cause::Syntax { syntax: "JPEG XL".to_owned() }),
         }
     }
 
