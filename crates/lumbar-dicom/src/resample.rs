@@ -45,10 +45,10 @@ pub fn resample(slice: &Slice, pixels: &Pixels, range: IntensityRange, rows: usi
     }
     let size = Size { from: [slice.rows, slice.columns], to: [rows, columns] };
     match pixels {
-        Pixels::U8(values) => fused(values, |v| f32::from(v), map, size, out),
-        Pixels::I8(values) => fused(values, |v| f32::from(v), map, size, out),
-        Pixels::U16(values) => fused(values, |v| f32::from(v), map, size, out),
-        Pixels::I16(values) => fused(values, |v| f32::from(v), map, size, out),
+        Pixels::U8(values) => fused(values, f32::from, map, size, out),
+        Pixels::I8(values) => fused(values, f32::from, map, size, out),
+        Pixels::U16(values) => fused(values, f32::from, map, size, out),
+        Pixels::I16(values) => fused(values, f32::from, map, size, out),
         Pixels::U32(values) => fused(values, |v| v as f32, map, size, out),
         Pixels::I32(values) => fused(values, |v| v as f32, map, size, out),
         Pixels::F32(values) => fused(values, |v| v, map, size, out),
