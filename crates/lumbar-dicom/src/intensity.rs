@@ -36,7 +36,7 @@ pub struct IntensityRange {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Histogram {
-    /// For each rescale, counts of the 2^16 stored values (signed ones from −2^15).
+    /// For each rescale, counts of stored values from 0 (signed ones from −2^15); as many as were needed.
     short: BTreeMap<(u64, u64, bool), Vec<u64>>,
     /// Counts of rescaled wide values, by their order-preserving bits.
     wide: BTreeMap<u64, u64>,
@@ -66,9 +66,9 @@ impl Histogram {
         }
     }
 
-    fn bins(&mut self, rescale: Rescale, signed: bool) -> &mut [u64] {
+    fn bins(&mut self, rescale: Rescale, signed: bool) -> &mut Vec<u64> {
         let key = (rescale.slope.to_bits(), rescale.intercept.to_bits(), signed);
-        self.short.entry(key).or_insert_with(|| vec![0; 1 << 16])
+        self.short.entry(key).or_default()
     }
 
     /// Both histograms as one.
@@ -80,7 +80,9 @@ impl Histogram {
                     entry.insert(bins);
                 }
                 std::collections::btree_map::Entry::Occupied(mut entry) => {
-                    entry.get_mut().iter_mut().zip(bins).for_each(|(a, b)| *a += b);
+                    let own = entry.get_mut();
+                    own.resize(own.len().max(bins.len()), 0);
+                    own.iter_mut().zip(bins).for_each(|(a, b)| *a += b);
                 }
             }
         }
@@ -139,6 +141,7 @@ fn count<T: Copy>(bins: &mut [u64], values: &[T], bin: impl Fn(T) -> u16, paddin
         first[usize::from(bin(*value))] += 1;
     }
     let is_padding = |k: usize| padding.is_some_and(|(a, b)| (a..=b).contains(&(k as i64 - offset)));
+    bins.resize(bins.len().max(width), 0);
     for k in (0..width).filter(|k| !is_padding(*k)) {
         bins[k] += u64::from(first[k] + second[k] + third[k] + fourth[k]);
     }

@@ -4,11 +4,10 @@ use crate::intensity::IntensityRange;
 use crate::pixels::Pixels;
 use crate::slice::Slice;
 
-/// Where an output pixel takes its value: two neighbours and the share of the second.
+/// Where an output pixel takes its value: a pixel, and the share of the next one.
 #[derive(Debug, Clone, Copy)]
 struct Tap {
     first: usize,
-    second: usize,
     share: f32,
 }
 
@@ -16,11 +15,10 @@ struct Tap {
 /// edge goes on.
 fn taps(from: usize, to: usize) -> Vec<Tap> {
     let scale = from as f64 / to as f64;
-    let last = from - 1;
+    let last = (from - 1) as f64;
     let tap = |k: usize| {
-        let at = ((k as f64 + 0.5) * scale - 0.5).clamp(0.0, last as f64);
-        let first = at.floor() as usize;
-        Tap { first, second: (first + 1).min(last), share: (at - first as f64) as f32 }
+        let at = ((k as f64 + 0.5) * scale - 0.5).clamp(0.0, last);
+        Tap { first: at as usize, share: at.fract() as f32 }
     };
     (0..to).map(tap).collect()
 }
@@ -75,16 +73,23 @@ fn fused<T: Copy>(values: &[T], float: impl Fn(T) -> f32, map: Map, size: Size, 
     let (scale, offset) = (map.scale as f32, map.offset as f32);
     let [rows, columns] = size.from;
     let (down, across) = (taps(rows, size.to[0]), taps(columns, size.to[1]));
-    let cut = |v: T| float(v).max(low).min(high);
-    let mut blended = vec![0.0_f32; columns];
+    // comparisons of this form are one instruction each; max and min have to mind NaN
+    let cut = |v: T| {
+        let v = float(v);
+        let v = if v < low { low } else { v };
+        if v > high { high } else { v }
+    };
+    // one more than there are columns: the last pixel's neighbour, which never has a share
+    let mut blended = vec![0.0_f32; columns + 1];
     for (line, tap) in out.chunks_exact_mut(size.to[1]).zip(down) {
         let row = |k: usize| &values[k * columns..(k + 1) * columns];
-        for ((to, upper), lower) in blended.iter_mut().zip(row(tap.first)).zip(row(tap.second)) {
+        let (upper, lower) = (row(tap.first), row((tap.first + 1).min(rows - 1)));
+        for ((to, upper), lower) in blended.iter_mut().zip(upper).zip(lower) {
             let (upper, lower) = (cut(*upper), cut(*lower));
             *to = (upper + (lower - upper) * tap.share) * scale + offset;
         }
         for (to, tap) in line.iter_mut().zip(&across) {
-            let (left, right) = (blended[tap.first], blended[tap.second]);
+            let Some(&[left, right]) = blended[tap.first..].first_chunk() else { continue };
             *to = left + (right - left) * tap.share;
         }
     }

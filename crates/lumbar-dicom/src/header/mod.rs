@@ -304,8 +304,9 @@ impl Header {
                 return Err(Cause::Missing { tag });
             }
         }
-        if self.frames == 0 {
-            return Err(Cause::value(tag::NUMBER_OF_FRAMES, "at least 1", "0"));
+        if self.frames == 0 || self.frames > attributes::FRAME_LIMIT {
+            let expected = format!("1 to {}", attributes::FRAME_LIMIT);
+            return Err(Cause::value(tag::NUMBER_OF_FRAMES, expected, self.frames));
         }
         self.bits.check(pixels.tag)
     }

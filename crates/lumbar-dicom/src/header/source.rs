@@ -3,6 +3,7 @@
 //! Files are read, not memory-mapped: a mapped file that another program cuts short kills the process,
 //! and for files of less than a megabyte one `read` is as quick as a map.
 
+use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,10 +12,17 @@ use std::sync::Arc;
 use crate::error::{Cause, Place};
 
 /// Where a file's bytes can be had again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Source {
     File(Arc<Path>),
     Memory(Arc<[u8]>),
+}
+
+/// The place, not the bytes.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.place(), f)
+    }
 }
 
 /// An open source.
