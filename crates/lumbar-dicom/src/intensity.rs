@@ -123,7 +123,7 @@ impl Histogram {
 }
 
 /// Counts values in four tables by turns: equal neighbours then do not wait for each other.
-fn count<T: Copy>(bins: &mut [u64], values: &[T], bin: impl Fn(T) -> u16, padding: Option<(i64, i64)>, offset: i64) {
+fn count<T: Copy>(bins: &mut Vec<u64>, values: &[T], bin: impl Fn(T) -> u16, padding: Option<(i64, i64)>, offset: i64) {
     let largest = usize::from(values.iter().map(|v| bin(*v)).max().unwrap_or(0));
     let width = largest + 1;
     let mut tables = vec![0_u32; 4 * width];
