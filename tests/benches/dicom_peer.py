@@ -91,8 +91,8 @@ def normalised(files):
     low, high = np.percentile(np.stack(slices), [0.5, 99.5])
     out = np.empty((len(files), 256, 256), np.float32)
     for k, values in enumerate(slices):
-        scaled = (np.clip(values.astype(np.float32), low, high) - low) / (high - low)
-        out[k] = cv2.resize(scaled.astype(np.float32), (256, 256), interpolation=cv2.INTER_LINEAR)
+        small = cv2.resize(values.astype(np.float32), (256, 256), interpolation=cv2.INTER_LINEAR)
+        out[k] = np.clip((small - low) / (high - low), 0, 1)
     return out
 
 

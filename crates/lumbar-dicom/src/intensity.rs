@@ -4,6 +4,7 @@
 //! percentiles are taken once, over every pixel of the series that is no padding.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::error::{Cause, Error};
 use crate::header::Rescale;
 use crate::observer::Observer;
 use crate::pixels::Pixels;
+use crate::resample::resample;
 use crate::slice::Slice;
 
 /// Rescaled values that become 0 and 1.
@@ -21,6 +23,23 @@ pub struct IntensityRange {
     pub low: f64,
     /// Becomes 1, with everything above.
     pub high: f64,
+}
+
+impl IntensityRange {
+    /// Turns rescaled values into values from 0 to 1; `inverted` (MONOCHROME1) turns them round. A range
+    /// without width gives 0.
+    pub fn apply(&self, values: &mut [f32], inverted: bool) {
+        let width = self.high - self.low;
+        let scale = if width > 0.0 { 1.0 / width } else { 0.0 };
+        let (scale, offset) = if inverted { (-scale, 1.0 + self.low * scale) } else { (scale, -self.low * scale) };
+        let (scale, offset) = (scale as f32, offset as f32);
+        for value in values {
+            let v = *value * scale + offset;
+            // comparisons of this form are one instruction each; clamp has to mind NaN
+            let v = if v < 0.0 { 0.0 } else { v };
+            *value = if v > 1.0 { 1.0 } else { v };
+        }
+    }
 }
 
 /// Counts of rescaled values, exact for every type of pixels.
@@ -232,58 +251,42 @@ pub struct Normalised {
     pub range: IntensityRange,
 }
 
-/// Decoded slices kept between the two passes over a series, in bytes; beyond it they are decoded twice.
-const KEPT_BYTES: usize = 256 << 20;
-
-/// Decodes `slices`, takes the percentiles over all of them, and resamples each to one size: bilinear
-/// between pixel centres, after the window (see [`crate::resample`]). Work is spread over the current
-/// rayon pool.
+/// Decodes `slices`, resamples each to one size, and windows all of them by the percentiles of the series:
+/// bilinear between pixel centres (see [`crate::resample`]), then 0 at the low percentile, 1 at the high
+/// one, cut beyond. Percentiles are those of the pixels as stored, not of the resampled ones.
+///
+/// Each slice is decoded once and let go at once: memory is the result and one slice for each thread. Work
+/// is spread over the current rayon pool.
 ///
 /// # Errors
-/// [`Cause::Config`] when a field of `config` is out of range, [`Cause::NotASlice`] when all is padding, the first
-/// slice's error when one does not decode, [`Cause::Cancelled`].
+/// [`Cause::Config`] when a field of `config` is out of range, [`Cause::NotASlice`] when all is padding, the
+/// error of a slice that does not decode, [`Cause::Cancelled`].
 pub fn normalise(slices: &[&Slice], config: &NormaliseConfig, observer: &dyn Observer) -> Result<Normalised, Error> {
     let place = slices.first().map_or(crate::Place::Memory(0), |slice| slice.place.clone());
     config.check().map_err(|error| Cause::Config(error).at(&place))?;
-    let bytes = |slice: &&Slice| slice.rows * slice.columns * usize::from(slice.bits.allocated / 8);
-    let keep = slices.iter().map(bytes).sum::<usize>() <= KEPT_BYTES;
-    let total = 2 * slices.len();
-    let done = std::sync::atomic::AtomicUsize::new(0);
-    let step = || {
-        let before = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        observer.progress(before + 1, total);
-        if observer.is_cancelled() { Err(Cause::Cancelled.at(&place)) } else { Ok(()) }
-    };
-    let start = || (Histogram::default(), Vec::new());
-    let count = |(mut histogram, mut kept): (Histogram, Vec<(usize, Pixels)>), (index, slice): (usize, &&Slice)| {
+    let done = AtomicUsize::new(0);
+    let size = config.rows * config.columns;
+    let mut values = vec![0.0; size * slices.len()];
+    let one = |mut histogram: Histogram, (out, slice): (&mut [f32], &&Slice)| {
+        if observer.is_cancelled() {
+            return Err(Cause::Cancelled.at(&place));
+        }
         let pixels = slice.pixels()?;
         histogram.add(slice, &pixels);
-        if keep {
-            kept.push((index, pixels));
-        }
-        step()?;
-        Ok::<_, Error>((histogram, kept))
+        resample(slice, &pixels, config.rows, config.columns, out);
+        observer.progress(done.fetch_add(1, Ordering::Relaxed) + 1, slices.len());
+        Ok::<_, Error>(histogram)
     };
-    let (histogram, kept) =
-        slices.par_iter().enumerate().try_fold(start, count).try_reduce(start, |(a, mut kept), (b, more)| {
-            kept.extend(more);
-            Ok((a.merged(b), kept))
-        })?;
-    let mut decoded: Vec<Option<Pixels>> = vec![None; slices.len()];
-    for (index, pixels) in kept {
-        decoded[index] = Some(pixels);
-    }
+    let histogram = values
+        .par_chunks_mut(size)
+        .zip(slices)
+        .try_fold(Histogram::default, one)
+        .try_reduce(Histogram::default, |a, b| Ok(a.merged(b)))?;
     let [low, high] = histogram
         .percentiles([config.low_percentile, config.high_percentile])
         .ok_or_else(|| Cause::NotASlice { what: "nothing but padding" }.at(&place))?;
     let range = IntensityRange { low, high };
-    let size = config.rows * config.columns;
-    let mut values = vec![0.0; size * slices.len()];
-    values.par_chunks_mut(size).zip(slices.par_iter().zip(decoded)).try_for_each(|(out, (slice, pixels))| {
-        let pixels = pixels.map_or_else(|| slice.pixels(), Ok)?;
-        crate::resample::resample(slice, &pixels, range, config.rows, config.columns, out);
-        step()
-    })?;
+    values.par_chunks_mut(size).zip(slices).for_each(|(out, slice)| range.apply(out, slice.is_inverted()));
     Ok(Normalised { values, slices: slices.len(), rows: config.rows, columns: config.columns, range })
 }
 

@@ -1,6 +1,5 @@
 //! One pass from stored values to normalised ones of another size.
 
-use crate::intensity::IntensityRange;
 use crate::pixels::Pixels;
 use crate::slice::Slice;
 
@@ -23,70 +22,49 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
     (0..to).map(tap).collect()
 }
 
-/// Resamples a slice's stored values to `rows` × `columns` values from 0 to 1: values are cut to `range`
-/// (in rescaled units), interpolated bilinearly between pixel centres as OpenCV's `INTER_LINEAR` does,
-/// scaled, and for MONOCHROME1 turned round. Nothing is averaged beyond two neighbours in each direction.
+/// Resamples a slice to `rows` × `columns` rescaled values (slope · stored + intercept), bilinearly between
+/// pixel centres as OpenCV's `INTER_LINEAR` does. Nothing is averaged beyond two neighbours in each
+/// direction.
+///
+/// # Shapes
+/// `pixels` is the slice's `rows` × `columns`, `out` the asked-for `rows` × `columns`; both row-major.
 ///
 /// # Panics
-/// When `out` is not `rows` × `columns` long or `pixels` are not the slice's.
-pub fn resample(slice: &Slice, pixels: &Pixels, range: IntensityRange, rows: usize, columns: usize, out: &mut [f32]) {
+/// When `out` or `pixels` are of another size.
+pub fn resample(slice: &Slice, pixels: &Pixels, rows: usize, columns: usize, out: &mut [f32]) {
     assert_eq!(out.len(), rows * columns, "the output holds rows × columns values");
     assert_eq!(pixels.len(), slice.rows * slice.columns, "the pixels are the slice's");
-    let rescale = slice.rescale;
-    // in stored units the cut and the scale are one multiply-add for any rescale
-    let (a, b) = ((range.low - rescale.intercept) / rescale.slope, (range.high - rescale.intercept) / rescale.slope);
-    let width = b - a;
-    let scale = if width == 0.0 { 0.0 } else { 1.0 / width };
-    let mut map = Map { low: a.min(b), high: a.max(b), scale, offset: -a * scale };
-    if slice.is_inverted() {
-        (map.scale, map.offset) = (-map.scale, 1.0 - map.offset);
-    }
-    let size = Size { from: [slice.rows, slice.columns], to: [rows, columns] };
+    let sizes = [[slice.rows, slice.columns], [rows, columns]];
+    let (slope, intercept) = (slice.rescale.slope as f32, slice.rescale.intercept as f32);
     match pixels {
-        Pixels::U8(values) => fused(values, f32::from, map, size, out),
-        Pixels::I8(values) => fused(values, f32::from, map, size, out),
-        Pixels::U16(values) => fused(values, f32::from, map, size, out),
-        Pixels::I16(values) => fused(values, f32::from, map, size, out),
-        Pixels::U32(values) => fused(values, |v| v as f32, map, size, out),
-        Pixels::I32(values) => fused(values, |v| v as f32, map, size, out),
-        Pixels::F32(values) => fused(values, |v| v, map, size, out),
-        Pixels::F64(values) => fused(values, |v| v as f32, map, size, out),
+        Pixels::U8(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::I8(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::U16(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::I16(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::U32(values) => fused(values, |v| v as f32, slope, intercept, sizes, out),
+        Pixels::I32(values) => fused(values, |v| v as f32, slope, intercept, sizes, out),
+        Pixels::F32(values) => fused(values, |v| v, slope, intercept, sizes, out),
+        Pixels::F64(values) => fused(values, |v| v as f32, slope, intercept, sizes, out),
     }
 }
 
-#[derive(Clone, Copy)]
-struct Map {
-    low: f64,
-    high: f64,
-    scale: f64,
-    offset: f64,
-}
-
-#[derive(Clone, Copy)]
-struct Size {
-    from: [usize; 2],
-    to: [usize; 2],
-}
-
-fn fused<T: Copy>(values: &[T], float: impl Fn(T) -> f32, map: Map, size: Size, out: &mut [f32]) {
-    let (low, high) = (map.low as f32, map.high as f32);
-    let (scale, offset) = (map.scale as f32, map.offset as f32);
-    let [rows, columns] = size.from;
-    let (down, across) = (taps(rows, size.to[0]), taps(columns, size.to[1]));
-    // comparisons of this form are one instruction each; max and min have to mind NaN
-    let cut = |v: T| {
-        let v = float(v);
-        let v = if v < low { low } else { v };
-        if v > high { high } else { v }
-    };
+fn fused<T: Copy>(
+    values: &[T],
+    float: impl Fn(T) -> f32,
+    slope: f32,
+    intercept: f32,
+    [[rows, columns], to]: [[usize; 2]; 2],
+    out: &mut [f32],
+) {
+    let (down, across) = (taps(rows, to[0]), taps(columns, to[1]));
     // one more than there are columns: the last pixel's neighbour, which never has a share
     let mut blended = vec![0.0_f32; columns + 1];
-    for (line, tap) in out.chunks_exact_mut(size.to[1]).zip(down) {
+    for (line, tap) in out.chunks_exact_mut(to[1]).zip(down) {
         let row = |k: usize| &values[k * columns..(k + 1) * columns];
         let (upper, lower) = (row(tap.first), row((tap.first + 1).min(rows - 1)));
         for ((to, upper), lower) in blended.iter_mut().zip(upper).zip(lower) {
-            let (upper, lower) = (cut(*upper), cut(*lower));
-            *to = (upper + (lower - upper) * tap.share) * scale + offset;
+            let (upper, lower) = (float(*upper), float(*lower));
+            *to = (upper + (lower - upper) * tap.share) * slope + intercept;
         }
         for (to, tap) in line.iter_mut().zip(&across) {
             let Some(&[left, right]) = blended[tap.first..].first_chunk() else { continue };
@@ -100,38 +78,38 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::header::{Photometric, Rescale};
+    use crate::header::Rescale;
+    use crate::intensity::IntensityRange;
 
-    fn slice(rows: usize, columns: usize, values: Vec<u16>) -> (Slice, Pixels) {
+    fn resampled(from: [usize; 2], values: Vec<u16>, to: [usize; 2], rescale: Rescale) -> Vec<f32> {
         let pixels = Pixels::U16(Arc::new(values));
-        (Slice::in_memory(rows, columns, pixels.clone(), None, None).unwrap(), pixels)
+        let mut slice = Slice::in_memory(from[0], from[1], pixels.clone(), None, None).unwrap();
+        slice.rescale = rescale;
+        let mut out = vec![0.0; to[0] * to[1]];
+        resample(&slice, &pixels, to[0], to[1], &mut out);
+        out
     }
 
     #[test]
-    fn the_same_size_is_the_window_alone() {
-        let (slice, pixels) = slice(2, 2, vec![0, 10, 20, 30]);
-        let mut out = [0.0; 4];
-        resample(&slice, &pixels, IntensityRange { low: 10.0, high: 20.0 }, 2, 2, &mut out);
-        assert_eq!(out, [0.0, 0.0, 1.0, 1.0]);
+    fn the_same_size_is_the_rescale_alone() {
+        let rescale = Rescale { slope: -5.0, intercept: 10.0 };
+        assert_eq!(resampled([2, 2], vec![0, 1, 2, 3], [2, 2], rescale), [10.0, 5.0, 0.0, -5.0]);
     }
 
     #[test]
-    fn halving_takes_the_mean_of_four() {
-        let (slice, pixels) = slice(2, 4, vec![0, 2, 4, 6, 2, 4, 6, 8]);
-        let mut out = [0.0; 2];
-        resample(&slice, &pixels, IntensityRange { low: 0.0, high: 8.0 }, 1, 2, &mut out);
-        assert_eq!(out, [0.25, 0.75]);
+    fn halving_takes_the_mean_of_four_and_edges_go_on() {
+        assert_eq!(resampled([2, 4], vec![0, 2, 4, 6, 2, 4, 6, 8], [1, 2], Rescale::NONE), [2.0, 6.0]);
+        assert_eq!(resampled([1, 2], vec![0, 4], [1, 4], Rescale::NONE), [0.0, 1.0, 3.0, 4.0]);
     }
 
     #[test]
-    fn monochrome1_and_rescale_turn_and_move_the_scale() {
-        let (mut slice, pixels) = slice(1, 3, vec![0, 1, 2]);
-        slice.rescale = Rescale { slope: -5.0, intercept: 10.0 };
-        let mut out = [0.0; 3];
-        resample(&slice, &pixels, IntensityRange { low: 0.0, high: 10.0 }, 1, 3, &mut out);
-        assert_eq!(out, [1.0, 0.5, 0.0]);
-        slice.photometric = Photometric::Monochrome1;
-        resample(&slice, &pixels, IntensityRange { low: 0.0, high: 10.0 }, 1, 3, &mut out);
-        assert_eq!(out, [0.0, 0.5, 1.0]);
+    fn a_range_cuts_scales_and_inverts() {
+        let range = IntensityRange { low: 10.0, high: 20.0 };
+        let mut values = [0.0, 10.0, 12.5, 20.0, 99.0];
+        range.apply(&mut values, false);
+        assert_eq!(values, [0.0, 0.0, 0.25, 1.0, 1.0]);
+        let mut values = [0.0, 12.5, 99.0];
+        range.apply(&mut values, true);
+        assert_eq!(values, [1.0, 0.75, 0.0]);
     }
 }

@@ -70,21 +70,36 @@ impl Opened<'_> {
                 buffer.extend_from_slice(&bytes[start..end]);
                 Ok(())
             }
-            Self::File(file) => {
+            Self::File(_) => {
                 // what an earlier read left in the buffer is overwritten: nothing is cleared twice
                 buffer.resize(length, 0);
-                let mut filled = 0;
-                while filled < length {
-                    match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-                        Ok(0) => break,
-                        Ok(count) => filled += count,
-                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(Cause::io(&error)),
-                    }
-                }
+                let filled = self.fill(offset, buffer)?;
                 buffer.truncate(filled);
                 Ok(())
             }
         }
+    }
+
+    /// Fills `out` from `offset` on; returns how many bytes there were.
+    pub(crate) fn fill(&self, offset: u64, out: &mut [u8]) -> Result<usize, Cause> {
+        let file = match self {
+            Self::Memory(bytes) => {
+                let from = usize::try_from(offset).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
+                let count = from.len().min(out.len());
+                out[..count].copy_from_slice(&from[..count]);
+                return Ok(count);
+            }
+            Self::File(file) => file,
+        };
+        let mut filled = 0;
+        while filled < out.len() {
+            match file.read_at(&mut out[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Cause::io(&error)),
+            }
+        }
+        Ok(filled)
     }
 }

@@ -170,6 +170,15 @@ impl Encoded {
             let bytes = bytes.get(start..).unwrap_or_default();
             return native::decode(bytes, kind, allocated, count, self.big_endian);
         }
+        if cfg!(target_endian = "little") && allocated == 16 && !self.big_endian {
+            // the file's bytes are the values: they are read to where they stay
+            let mut values = vec![0_u16; count];
+            let found = opened.fill(offset, bytemuck::cast_slice_mut(&mut values))?;
+            if found < length {
+                return Err(Cause::Truncated { tag: kind, expected: length as u64, found: found as u64 });
+            }
+            return Ok(Raw::U16(values));
+        }
         opened.read(offset, length, buffer)?;
         native::decode(buffer, kind, allocated, count, self.big_endian)
     }
