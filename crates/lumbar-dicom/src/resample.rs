@@ -66,6 +66,13 @@ fn fused<T: Copy>(
             let (upper, lower) = (float(*upper), float(*lower));
             *to = (upper + (lower - upper) * tap.share) * slope + intercept;
         }
+        if columns == 2 * to[1] {
+            // halves, as 512 to 256: every share is one half
+            for (to, [left, right]) in line.iter_mut().zip(blended.as_chunks::<2>().0) {
+                *to = left + (right - left) * 0.5;
+            }
+            continue;
+        }
         for (to, tap) in line.iter_mut().zip(&across) {
             let Some(&[left, right]) = blended[tap.first..].first_chunk() else { continue };
             *to = left + (right - left) * tap.share;

@@ -1,4 +1,16 @@
 //! Pixels: from bytes to stored values.
+//!
+//! | packing | decoder | why this one |
+//! |---|---|---|
+//! | native, RLE | own | the competition's files: read in place, bound by memory |
+//! | JPEG baseline, extended, lossless | own | `jpeg-decoder` refuses twelve bits and holds `panic!`s; one grey component needs few lines |
+//! | JPEG-LS | own | the only other decoder at hand is CharLS, C++ on hostile bytes |
+//! | JPEG 2000 | `hayro-jpeg2000` | forbids unsafe code; OpenJPEG is C, and C again where it is translated to Rust |
+//! | deflate | `flate2` with `miniz_oxide` | safe Rust, and inflates step by step, so that a bomb is noticed |
+//!
+//! Lossless packings give pydicom's values exactly. Lossy ones may differ by one in the last digit where
+//! decoders round in different orders. Not decoded: JPEG XL (no scanner writes it), video, progressive and
+//! arithmetic JPEG (retired from DICOM), JPEG-LS with restart intervals.
 
 mod encapsulated;
 mod jpeg;
