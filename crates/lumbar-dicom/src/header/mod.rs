@@ -25,7 +25,7 @@ use crate::tag::{self, Tag};
 const FIRST_READ: usize = 8 << 10;
 /// A deflated stream may grow to this much more than twice its file: what stands behind a deflation bomb
 /// is never inflated.
-const INFLATED_LIMIT: u64 = 32 << 20;
+const INFLATED_LIMIT: u64 = 20 << 20;
 
 /// The head of one DICOM file.
 ///

@@ -21,7 +21,7 @@ pub(crate) mod rle;
 mod stored;
 
 use std::cell::RefCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use crate::error::Cause;
 use crate::header::{Bits, Codec, Header, Opened, PixelLocation, Source, inflate, inflated_limit, sniff};
@@ -46,7 +46,7 @@ pub(crate) struct Encoded {
     frames: usize,
     bits: Bits,
     fragments: OnceLock<Result<Fragments, Cause>>,
-    inflated: OnceLock<Result<Arc<[u8]>, Cause>>,
+    inflated: OnceLock<Result<Vec<u8>, Cause>>,
 }
 
 thread_local! {
@@ -67,7 +67,7 @@ impl Encoded {
             Some(_) if syntax.codec != Codec::Unsupported => Codec::Native,
             _ => syntax.codec,
         };
-        if codec == Codec::Unsupported {
+        if matches!(codec, Codec::Unsupported | Codec::JpegXl) {
             let uid = &syntax.uid;
             let clean = uid.len() <= 64 && uid.bytes().all(|b| b.is_ascii_digit() || b == b'.');
             let syntax = if clean { uid.clone() } else { "an unknown one".to_owned() };
@@ -133,13 +133,13 @@ impl Encoded {
         self.decode_from(&opened, &location, frame)
     }
 
-    fn inflate(&self) -> Result<Arc<[u8]>, Cause> {
+    fn inflate(&self) -> Result<Vec<u8>, Cause> {
         let (opened, total) = self.source.open()?;
         let mut bytes = Vec::new();
         opened.read(0, usize::try_from(total).unwrap_or(usize::MAX), &mut bytes)?;
         let limit = inflated_limit(total);
         let (inflated, complete) = inflate(&bytes[self.dataset_start(&bytes)?..], limit)?;
-        if complete { Ok(inflated.into()) } else { Err(Cause::TooLarge { needed: limit + 1, limit }) }
+        if complete { Ok(inflated) } else { Err(Cause::TooLarge { needed: limit + 1, limit }) }
     }
 
     fn dataset_start(&self, bytes: &[u8]) -> Result<usize, Cause> {
