@@ -89,6 +89,11 @@ fn what_is_no_slice_says_so() {
     let mut wrong = Vec::new();
     for answer in answers.as_array().expect("a list").iter().filter(|answer| answer["kind"] != "grey") {
         let path = answer["path"].as_str().expect("a path");
+        if path.ends_with("emri_small_jpeg_2k_lossless_too_short.dcm") {
+            // only the last delimiter is cut off: pydicom then sees no pixels, but all ten frames are there
+            assert_eq!(read(path).map(|values| values.len()), Ok(10 * 64 * 64));
+            continue;
+        }
         match read(path).map_err(|error| error.cause) {
             Err(Cause::NoPicture | Cause::NotASlice { .. } | Cause::NotDicom | Cause::Missing { .. }) => {}
             Err(Cause::Truncated { .. } | Cause::Empty | Cause::Syntax { .. }) => {}

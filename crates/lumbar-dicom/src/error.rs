@@ -162,6 +162,9 @@ pub enum Cause {
         /// How many.
         found: usize,
     },
+    /// A configuration that is out of range.
+    #[error("{0}")]
+    Config(crate::intensity::ConfigError),
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -244,6 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn slice_and_point_moved_together_see_each_other_as_before() {
+        let (s, c) = 33f64.to_radians().sin_cos();
+        let turn = |[x, y, z]: [f64; 3]| [c * x - s * z, y, s * x + c * z];
+        let carry = |p: [f64; 3]| {
+            let [x, y, z] = turn(p);
+            [x + 12.0, y - 7.5, z + 100.0]
+        };
+        let (here, point) = (oblique(), [-60.0, 43.0, -5.0]);
+        let (row_axis, column_axis) = (turn(here.row_axis), turn(here.column_axis));
+        let there = Geometry { origin_mm: carry(here.origin_mm), row_axis, column_axis, ..here };
+        let (before, after) = (here.project(point), there.project(carry(point)));
+        assert!((before.column - after.column).abs() < 1e-9 && (before.row - after.row).abs() < 1e-9);
+        assert!((before.distance_mm - after.distance_mm).abs() < 1e-9);
+    }
+
+    #[test]
     fn the_plane_is_the_largest_part_of_the_normal() {
         assert_eq!(oblique().plane(), Plane::Coronal);
         assert!((oblique().obliquity_deg() - 20.0).abs() < 1e-9);

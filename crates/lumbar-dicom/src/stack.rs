@@ -177,16 +177,22 @@ impl Stack {
     }
 }
 
-/// Where a sequence of gaps has to be cut: after these indices.
-pub(crate) fn cuts(gaps: &[f64]) -> Vec<usize> {
+/// Where slices in order have to be cut: after these indices. A wide gap is a hole, not a cut, when it is
+/// a whole number of slices wide and either no wider than the rest of the stack or just as wide as the
+/// instance numbers on its sides say.
+pub(crate) fn cuts(slices: &[Slice], gaps: &[f64]) -> Vec<usize> {
     let Some(spacing) = median(gaps).filter(|v| *v > 0.0) else { return Vec::new() };
-    let slices = gaps.len() + 1;
-    let wide = |gap: f64| {
-        let steps = (gap / spacing).round();
-        // a hole larger than the stack itself is no hole
-        gap > WIDE * spacing && ((gap / spacing - steps).abs() > WHOLE || steps as usize > slices)
+    let numbered = |after: usize| {
+        let number = |slice: usize| slices.get(slice)?.instance_number.map(i64::from);
+        Some(number(after + 1)?.abs_diff(number(after)?))
     };
-    (0..gaps.len()).filter(|k| wide(gaps[*k])).collect()
+    let cut = |after: &usize| {
+        let steps = (gaps[*after] / spacing).round();
+        let whole = (gaps[*after] / spacing - steps).abs() <= WHOLE;
+        let hole = whole && (steps as usize <= slices.len() || numbered(*after) == Some(steps as u64));
+        gaps[*after] > WIDE * spacing && !hole
+    };
+    (0..gaps.len()).filter(cut).collect()
 }
 
 fn median(values: &[f64]) -> Option<f64> {

@@ -169,6 +169,9 @@ impl FrameAttributes {
     }
 }
 
+/// Frames beyond which a file is refused.
+pub(crate) const FRAME_LIMIT: usize = 1 << 16;
+
 /// Which functional group the walk is in.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
@@ -192,7 +195,10 @@ impl Scope {
                 }
             }
             Event::Item if self.depth == 1 && self.groups == Some(tag::PER_FRAME_GROUPS) => {
-                header.per_frame.push(FrameAttributes::default());
+                // an empty item takes eight bytes of a file: memory must not follow such a claim
+                if header.per_frame.len() < FRAME_LIMIT {
+                    header.per_frame.push(FrameAttributes::default());
+                }
             }
             Event::Item => {}
             Event::Value { tag, bytes, encoding } => {

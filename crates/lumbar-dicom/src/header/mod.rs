@@ -25,7 +25,7 @@ use crate::tag::{self, Tag};
 const FIRST_READ: usize = 8 << 10;
 /// A deflated stream may grow to this much more than twice its file: what stands behind a deflation bomb
 /// is never inflated.
-const INFLATED_LIMIT: u64 = 32 << 20;
+const INFLATED_LIMIT: u64 = 20 << 20;
 
 /// The head of one DICOM file.
 ///
@@ -304,8 +304,9 @@ impl Header {
                 return Err(Cause::Missing { tag });
             }
         }
-        if self.frames == 0 {
-            return Err(Cause::value(tag::NUMBER_OF_FRAMES, "at least 1", "0"));
+        if self.frames == 0 || self.frames > attributes::FRAME_LIMIT {
+            let expected = format!("1 to {}", attributes::FRAME_LIMIT);
+            return Err(Cause::value(tag::NUMBER_OF_FRAMES, expected, self.frames));
         }
         self.bits.check(pixels.tag)
     }

@@ -3,6 +3,7 @@
 //! Files are read, not memory-mapped: a mapped file that another program cuts short kills the process,
 //! and for files of less than a megabyte one `read` is as quick as a map.
 
+use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,10 +12,17 @@ use std::sync::Arc;
 use crate::error::{Cause, Place};
 
 /// Where a file's bytes can be had again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Source {
     File(Arc<Path>),
     Memory(Arc<[u8]>),
+}
+
+/// The place, not the bytes.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.place(), f)
+    }
 }
 
 /// An open source.
@@ -62,21 +70,36 @@ impl Opened<'_> {
                 buffer.extend_from_slice(&bytes[start..end]);
                 Ok(())
             }
-            Self::File(file) => {
+            Self::File(_) => {
                 // what an earlier read left in the buffer is overwritten: nothing is cleared twice
                 buffer.resize(length, 0);
-                let mut filled = 0;
-                while filled < length {
-                    match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-                        Ok(0) => break,
-                        Ok(count) => filled += count,
-                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(Cause::io(&error)),
-                    }
-                }
+                let filled = self.fill(offset, buffer)?;
                 buffer.truncate(filled);
                 Ok(())
             }
         }
+    }
+
+    /// Fills `out` from `offset` on; returns how many bytes there were.
+    pub(crate) fn fill(&self, offset: u64, out: &mut [u8]) -> Result<usize, Cause> {
+        let file = match self {
+            Self::Memory(bytes) => {
+                let from = usize::try_from(offset).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
+                let count = from.len().min(out.len());
+                out[..count].copy_from_slice(&from[..count]);
+                return Ok(count);
+            }
+            Self::File(file) => file,
+        };
+        let mut filled = 0;
+        while filled < out.len() {
+            match file.read_at(&mut out[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Cause::io(&error)),
+            }
+        }
+        Ok(filled)
     }
 }

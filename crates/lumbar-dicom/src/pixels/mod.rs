@@ -1,4 +1,16 @@
 //! Pixels: from bytes to stored values.
+//!
+//! | packing | decoder | why this one |
+//! |---|---|---|
+//! | native, RLE | own | the competition's files: read in place, bound by memory |
+//! | JPEG baseline, extended, lossless | own | `jpeg-decoder` refuses twelve bits and holds `panic!`s; one grey component needs few lines |
+//! | JPEG-LS | own | the only other decoder at hand is CharLS, C++ on hostile bytes |
+//! | JPEG 2000 | `hayro-jpeg2000` | forbids unsafe code; OpenJPEG is C, and C again where it is translated to Rust |
+//! | deflate | `flate2` with `miniz_oxide` | safe Rust, and inflates step by step, so that a bomb is noticed |
+//!
+//! Lossless packings give pydicom's values exactly. Lossy ones may differ by one in the last digit where
+//! decoders round in different orders. Not decoded: JPEG XL (no scanner writes it), video, progressive and
+//! arithmetic JPEG (retired from DICOM), JPEG-LS with restart intervals.
 
 mod encapsulated;
 mod jpeg;
@@ -9,7 +21,7 @@ pub(crate) mod rle;
 mod stored;
 
 use std::cell::RefCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use crate::error::Cause;
 use crate::header::{Bits, Codec, Header, Opened, PixelLocation, Source, inflate, inflated_limit, sniff};
@@ -34,7 +46,7 @@ pub(crate) struct Encoded {
     frames: usize,
     bits: Bits,
     fragments: OnceLock<Result<Fragments, Cause>>,
-    inflated: OnceLock<Result<Arc<[u8]>, Cause>>,
+    inflated: OnceLock<Result<Vec<u8>, Cause>>,
 }
 
 thread_local! {
@@ -55,7 +67,7 @@ impl Encoded {
             Some(_) if syntax.codec != Codec::Unsupported => Codec::Native,
             _ => syntax.codec,
         };
-        if codec == Codec::Unsupported {
+        if matches!(codec, Codec::Unsupported | Codec::JpegXl) {
             let uid = &syntax.uid;
             let clean = uid.len() <= 64 && uid.bytes().all(|b| b.is_ascii_digit() || b == b'.');
             let syntax = if clean { uid.clone() } else { "an unknown one".to_owned() };
@@ -121,13 +133,13 @@ impl Encoded {
         self.decode_from(&opened, &location, frame)
     }
 
-    fn inflate(&self) -> Result<Arc<[u8]>, Cause> {
+    fn inflate(&self) -> Result<Vec<u8>, Cause> {
         let (opened, total) = self.source.open()?;
         let mut bytes = Vec::new();
         opened.read(0, usize::try_from(total).unwrap_or(usize::MAX), &mut bytes)?;
         let limit = inflated_limit(total);
         let (inflated, complete) = inflate(&bytes[self.dataset_start(&bytes)?..], limit)?;
-        if complete { Ok(inflated.into()) } else { Err(Cause::TooLarge { needed: limit + 1, limit }) }
+        if complete { Ok(inflated) } else { Err(Cause::TooLarge { needed: limit + 1, limit }) }
     }
 
     fn dataset_start(&self, bytes: &[u8]) -> Result<usize, Cause> {
@@ -169,6 +181,15 @@ impl Encoded {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let bytes = bytes.get(start..).unwrap_or_default();
             return native::decode(bytes, kind, allocated, count, self.big_endian);
+        }
+        if cfg!(target_endian = "little") && allocated == 16 && !self.big_endian {
+            // the file's bytes are the values: they are read to where they stay
+            let mut values = vec![0_u16; count];
+            let found = opened.fill(offset, bytemuck::cast_slice_mut(&mut values))?;
+            if found < length {
+                return Err(Cause::Truncated { tag: kind, expected: length as u64, found: found as u64 });
+            }
+            return Ok(Raw::U16(values));
         }
         opened.read(offset, length, buffer)?;
         native::decode(buffer, kind, allocated, count, self.big_endian)

@@ -10,6 +10,8 @@ const CODEC: &str = "RLE";
 const HEADER: usize = 64;
 /// Bytes written at a time, and most that one step reads or writes beyond what it needs.
 const STEP: usize = 32;
+/// Values that are joined at a time.
+const BLOCK: usize = 8 << 10;
 /// A token gives at most 128 bytes; written in steps it never goes further than this past the end.
 const SLACK: usize = 128 + STEP;
 
@@ -37,33 +39,80 @@ pub(crate) fn decode(frame: &[u8], count: usize, width: usize) -> Result<Raw, Br
             return Err(short(segment.len().saturating_mul(64), count));
         }
     }
-    if width == 1 {
-        let mut plane = vec![0; count + SLACK];
-        unpack(segments[0], &mut plane, count)?;
-        plane.truncate(count);
-        return Ok(Raw::U8(plane));
-    }
-    PLANES.with_borrow_mut(|planes| {
-        let stride = count + SLACK;
-        if planes.len() < stride * width {
-            planes.resize(stride * width, 0);
+    PLANES.with_borrow_mut(|scratch| {
+        scratch.resize(4 * (BLOCK + SLACK), 0);
+        let mut planes = scratch.chunks_exact_mut(BLOCK + SLACK);
+        let mut planes = segments.map(|segment| Plane {
+            segment,
+            read: 0,
+            ready: 0,
+            bytes: planes.next().expect("there are four planes"),
+        });
+        match &mut planes[..width] {
+            [only] => in_blocks(count, |out: &mut Vec<u8>, block| {
+                only.fill(block)?;
+                out.extend_from_slice(&only.bytes[..block]);
+                only.advance(block);
+                Ok(())
+            })
+            .map(Raw::U8),
+            [high, low] => in_blocks(count, |out: &mut Vec<u16>, block| {
+                high.fill(block)?;
+                low.fill(block)?;
+                let pairs = high.bytes[..block].iter().zip(&low.bytes[..block]);
+                out.extend(pairs.map(|(high, low)| u16::from_be_bytes([*high, *low])));
+                high.advance(block);
+                low.advance(block);
+                Ok(())
+            })
+            .map(Raw::U16),
+            planes => in_blocks(count, |out: &mut Vec<u32>, block| {
+                planes.iter_mut().try_for_each(|plane| plane.fill(block))?;
+                let byte = |plane: usize, k: usize| u32::from(planes[plane].bytes[k]);
+                out.extend((0..block).map(|k| byte(0, k) << 24 | byte(1, k) << 16 | byte(2, k) << 8 | byte(3, k)));
+                planes.iter_mut().for_each(|plane| plane.advance(block));
+                Ok(())
+            })
+            .map(Raw::U32),
         }
-        for (segment, plane) in segments.iter().zip(planes.chunks_exact_mut(stride)).take(width) {
-            unpack(segment, plane, count)?;
-        }
-        let plane = |k: usize| &planes[k * stride..k * stride + count];
-        let raw = if width == 2 {
-            let pairs = plane(0).iter().zip(plane(1));
-            Raw::U16(pairs.map(|(high, low)| u16::from_be_bytes([*high, *low])).collect())
-        } else {
-            let (upper, lower) = (plane(0).iter().zip(plane(1)), plane(2).iter().zip(plane(3)));
-            Raw::U32(upper.zip(lower).map(|((a, b), (c, d))| u32::from_be_bytes([*a, *b, *c, *d])).collect())
-        };
-        if planes.len() > 8 << 20 {
-            *planes = Vec::new();
-        }
-        Ok(raw)
     })
+}
+
+/// Fills `count` values block by block: what is unpacked is still in the nearest cache when it is joined.
+fn in_blocks<T>(
+    count: usize,
+    mut next: impl FnMut(&mut Vec<T>, usize) -> Result<(), Broken>,
+) -> Result<Vec<T>, Broken> {
+    let mut out = Vec::with_capacity(count);
+    while out.len() < count {
+        let block = BLOCK.min(count - out.len());
+        next(&mut out, block)?;
+    }
+    Ok(out)
+}
+
+/// A segment that is being unpacked.
+struct Plane<'a> {
+    segment: &'a [u8],
+    /// Bytes of the segment that are done.
+    read: usize,
+    /// Bytes that are unpacked and not yet taken: the last token may have given more than were wanted.
+    ready: usize,
+    bytes: &'a mut [u8],
+}
+
+impl Plane<'_> {
+    fn fill(&mut self, block: usize) -> Result<(), Broken> {
+        if self.ready < block {
+            (self.read, self.ready) = unpack(self.segment, self.read, self.bytes, self.ready, block)?;
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, block: usize) {
+        self.bytes.copy_within(block..self.ready, 0);
+        self.ready -= block;
+    }
 }
 
 /// The `width` segments of a frame.
@@ -90,14 +139,20 @@ fn short(found: usize, count: usize) -> Broken {
     Broken(format!("a segment holds at most {found} of {count} bytes"))
 }
 
-/// Unpacks one segment into the first `count` bytes of `plane`, which is `SLACK` longer. What a segment
-/// holds beyond `count` is padding.
+/// Unpacks tokens of a segment from byte `read` on into `plane`, of which `written` bytes are there, until
+/// there are `count` or up to 127 more; returns how far both have come. `plane` is `SLACK` longer than
+/// `count`.
 ///
 /// Noisy pictures are made of tokens of a few bytes, alternately runs and copies: a branch on the kind
 /// would be mispredicted every other time. So each step blends the copy and the run under a mask and
 /// writes 32 bytes, of which the token's length counts.
-fn unpack(segment: &[u8], plane: &mut [u8], count: usize) -> Result<(), Broken> {
-    let (mut read, mut written) = (0, 0);
+fn unpack(
+    segment: &[u8],
+    mut read: usize,
+    plane: &mut [u8],
+    mut written: usize,
+    count: usize,
+) -> Result<(usize, usize), Broken> {
     while written < count
         && let Some(window) = segment.get(read..read + 1 + STEP)
     {
@@ -148,7 +203,7 @@ fn unpack(segment: &[u8], plane: &mut [u8], count: usize) -> Result<(), Broken> 
             }
         }
     }
-    Ok(())
+    Ok((read, written))
 }
 
 #[cfg(test)]
@@ -189,15 +244,19 @@ mod tests {
     #[test]
     fn any_bytes_unpack_as_the_standard_says() {
         for seed in 0..400 {
-            let segment = noise(seed, 3 + 7 * seed as usize % 900);
+            // some longer than a block
+            let segment = noise(seed, 3 + 97 * seed as usize % 30_000);
             let expected = unpack_simply(&segment);
             for count in [1, expected.len() / 2, expected.len()] {
-                let mut plane = vec![0; count + SLACK];
-                assert_eq!(unpack(&segment, &mut plane, count), Ok(()), "seed {seed}");
-                assert_eq!(plane[..count], expected[..count], "seed {seed}");
+                // as a frame of one plane
+                let mut frame = vec![0; HEADER];
+                (frame[0], frame[4]) = (1, 64);
+                frame.extend(&segment);
+                let Ok(Raw::U8(plane)) = decode(&frame, count, 1) else { panic!("seed {seed}") };
+                assert_eq!(plane[..], expected[..count], "seed {seed}");
             }
             let count = expected.len() + 1;
-            assert!(unpack(&segment, &mut vec![0; count + SLACK], count).is_err());
+            assert!(unpack(&segment, 0, &mut vec![0; count + SLACK], 0, count).is_err());
         }
     }
 

@@ -180,7 +180,7 @@ fn is_copy(a: &Slice, b: &Slice) -> bool {
 /// Cuts a layer where its gaps say so.
 fn cut(layer: Vec<Slice>) -> Vec<Vec<Slice>> {
     let whole = Stack::new(layer);
-    let cuts = cuts(&whole.gaps_mm());
+    let cuts = cuts(&whole.slices, &whole.gaps_mm());
     let mut rest = whole.slices;
     let mut parts = Vec::new();
     for after in cuts.into_iter().rev() {

@@ -1,0 +1,122 @@
+//! One pass from stored values to normalised ones of another size.
+
+use crate::pixels::Pixels;
+use crate::slice::Slice;
+
+/// Where an output pixel takes its value: a pixel, and the share of the next one.
+#[derive(Debug, Clone, Copy)]
+struct Tap {
+    first: usize,
+    share: f32,
+}
+
+/// Pixel centres of `to` pixels over the same extent as `from` pixels; beyond the outermost centres the
+/// edge goes on.
+fn taps(from: usize, to: usize) -> Vec<Tap> {
+    let scale = from as f64 / to as f64;
+    let last = (from - 1) as f64;
+    let tap = |k: usize| {
+        let at = ((k as f64 + 0.5) * scale - 0.5).clamp(0.0, last);
+        Tap { first: at as usize, share: at.fract() as f32 }
+    };
+    (0..to).map(tap).collect()
+}
+
+/// Resamples a slice to `rows` × `columns` rescaled values (slope · stored + intercept), bilinearly between
+/// pixel centres as OpenCV's `INTER_LINEAR` does. Nothing is averaged beyond two neighbours in each
+/// direction.
+///
+/// # Shapes
+/// `pixels` is the slice's `rows` × `columns`, `out` the asked-for `rows` × `columns`; both row-major.
+///
+/// # Panics
+/// When `out` or `pixels` are of another size.
+pub fn resample(slice: &Slice, pixels: &Pixels, rows: usize, columns: usize, out: &mut [f32]) {
+    assert_eq!(out.len(), rows * columns, "the output holds rows × columns values");
+    assert_eq!(pixels.len(), slice.rows * slice.columns, "the pixels are the slice's");
+    let sizes = [[slice.rows, slice.columns], [rows, columns]];
+    let (slope, intercept) = (slice.rescale.slope as f32, slice.rescale.intercept as f32);
+    match pixels {
+        Pixels::U8(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::I8(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::U16(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::I16(values) => fused(values, f32::from, slope, intercept, sizes, out),
+        Pixels::U32(values) => fused(values, |v| v as f32, slope, intercept, sizes, out),
+        Pixels::I32(values) => fused(values, |v| v as f32, slope, intercept, sizes, out),
+        Pixels::F32(values) => fused(values, |v| v, slope, intercept, sizes, out),
+        Pixels::F64(values) => fused(values, |v| v as f32, slope, intercept, sizes, out),
+    }
+}
+
+fn fused<T: Copy>(
+    values: &[T],
+    float: impl Fn(T) -> f32,
+    slope: f32,
+    intercept: f32,
+    [[rows, columns], to]: [[usize; 2]; 2],
+    out: &mut [f32],
+) {
+    let (down, across) = (taps(rows, to[0]), taps(columns, to[1]));
+    // one more than there are columns: the last pixel's neighbour, which never has a share
+    let mut blended = vec![0.0_f32; columns + 1];
+    for (line, tap) in out.chunks_exact_mut(to[1]).zip(down) {
+        let row = |k: usize| &values[k * columns..(k + 1) * columns];
+        let (upper, lower) = (row(tap.first), row((tap.first + 1).min(rows - 1)));
+        for ((to, upper), lower) in blended.iter_mut().zip(upper).zip(lower) {
+            let (upper, lower) = (float(*upper), float(*lower));
+            *to = (upper + (lower - upper) * tap.share) * slope + intercept;
+        }
+        if columns == 2 * to[1] {
+            // halves, as 512 to 256: every share is one half
+            for (to, [left, right]) in line.iter_mut().zip(blended.as_chunks::<2>().0) {
+                *to = left + (right - left) * 0.5;
+            }
+            continue;
+        }
+        for (to, tap) in line.iter_mut().zip(&across) {
+            let Some(&[left, right]) = blended[tap.first..].first_chunk() else { continue };
+            *to = left + (right - left) * tap.share;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::header::Rescale;
+    use crate::intensity::IntensityRange;
+
+    fn resampled(from: [usize; 2], values: Vec<u16>, to: [usize; 2], rescale: Rescale) -> Vec<f32> {
+        let pixels = Pixels::U16(Arc::new(values));
+        let mut slice = Slice::in_memory(from[0], from[1], pixels.clone(), None, None).unwrap();
+        slice.rescale = rescale;
+        let mut out = vec![0.0; to[0] * to[1]];
+        resample(&slice, &pixels, to[0], to[1], &mut out);
+        out
+    }
+
+    #[test]
+    fn the_same_size_is_the_rescale_alone() {
+        let rescale = Rescale { slope: -5.0, intercept: 10.0 };
+        assert_eq!(resampled([2, 2], vec![0, 1, 2, 3], [2, 2], rescale), [10.0, 5.0, 0.0, -5.0]);
+    }
+
+    #[test]
+    fn halving_takes_the_mean_of_four_and_edges_go_on() {
+        assert_eq!(resampled([2, 4], vec![0, 2, 4, 6, 2, 4, 6, 8], [1, 2], Rescale::NONE), [2.0, 6.0]);
+        assert_eq!(resampled([1, 2], vec![0, 4], [1, 4], Rescale::NONE), [0.0, 1.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_range_cuts_scales_and_inverts() {
+        let range = IntensityRange { low: 10.0, high: 20.0 };
+        let mut values = [0.0, 10.0, 12.5, 20.0, 99.0];
+        range.apply(&mut values, false);
+        assert_eq!(values, [0.0, 0.0, 0.25, 1.0, 1.0]);
+        let mut values = [0.0, 12.5, 99.0];
+        range.apply(&mut values, true);
+        assert_eq!(values, [1.0, 0.75, 0.0]);
+    }
+}
