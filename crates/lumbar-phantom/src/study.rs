@@ -113,8 +113,10 @@ impl Study {
         }
         for place in 0..self.series.len() {
             let (kind, id) = (self.series[place].kind, self.series[place].id);
+            let turned =
+                self.series[place].planes.iter().any(|p| p.along_rows != self.series[place].planes[0].along_rows);
             let marks = match kind {
-                Kind::AxialT2 => [(reversed, "reversed_axial"), (stacks, "axial_stacks"), (split, "split_axial")],
+                Kind::AxialT2 => [(reversed, "reversed_axial"), (turned, "axial_stacks"), (split, "split_axial")],
                 _ => [(flipped, "flipped_sagittal"), (false, ""), (false, "")],
             };
             for (_, oddity) in marks.into_iter().filter(|(planted, _)| *planted) {

@@ -151,8 +151,8 @@ fn arch(signal: f32, [u, v, w]: Vector, vertebra: &Vertebra, below: &Disc, contr
         let roof = 18.9 - 0.95 * ((side * side + 4.0).sqrt() - 2.0);
         let plate = ((v - roof - 3.2).abs() - 3.0).max((w + 5.0).abs() - 9.0).max(side - 17.0);
         let drop = w + 7.0 + 0.22 * (v - 22.0);
-        let thick = 2.6 + 1.3 * step(34.0, 44.0, v);
-        let process = ellipse(side, drop, thick, 9.5).max(18.0 - v).max(v - 45.0);
+        let thick = 3.1 + 1.4 * step(34.0, 44.0, v);
+        let process = ellipse(side, drop, thick, 10.5).max(18.0 - v).max(v - 45.0);
         signal = bone(signal, plate.min(process), marrow, contrast);
     }
     if side > 9.0 && v > 4.0 {

@@ -130,7 +130,7 @@ fn section(w: f32, disc: &Disc, width: f32) -> Section {
     Section {
         at_disc,
         sac: [front, front + sac_mm],
-        sac_half_width: (9.6 - 2.6 * disc.canal * at_disc) * (1.0 - 0.7 * sacral),
+        sac_half_width: (9.4 - 0.8 * at_disc - 1.6 * disc.canal * at_disc) * (1.0 - 0.7 * sacral),
         bulge: [0.2 * at_disc + 0.55 * lost, 0.5 * recess_lost[0], 0.5 * recess_lost[1]],
         ligament: [
             0.8 * at_disc + 0.55 * lost,
