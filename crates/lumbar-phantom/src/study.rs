@@ -90,8 +90,8 @@ impl Study {
             }
         }
         let first = if short { pick(random, &[1, 1, 2]) } else { 0 };
-        let parts = if split { vec![first..3, 3..LEVELS.len()] } else { vec![first..LEVELS.len()] };
-        for levels in parts {
+        let cut = if split { 3 } else { LEVELS.len() };
+        for levels in [first..cut, cut..LEVELS.len()].into_iter().filter(|levels| !levels.is_empty()) {
             series.push(axial(random, spine, config.detail, levels, (stacks, reversed)));
         }
         for (place, series) in series.iter_mut().enumerate() {

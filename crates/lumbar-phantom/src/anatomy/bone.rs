@@ -3,7 +3,7 @@
 use super::curve::Frame;
 use super::spine::{Disc, Spine, Vertebra};
 use super::tissue::{Contrast, bump, ellipse, inside, paint, step};
-use crate::vector::Vector;
+use crate::vector::{Vector, dot, minus};
 
 /// Cortical bone of a millimetre around marrow.
 #[inline]
@@ -41,7 +41,7 @@ impl Spine {
         if vertebra.sacral {
             signal = self.sacral_wing(signal, at, vertebra, contrast);
         }
-        if v > 3.0 || v < -40.0 || u.abs() > 32.0 {
+        if !(-40.0..=3.0).contains(&v) || u.abs() > 32.0 {
             return signal;
         }
         signal = self.disc(signal, at, disc, vertebra, contrast);
@@ -111,8 +111,11 @@ impl Spine {
         let mut signal = signal;
         for (index, vertebra) in self.vertebrae.iter().enumerate().skip(2) {
             let frame: &Frame = &vertebra.frame;
+            if dot(minus(point, frame.origin), frame.up).abs() > 34.0 {
+                continue;
+            }
             let at = frame.local(point);
-            if at[2].abs() > 34.0 || at[1] < -7.0 || at[1] > 58.0 {
+            if !(-7.0..=58.0).contains(&at[1]) {
                 continue;
             }
             signal = if vertebra.sacral {

@@ -14,7 +14,10 @@ impl Spine {
         }
         let above = point[2] - self.sacrum_z;
         let fat_depth = self.back_fat * (1.2 - 0.002 * above).clamp(0.7, 1.25);
-        let tissue = if depth < fat_depth + 1.2 {
+        let tissue = if x.abs() < 15.0 && (-22.0..-4.0).contains(&y) && (0.0..190.0).contains(&above) {
+            // bodies and discs are painted over all of this
+            contrast.annulus
+        } else if depth < fat_depth + 1.2 {
             self.under_skin(depth, fat_depth, point, contrast)
         } else if y > 9.0 {
             self.back_muscles(x, y, depth - fat_depth, point, contrast)
@@ -62,6 +65,9 @@ impl Spine {
         let tissue = paint(fat, flesh, inside(muscle));
         let tissue = paint(tissue, contrast.fat, 0.7 * inside(between.max(muscle)));
         // between the spinous processes: ligament with fat
+        if side > 3.5 {
+            return tissue;
+        }
         let midline = 0.5 * (contrast.ligament + contrast.fat) * (1.0 + 0.35 * self.texture.at(point, 4.0));
         paint(tissue, midline, inside((side - 2.6).max(8.0 - y)))
     }
