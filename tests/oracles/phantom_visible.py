@@ -68,12 +68,13 @@ def canal(image, x, y, spacing, brightest):
 
 
 def fat(image, x, y, spacing, brightest):
-    """Bright area around the root within 10 mm, as a mean bright width."""
-    ys, xs = np.mgrid[-10:10.1:0.5, -7:7.1:0.5]
-    ys, xs = ys[np.hypot(xs / 7, ys / 10) <= 1], xs[np.hypot(xs / 7, ys / 10) <= 1]
+    """Bright area around the root within a foramen's size, as a mean bright width."""
+    ys, xs = np.mgrid[-9:9.1:0.5, -6:6.1:0.5]
+    within = np.hypot(xs / 6, ys / 9) <= 1
+    ys, xs = ys[within], xs[within]
     values = map_coordinates(image, [y + ys / spacing, x + xs / spacing], order=1, mode="nearest")
     low, high = 0.62 * brightest, 0.95 * brightest
-    return float(np.clip((values - low) / (high - low), 0, 1).mean() * 14)
+    return float(np.clip((values - low) / (high - low), 0, 1).mean() * 12)
 
 
 def recess(image, x, y, spacing, brightest):

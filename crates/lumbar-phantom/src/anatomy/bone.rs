@@ -155,7 +155,10 @@ fn arch(signal: f32, [u, v, w]: Vector, vertebra: &Vertebra, below: &Disc, contr
         let plate = ((v - roof - 3.2).abs() - 3.0).max((w + 5.0).abs() - 9.0).max(side - 17.0);
         let drop = w + 7.0 + 0.22 * (v - 22.0);
         let thick = 3.1 + 1.4 * step(34.0, 44.0, v);
-        let process = ellipse(side, drop, thick, 10.5).max(18.0 - v).max(v - 45.0);
+        // a rounded plate, thicker at its end
+        let (p, q) = ((v - 32.0) / 14.0, drop / (9.0 + 1.5 * step(24.0, 42.0, v)));
+        let profile = (((p * p).powi(2) + (q * q).powi(2)).sqrt().sqrt() - 1.0) * 11.0;
+        let process = profile.max(side - thick);
         signal = bone(signal, plate.min(process), marrow, contrast);
     }
     if side > 9.0 && v > 4.0 {

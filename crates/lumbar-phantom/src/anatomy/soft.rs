@@ -24,7 +24,7 @@ impl Spine {
         } else {
             self.abdomen(x, y, above, point, contrast)
         };
-        tissue * inside(-depth)
+        iliac_bone(tissue, x.abs(), y, above, contrast) * inside(-depth)
     }
 
     /// Depth below the skin of the back in millimetres, negative outside.
@@ -104,16 +104,7 @@ impl Spine {
             let kidney = ellipse(side - 66.0, y + 22.0, 27.0 * shrink + 0.1, 23.0 * shrink + 0.1) + 0.6 * waver;
             tissue = paint(tissue, contrast.kidney, inside(kidney));
         }
-        tissue = self.vessels(tissue, x, y, above, contrast);
-        // iliac bones
-        if above < 34.0 && side > 40.0 {
-            let plate = (0.62 * (side - 62.0) + 0.78 * (y - 12.0)).abs() - 5.5;
-            let top = above - 30.0 + 0.02 * (side - 75.0).powi(2);
-            let ilium = plate.max(top).max(side - 105.0).max(-50.0 - y);
-            tissue = paint(tissue, contrast.cortex, inside(ilium));
-            tissue = paint(tissue, contrast.marrow, inside(ilium + 1.6));
-        }
-        tissue
+        self.vessels(tissue, x, y, above, contrast)
     }
 
     /// Aorta in front and to the left, vena cava to the right; below L4 they part into the iliac vessels.
@@ -139,4 +130,17 @@ impl Spine {
         let tissue = paint(tissue, contrast.muscle, inside(aorta - 1.2));
         paint(tissue, contrast.vessel, inside(aorta))
     }
+}
+
+/// The wing of the ilium: an oblique plate beside the sacrum, from its crest at L4/L5 down.
+#[inline]
+fn iliac_bone(tissue: f32, side: f32, y: f32, above: f32, contrast: &Contrast) -> f32 {
+    if above > 34.0 || side < 36.0 {
+        return tissue;
+    }
+    let plate = (0.62 * (side - 62.0) + 0.78 * (y - 12.0)).abs() - 5.5;
+    let top = above - 30.0 + 0.02 * (side - 75.0).powi(2);
+    let distance = plate.max(top).max(side - 105.0).max(-50.0 - y).max(38.0 - side);
+    let tissue = paint(tissue, contrast.cortex, inside(distance));
+    paint(tissue, contrast.marrow, inside(distance + 1.6))
 }
