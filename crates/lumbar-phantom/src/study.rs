@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 
 use crate::PhantomConfig;
 use crate::anatomy::Spine;
-use crate::disease::{self, Disease};
+use crate::disease::{Disease, DiseaseModel};
 use crate::planting::Planting;
 use crate::score::Labels;
 use crate::seed::{chance, generator, normal, pick};
@@ -52,7 +52,7 @@ impl Study {
     /// Plans the study with this index and id.
     pub(crate) fn plan(config: &PhantomConfig, planting: &Planting, index: usize, id: u64) -> Self {
         let random = |purpose: &str| generator(config.seed, index, purpose);
-        let disease = disease::draw(&mut random("disease"), config.reader_noise_sd, config.study_correlation);
+        let disease = DiseaseModel::new(config.reader_noise_sd, config.study_correlation).draw(&mut random("disease"));
         let spine = Spine::draw(&mut random("anatomy"), &disease);
         let mut study = Self {
             index,

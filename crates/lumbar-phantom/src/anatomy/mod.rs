@@ -44,13 +44,13 @@ impl Spine {
 mod tests {
     use super::section::Sections;
     use super::*;
-    use crate::disease;
+    use crate::disease::DiseaseModel;
     use crate::seed::generator;
     use crate::target::{CONDITIONS, Condition, LEVELS, Side};
     use crate::vector::minus;
 
     fn healthy() -> Spine {
-        let disease = disease::draw(&mut generator(5, 0, "disease"), 0.5, 0.4);
+        let disease = DiseaseModel::new(0.5, 0.4).draw(&mut generator(5, 0, "disease"));
         let mut spine = Spine::draw(&mut generator(5, 0, "anatomy"), &disease);
         for disc in &mut spine.discs {
             (disc.canal, disc.foramen, disc.recess) = (0.1, [0.1; 2], [0.1; 2]);
