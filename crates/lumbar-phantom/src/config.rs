@@ -125,7 +125,7 @@ impl FromStr for Preset {
 pub enum Detail {
     /// Sagittal 160–192 rows of 11–13 slices, axial 128–160 rows: enough to exercise every step.
     Coarse,
-    /// Sagittal 256–384 rows of 11–17 slices, axial 192–256 rows of 18–36 slices.
+    /// Sagittal 256–320 rows of 11–17 slices, axial 192–256 rows of 18–36 slices.
     Standard,
     /// Matrices as the competition's: sagittal 320–640 rows of 15–21 slices, axial 256–512 rows of 25–55 slices.
     Full,

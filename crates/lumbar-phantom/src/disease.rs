@@ -96,37 +96,56 @@ impl Reader {
     }
 }
 
-/// Draws the 25 targets of one study.
-pub(crate) fn draw(random: &mut impl Rng, noise_sd: f64, study_correlation: f64) -> [Disease; TARGETS] {
-    let study_variance = study_correlation - shared_beyond_study();
-    let own_variance = 1.0 - study_variance - GROUP_VARIANCE - LEVEL_VARIANCE;
-    let study = normal(random);
-    let groups: [f64; 3] = std::array::from_fn(|_| normal(random));
-    let mut levels = [0.0; LEVELS.len()];
-    for level in 0..LEVELS.len() {
-        let fresh = normal(random);
-        levels[level] = match level {
-            0 => fresh,
-            _ => NEIGHBOUR * levels[level - 1] + (1.0 - NEIGHBOUR * NEIGHBOUR).sqrt() * fresh,
-        };
-    }
-    std::array::from_fn(|target| {
-        let (condition, level) = (target / LEVELS.len(), target % LEVELS.len());
-        let reader = Reader::new(target, noise_sd);
-        let latent = study_variance.sqrt() * study
-            + GROUP_VARIANCE.sqrt() * groups[CONDITIONS[condition].group()]
-            + LEVEL_VARIANCE.sqrt() * levels[level]
-            + own_variance.sqrt() * normal(random);
-        let probabilities = reader.probabilities(latent);
-        let weighted: [f64; 3] = std::array::from_fn(|class| f64::from(1 << class) * probabilities[class]);
-        let sum: f64 = weighted.iter().sum();
-        Disease {
-            latent,
-            degree: reader.degree(latent),
-            label: reader.read(latent, random),
-            oracle: weighted.map(|weight| weight / sum),
+/// The joint distribution of degrees and labels over the 25 targets of a study.
+#[derive(Debug, Clone)]
+pub(crate) struct DiseaseModel {
+    readers: [Reader; TARGETS],
+    /// Variance that all targets of a study share, and that a target has to itself.
+    study_variance: f64,
+    own_variance: f64,
+}
+
+impl DiseaseModel {
+    /// A model with this reader noise and this mean correlation between two targets of a study.
+    pub(crate) fn new(noise_sd: f64, study_correlation: f64) -> Self {
+        let study_variance = study_correlation - shared_beyond_study();
+        Self {
+            readers: std::array::from_fn(|target| Reader::new(target, noise_sd)),
+            study_variance,
+            own_variance: 1.0 - study_variance - GROUP_VARIANCE - LEVEL_VARIANCE,
         }
-    })
+    }
+
+    /// Draws the targets of one study.
+    pub(crate) fn draw(&self, random: &mut impl Rng) -> [Disease; TARGETS] {
+        let study = normal(random);
+        let groups: [f64; 3] = std::array::from_fn(|_| normal(random));
+        let mut levels = [0.0; LEVELS.len()];
+        for level in 0..LEVELS.len() {
+            let fresh = normal(random);
+            levels[level] = match level {
+                0 => fresh,
+                _ => NEIGHBOUR * levels[level - 1] + (1.0 - NEIGHBOUR * NEIGHBOUR).sqrt() * fresh,
+            };
+        }
+        std::array::from_fn(|target| {
+            let (condition, level) = (target / LEVELS.len(), target % LEVELS.len());
+            let reader = &self.readers[target];
+            let latent = self.study_variance.sqrt() * study
+                + GROUP_VARIANCE.sqrt() * groups[CONDITIONS[condition].group()]
+                + LEVEL_VARIANCE.sqrt() * levels[level]
+                + self.own_variance.sqrt() * normal(random);
+            let probabilities = reader.probabilities(latent);
+            let weighted: [f64; 3] = std::array::from_fn(|class| f64::from(1 << class) * probabilities[class]);
+            let sum: f64 = weighted.iter().sum();
+            Disease {
+                latent,
+                degree: reader.degree(latent),
+                label: reader.read(latent, random),
+                oracle: weighted.map(|weight| weight / sum),
+            }
+        })
+    }
 }
 
 /// Mean covariance of two targets of a study through condition group and level.
@@ -180,7 +199,8 @@ mod tests {
     use crate::seed::generator;
 
     fn many(studies: usize) -> Vec<[Disease; TARGETS]> {
-        (0..studies).map(|study| draw(&mut generator(7, study, "disease"), 0.5, 0.4)).collect()
+        let model = DiseaseModel::new(0.5, 0.4);
+        (0..studies).map(|study| model.draw(&mut generator(7, study, "disease"))).collect()
     }
 
     #[test]

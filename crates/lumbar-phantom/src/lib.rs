@@ -8,6 +8,15 @@
 //! [`generate`] writes a data set, [`score_references`] tells what uniform, constant and perfect predictions reach
 //! on it.
 //!
+//! # What still looks unlike MRI
+//!
+//! Every patient has the same plan: outlines are ellipses and plates with soft, even borders, bodies of one study
+//! differ in size but not in shape, and there are no osteophytes, Schmorl's nodes, Modic changes, haemangiomas,
+//! spondylolisthesis, transitional vertebrae, cysts, metal or surgery. Disc bulges and thick ligaments are smooth
+//! bumps, without extrusions or fragments. The facet joints are egg-shaped and the sacrum's arches are plates. Bowel is
+//! smooth noise, the great vessels end abruptly where they part, ribs and nerves outside the spine are missing.
+//! There is neither chemical shift nor truncation ringing nor flow in the fluid; motion is one faint ghost.
+//!
 //! Patient coordinates are DICOM's LPS: +x is the patient's left, +y the back, +z the head; lengths in millimetres.
 
 mod anatomy;

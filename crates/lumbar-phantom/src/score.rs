@@ -217,7 +217,7 @@ fn read_predictions(path: &Path, ids: &[String]) -> Result<Vec<Probabilities>, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disease;
+    use crate::disease::DiseaseModel;
 
     #[test]
     fn uniform_predictions_score_ln_3_in_every_group() {
@@ -241,15 +241,30 @@ mod tests {
         assert_eq!(score(&[labels], &[predictions]).foraminal, whole.foraminal);
     }
 
+    /// The oracle's score on some studies.
+    fn oracle(first: usize, studies: usize, noise_sd: f64) -> f64 {
+        let model = DiseaseModel::new(noise_sd, 0.4);
+        let drawn: Vec<_> =
+            (first..first + studies).map(|study| model.draw(&mut generator(3, study, "disease"))).collect();
+        let labels: Vec<Labels> = drawn.iter().map(|s| s.map(|cell| Some(cell.label))).collect();
+        let predictions: Vec<Probabilities> = drawn.iter().map(|s| s.map(|cell| cell.oracle)).collect();
+        score(&labels, &predictions).total()
+    }
+
     #[test]
     fn reader_noise_sets_the_oracle_score() {
         for (noise_sd, expected) in [(0.3, 0.25), (0.5, 0.38), (0.6, 0.43)] {
-            let studies: Vec<_> =
-                (0..6_000).map(|study| disease::draw(&mut generator(3, study, "disease"), noise_sd, 0.4)).collect();
-            let labels: Vec<Labels> = studies.iter().map(|s| s.map(|cell| Some(cell.label))).collect();
-            let oracle: Vec<Probabilities> = studies.iter().map(|s| s.map(|cell| cell.oracle)).collect();
-            let found = score(&labels, &oracle);
-            assert!((found.total() - expected).abs() < 0.03, "noise {noise_sd}: {found:?} = {}", found.total());
+            let found = oracle(0, 4_000, noise_sd);
+            assert!((found - expected).abs() < 0.03, "noise {noise_sd}: {found}");
         }
+    }
+
+    #[test]
+    fn the_oracle_of_64_studies_scatters_around_the_true_one() {
+        let found: Vec<f64> = (0..60).map(|sample| oracle(64 * sample, 64, 0.5)).collect();
+        let mean = found.iter().sum::<f64>() / 60.0;
+        let sd = (found.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / 59.0).sqrt();
+        println!("oracle of 64 studies: mean {mean:.4}, standard deviation {sd:.4}");
+        assert!((mean - 0.38).abs() < 0.03 && sd < 0.06, "mean {mean}, standard deviation {sd}");
     }
 }

@@ -51,8 +51,8 @@ pub(crate) fn pick<T: Copy>(random: &mut impl Rng, choices: &[T]) -> T {
     choices[random.random_range(0..choices.len())]
 }
 
-/// A quick generator for pixel noise: xoshiro128++ (Blackman and Vigna 2019), normals by Box–Muller's polar form
-/// replaced with a sum of eight bytes, which is within 2% of a normal up to 2.5 standard deviations.
+/// A quick generator for pixel noise: xoshiro128++ (Blackman and Vigna 2019), and the sum of eight of its bytes for
+/// a normal number, which Irwin and Hall's distribution approaches well up to three standard deviations.
 pub(crate) struct PixelNoise {
     state: [u32; 4],
 }

@@ -84,7 +84,7 @@ pub(crate) fn sagittal(random: &mut StdRng, spine: &Spine, detail: Detail, kind:
     let look = Look::draw(random, weighting, saturated);
     let matrix = match detail {
         Detail::Coarse => pick(random, &[(160, 112), (176, 128), (192, 128)]),
-        Detail::Standard => pick(random, &[(256, 176), (256, 192), (288, 200), (320, 208), (320, 224), (384, 256)]),
+        Detail::Standard => pick(random, &[(256, 176), (256, 192), (288, 200), (320, 208), (320, 224)]),
         Detail::Full => {
             pick(random, &[(320, 320), (384, 384), (448, 448), (512, 512), (462, 448), (320, 232), (640, 448)])
         }

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 
 use crate::PhantomConfig;
 use crate::anatomy::Spine;
-use crate::disease::{self, Disease};
+use crate::disease::{Disease, DiseaseModel};
 use crate::planting::Planting;
 use crate::score::Labels;
 use crate::seed::{chance, generator, normal, pick};
@@ -52,7 +52,7 @@ impl Study {
     /// Plans the study with this index and id.
     pub(crate) fn plan(config: &PhantomConfig, planting: &Planting, index: usize, id: u64) -> Self {
         let random = |purpose: &str| generator(config.seed, index, purpose);
-        let disease = disease::draw(&mut random("disease"), config.reader_noise_sd, config.study_correlation);
+        let disease = DiseaseModel::new(config.reader_noise_sd, config.study_correlation).draw(&mut random("disease"));
         let spine = Spine::draw(&mut random("anatomy"), &disease);
         let mut study = Self {
             index,
@@ -90,8 +90,8 @@ impl Study {
             }
         }
         let first = if short { pick(random, &[1, 1, 2]) } else { 0 };
-        let parts = if split { vec![first..3, 3..LEVELS.len()] } else { vec![first..LEVELS.len()] };
-        for levels in parts {
+        let cut = if split { 3 } else { LEVELS.len() };
+        for levels in [first..cut, cut..LEVELS.len()].into_iter().filter(|levels| !levels.is_empty()) {
             series.push(axial(random, spine, config.detail, levels, (stacks, reversed)));
         }
         for (place, series) in series.iter_mut().enumerate() {
@@ -113,8 +113,10 @@ impl Study {
         }
         for place in 0..self.series.len() {
             let (kind, id) = (self.series[place].kind, self.series[place].id);
+            let turned =
+                self.series[place].planes.iter().any(|p| p.along_rows != self.series[place].planes[0].along_rows);
             let marks = match kind {
-                Kind::AxialT2 => [(reversed, "reversed_axial"), (stacks, "axial_stacks"), (split, "split_axial")],
+                Kind::AxialT2 => [(reversed, "reversed_axial"), (turned, "axial_stacks"), (split, "split_axial")],
                 _ => [(flipped, "flipped_sagittal"), (false, ""), (false, "")],
             };
             for (_, oddity) in marks.into_iter().filter(|(planted, _)| *planted) {

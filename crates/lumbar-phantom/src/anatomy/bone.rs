@@ -3,7 +3,7 @@
 use super::curve::Frame;
 use super::spine::{Disc, Spine, Vertebra};
 use super::tissue::{Contrast, bump, ellipse, inside, paint, step};
-use crate::vector::Vector;
+use crate::vector::{Vector, dot, minus};
 
 /// Cortical bone of a millimetre around marrow.
 #[inline]
@@ -41,7 +41,7 @@ impl Spine {
         if vertebra.sacral {
             signal = self.sacral_wing(signal, at, vertebra, contrast);
         }
-        if v > 3.0 || v < -40.0 || u.abs() > 32.0 {
+        if !(-40.0..=3.0).contains(&v) || u.abs() > 32.0 {
             return signal;
         }
         signal = self.disc(signal, at, disc, vertebra, contrast);
@@ -111,8 +111,11 @@ impl Spine {
         let mut signal = signal;
         for (index, vertebra) in self.vertebrae.iter().enumerate().skip(2) {
             let frame: &Frame = &vertebra.frame;
+            if dot(minus(point, frame.origin), frame.up).abs() > 34.0 {
+                continue;
+            }
             let at = frame.local(point);
-            if at[2].abs() > 34.0 || at[1] < -7.0 || at[1] > 58.0 {
+            if !(-7.0..=58.0).contains(&at[1]) {
                 continue;
             }
             signal = if vertebra.sacral {
@@ -151,8 +154,11 @@ fn arch(signal: f32, [u, v, w]: Vector, vertebra: &Vertebra, below: &Disc, contr
         let roof = 18.9 - 0.95 * ((side * side + 4.0).sqrt() - 2.0);
         let plate = ((v - roof - 3.2).abs() - 3.0).max((w + 5.0).abs() - 9.0).max(side - 17.0);
         let drop = w + 7.0 + 0.22 * (v - 22.0);
-        let thick = 2.6 + 1.3 * step(34.0, 44.0, v);
-        let process = ellipse(side, drop, thick, 9.5).max(18.0 - v).max(v - 45.0);
+        let thick = 3.1 + 1.4 * step(34.0, 44.0, v);
+        // a rounded plate, thicker at its end
+        let (p, q) = ((v - 32.0) / 14.0, drop / (9.0 + 1.5 * step(24.0, 42.0, v)));
+        let profile = (((p * p).powi(2) + (q * q).powi(2)).sqrt().sqrt() - 1.0) * 11.0;
+        let process = profile.max(side - thick);
         signal = bone(signal, plate.min(process), marrow, contrast);
     }
     if side > 9.0 && v > 4.0 {

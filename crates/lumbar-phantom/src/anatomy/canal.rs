@@ -14,7 +14,7 @@ impl Spine {
     pub(super) fn canal(&self, signal: f32, at: Vector, contrast: &Contrast) -> f32 {
         let [u, v, w] = at;
         let side = u.abs();
-        if !(-7.0..24.0).contains(&v) || side > 25.0 {
+        if !(-7.0..24.0).contains(&v) || side > 27.5 {
             return signal;
         }
         let section = self.sections.at(w);
@@ -120,14 +120,17 @@ impl Spine {
         if dw.abs() > 12.0 || dv.abs() > 9.0 {
             return signal;
         }
-        // the whole of the bony opening is ligament, capsule and disc, as far as fat does not fill it
-        let corridor = (side - 23.0).max(12.3 - side);
-        let opening = ellipse(dv, dw, 6.3, 9.6).max(corridor);
-        let mut signal = paint(signal, 0.5 * (contrast.ligament + contrast.muscle), inside(opening));
         // a keyhole: narrow below, between disc and superior facet
-        let narrow = half_v * (0.66 + 0.34 * step(-3.0, 2.5, dw));
-        let fat = ellipse(dv, dw, narrow, half_w).max(corridor);
-        signal = paint(signal, contrast.fat, inside(fat));
+        let keyhole = 0.66 + 0.34 * step(-3.0, 2.5, dw);
+        // what fat does not fill of the bony opening is ligament, capsule and disc
+        let opening = ellipse(dv, dw, 4.2 + 2.4 * keyhole, 10.2).max(12.3 - side);
+        let capsule = inside(opening) * step(22.5, 18.5, side);
+        let mut signal = paint(signal, 0.5 * (contrast.ligament + contrast.muscle), capsule);
+        // laterally the foramen opens into the fat around the psoas
+        let corridor = (side - 26.5).max(12.3 - side);
+        let flare = 1.8 * (side - 22.0).max(0.0);
+        let fat = ellipse(dv, dw, half_v * keyhole + flare, half_w + flare).max(corridor);
+        signal = paint(signal, contrast.fat, inside(fat) * step(26.5, 22.5, side));
         let slope = 0.35 * (side - FORAMEN_U);
         let (root_v, root_w) = ((0.62 * half_v).min(2.5), 2.9_f32.min(0.42 * half_w));
         let root = ellipse(dv + 0.15 * half_v, dw - 0.30 * half_w + slope, root_v, root_w).max(corridor);

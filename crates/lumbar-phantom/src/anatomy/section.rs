@@ -116,7 +116,7 @@ impl Sections {
 fn section(w: f32, disc: &Disc, width: f32) -> Section {
     // flat over the disc's height and a little beyond, gone behind the middle of the bodies
     let offset = ((w - disc.w) / 7.5).powi(2);
-    let at_disc = if disc.sacral { 0.0 } else { 1.0 / (1.0 + offset * offset * offset) };
+    let at_disc = if disc.sacral { 0.0 } else { 1.0 / (1.0 + offset.powi(4)) };
     // below S1 the sacral canal narrows and the sac ends at S2
     let sacral = (-w / 45.0).clamp(0.0, 1.0);
     let roof = 18.6 * width - 7.0 * sacral;
@@ -130,7 +130,7 @@ fn section(w: f32, disc: &Disc, width: f32) -> Section {
     Section {
         at_disc,
         sac: [front, front + sac_mm],
-        sac_half_width: (9.6 - 2.6 * disc.canal * at_disc) * (1.0 - 0.7 * sacral),
+        sac_half_width: (9.4 - 0.8 * at_disc - 1.6 * disc.canal * at_disc) * (1.0 - 0.7 * sacral),
         bulge: [0.2 * at_disc + 0.55 * lost, 0.5 * recess_lost[0], 0.5 * recess_lost[1]],
         ligament: [
             0.8 * at_disc + 0.55 * lost,

@@ -81,16 +81,16 @@ pub(crate) struct Spine {
 
 /// Bodies from S4 to T10: posterior height, half width, depth, loss of lean upwards.
 const BODIES: [(f32, f32, f32, f32); 11] = [
-    (17.0, 13.0, 11.0, -9.0),
-    (19.0, 17.0, 13.0, -4.0),
-    (22.0, 21.0, 18.0, 5.0),
-    (27.0, 25.5, 30.0, 13.0),
+    (17.0, 13.0, 11.0, -10.0),
+    (19.0, 17.0, 13.0, -7.0),
+    (22.0, 21.0, 18.0, 1.0),
+    (27.0, 25.5, 30.0, 8.0),
     (23.5, 26.5, 34.5, 8.5),
-    (25.5, 25.5, 34.0, 4.0),
-    (26.5, 24.5, 33.5, 1.5),
-    (26.5, 23.5, 32.5, 0.5),
-    (26.0, 22.5, 31.5, -0.5),
-    (24.5, 21.5, 30.5, -1.5),
+    (25.5, 25.5, 34.0, 4.5),
+    (26.5, 24.5, 33.5, 3.0),
+    (26.5, 23.5, 32.5, 2.0),
+    (26.0, 22.5, 31.5, 1.0),
+    (24.5, 21.5, 30.5, 0.0),
     (23.0, 20.5, 29.5, -2.0),
 ];
 /// Discs above them: posterior height, loss of lean.
@@ -101,9 +101,9 @@ const DISCS: [(f32, f32); 10] = [
     (6.8, 9.5),
     (7.4, 8.0),
     (7.4, 6.5),
-    (7.0, 5.0),
-    (6.2, 3.5),
-    (5.0, 1.5),
+    (7.0, 5.5),
+    (6.2, 4.5),
+    (5.0, 2.5),
     (4.5, 1.0),
 ];
 /// Index of S1's body and of L5/S1's disc.
@@ -113,9 +113,9 @@ impl Spine {
     /// Draws a patient around the degrees of disease.
     pub(crate) fn draw(random: &mut impl Rng, disease: &[Disease; TARGETS]) -> Self {
         let size = spread(random, 1.0, 0.04) as f32;
-        let sacral_slope = spread(random, 39.0, 5.0) as f32;
-        let lordosis = spread(random, 1.0, 0.12) as f32;
-        let scoliosis_deg = spread(random, 0.0, 3.0) as f32;
+        let sacral_slope = spread(random, 37.0, 5.0) as f32;
+        let lordosis = spread(random, 1.05, 0.10) as f32;
+        let scoliosis_deg = spread(random, 0.0, 1.5) as f32;
         let phase = between(random, 0.0, 3.0) as f32;
         let age = between(random, -0.15, 0.25);
         let mut discs = discs(random, disease, age, size);
@@ -168,7 +168,7 @@ impl Spine {
                 w = top + disc.height;
             }
         }
-        let width = spread(random, 1.0, 0.015) as f32;
+        let width = spread(random, 1.0, 0.012) as f32;
         let conus = discs[S1 + LEVELS.len() - 1].w + spread(random, 6.0, 9.0) as f32;
         let nearest_skin = (0..22).map(|i| curve.at_height(origin[2] + 8.0 * i as f32)[1]).fold(f32::MIN, f32::max);
         Self {

@@ -39,8 +39,8 @@ impl Contrast {
                 fat: 0.95,
                 marrow: 0.50,
                 cortex: 0.06,
-                annulus: 0.22,
-                nucleus: [0.31, 0.27],
+                annulus: 0.24,
+                nucleus: [0.34, 0.28],
                 fluid: 0.13,
                 cord: 0.32,
                 root: 0.27,
@@ -146,11 +146,14 @@ impl Texture {
     /// A value in [−1, 1] that changes over about `scale_mm`.
     #[inline]
     pub(crate) fn at(&self, point: [f32; 3], scale_mm: f32) -> f32 {
+        // turned against the axes, or thresholds of it would look like squares
         let inverse = 1.0 / scale_mm;
+        let [x, y, z] = point.map(|place| place * inverse);
+        let turned = [0.62 * x - 0.66 * y + 0.42 * z, 0.71 * x + 0.25 * y - 0.66 * z, 0.33 * x + 0.71 * y + 0.62 * z];
         let mut low = [0_usize; 3];
         let mut t = [0.0_f32; 3];
         for axis in 0..3 {
-            let place = point[axis] * inverse + 4096.0;
+            let place = turned[axis] + 4096.0;
             let whole = place as usize;
             low[axis] = whole % Self::SIDE;
             let fraction = place - whole as f32;

@@ -1,0 +1,108 @@
+//! The folder as a whole: same bytes for the same seed, and nothing half written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use lumbar_phantom::{Error, PhantomConfig, Preset, generate};
+use lumbar_tests::scratch;
+use sha2::{Digest, Sha256};
+
+/// Every file's hash by its path.
+fn hashes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                found.insert(name, Sha256::digest(fs::read(&path).unwrap()).to_vec());
+            }
+        }
+    }
+    found
+}
+
+fn small(seed: u64) -> PhantomConfig {
+    PhantomConfig { studies: 3, test_studies: 1, seed, ..PhantomConfig::preset(Preset::Tiny) }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
+    let scratch = scratch();
+    let made = |name: &str, seed: u64, threads: usize| {
+        let folder = scratch.path().join(name);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| generate(&small(seed), &folder, &|_| {})).unwrap();
+        hashes(&folder)
+    };
+    let (one, two, other) = (made("one", 5, 1), made("two", 5, 2), made("other", 6, 2));
+    assert!(one.len() > 150);
+    assert!(one == two, "one and two threads differ");
+    let same = one.values().filter(|hash| other.values().any(|theirs| theirs == *hash)).count();
+    assert_eq!(same, 0, "files of another seed");
+}
+
+#[test]
+fn progress_counts_every_study_once_and_the_summary_counts_the_files() {
+    let scratch = scratch();
+    let folder = scratch.path().join("phantom");
+    let seen = Mutex::new(Vec::new());
+    let summary = generate(&small(1), &folder, &|progress| {
+        assert_eq!(progress.studies, 4);
+        seen.lock().unwrap().push(progress.studies_done);
+    })
+    .unwrap();
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2, 3, 4]);
+    let files = hashes(&folder);
+    assert_eq!(files.keys().filter(|name| name.ends_with(".dcm")).count(), summary.slices);
+    assert_eq!((summary.studies, summary.test_studies), (3, 1));
+}
+
+#[test]
+fn an_occupied_folder_is_left_as_it_is_and_an_empty_one_is_filled() {
+    let scratch = scratch();
+    let folder = scratch.path().join("mine");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("thesis.txt"), "years of work").unwrap();
+    let error = generate(&small(1), &folder, &|_| {}).unwrap_err();
+    assert!(matches!(&error, Error::NotEmpty { path } if *path == folder), "{error}");
+    assert!(error.to_string().ends_with("not an empty folder; a phantom is only written to a new or an empty one"));
+    assert_eq!(fs::read_to_string(folder.join("thesis.txt")).unwrap(), "years of work");
+
+    fs::remove_file(folder.join("thesis.txt")).unwrap();
+    generate(&PhantomConfig { studies: 1, test_studies: 0, ..small(1) }, &folder, &|_| {}).unwrap();
+    assert!(folder.join("train.csv").exists());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let scratch = scratch();
+    let file = scratch.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = generate(&small(1), &file, &|_| {}).unwrap_err();
+    assert!(matches!(error, Error::NotEmpty { .. }), "{error}");
+    let error = generate(&small(1), &file.join("below"), &|_| {}).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("below"), "{error}");
+}
+
+#[test]
+fn a_phantom_that_failed_half_way_leaves_nothing_behind() {
+    let scratch = scratch();
+    let folder = scratch.path().join("phantom");
+    // the target is taken while the studies are drawn: the last step must fail, and tidy up
+    let error = generate(&small(1), &folder, &|_| {
+        fs::create_dir_all(folder.join("someone else's")).unwrap();
+    })
+    .unwrap_err();
+    assert!(matches!(error, Error::Io { action: "replace", .. }), "{error}");
+    let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["phantom"]);
+    assert!(!folder.join("train.csv").exists());
+}

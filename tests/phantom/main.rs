@@ -1,0 +1,54 @@
+//! The phantom: its files as other programs read them, its tables, its truth, its scores.
+
+mod files;
+mod folder;
+mod tables;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use lumbar_phantom::{Detail, OddityRates, PhantomConfig, Preset, generate};
+use tempfile::TempDir;
+
+/// Small pictures, many oddities.
+fn odd_config() -> PhantomConfig {
+    PhantomConfig {
+        studies: 12,
+        test_studies: 2,
+        oddities: OddityRates {
+            missing_t1: 0.1,
+            missing_t2: 0.1,
+            second_t1: 0.1,
+            instance_gap: 0.3,
+            split_axial: 0.4,
+            reversed_axial: 0.3,
+            missing_label: 0.2,
+            missing_coordinate: 0.2,
+            unlabelled_coordinate: 0.2,
+            ..OddityRates::default()
+        },
+        ..PhantomConfig::preset(Preset::Tiny)
+    }
+}
+
+/// One phantom of [`odd_config`] for all tests of this binary.
+fn odd_phantom() -> PathBuf {
+    static PHANTOM: OnceLock<TempDir> = OnceLock::new();
+    let scratch = PHANTOM.get_or_init(|| {
+        let scratch = lumbar_tests::scratch();
+        generate(&odd_config(), &scratch.path().join("phantom"), &|_| {}).unwrap();
+        scratch
+    });
+    scratch.path().join("phantom")
+}
+
+/// Pictures in the default resolution, nothing odd.
+fn plain_config(studies: usize) -> PhantomConfig {
+    PhantomConfig {
+        studies,
+        test_studies: 0,
+        detail: Detail::Standard,
+        oddities: OddityRates::none(),
+        ..PhantomConfig::default()
+    }
+}
