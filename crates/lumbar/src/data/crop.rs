@@ -173,7 +173,7 @@ pub fn crop_into(
             let slice = &stack.slices[index];
             Some((slice, frame.from_crop(slice.geometry.as_ref()?)))
         }) else {
-            renderer.render::<u16>(None, &request, number, picture);
+            renderer.render(None, &request, number, picture);
             continue;
         };
         let from_crop = if mirror && across { Affine::flip_columns(width).then(&from_crop) } else { from_crop };
@@ -196,7 +196,7 @@ fn render_slice(
     macro_rules! render {
         ($pixels:expr) => {
             renderer.render(
-                Some(&Plane { pixels: $pixels, rows, columns, from_crop, gain, offset }),
+                Some(&Plane { pixels: $pixels.into(), rows, columns, from_crop, gain, offset }),
                 request,
                 number,
                 out,
@@ -213,7 +213,7 @@ fn render_slice(
             // 32- and 64-bit values are rescaled before they are rounded to f32.
             let (gain, offset) = window.gain_offset(lumbar_dicom::Rescale::NONE, slice.is_inverted());
             let pixels = wide.rescaled(slice.rescale);
-            let plane = Plane { pixels: pixels.as_slice(), rows, columns, from_crop, gain, offset };
+            let plane = Plane { pixels: pixels.as_slice().into(), rows, columns, from_crop, gain, offset };
             renderer.render(Some(&plane), request, number, out);
         }
     }

@@ -1,8 +1,9 @@
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::config::{check_probability, check_range};
+use crate::data::random::Generator;
 
 /// How the samples of a batch are mixed with one another.
 ///
@@ -42,7 +43,7 @@ impl MixConfig {
 
     /// Draws what happens to a batch of `samples` pictures of `width` × `height`.
     #[must_use]
-    pub fn draw(&self, samples: usize, width: usize, height: usize, random: &mut impl Rng) -> Mix {
+    pub fn draw(&self, samples: usize, width: usize, height: usize, random: &mut Generator) -> Mix {
         // Always the same number of draws, so that one setting does not move the others.
         let which: f64 = random.random();
         let share = rand_distr::Beta::new(self.alpha, self.alpha).map_or(0.5, |beta| random.sample(beta));
