@@ -1,2 +1,5 @@
-#[test]
-fn placeholder() {}
+//! Files to batches, beside OpenCV, albumentations, torch, scikit-learn and iterative-stratification.
+
+mod folds;
+mod phantom;
+mod transforms;
