@@ -9,27 +9,63 @@ use super::Affine;
 use super::augment::{Augmentation, BiasField, FilterScratch, WarpRows, to_unit};
 use sample::Row;
 
-/// A stored value that turns into a float: what pixels are stored as.
-pub trait Pixel: Copy + Send + Sync {
-    /// The value.
+/// A stored value that turns into a float.
+trait Pixel: Copy {
     fn value(self) -> f32;
 }
 
-macro_rules! pixel {
-    ($($kind:ty),*) => { $(impl Pixel for $kind {
-        #[inline(always)]
-        fn value(self) -> f32 {
-            self as f32
-        }
-    })* };
+/// Stored values of one of the kinds that are sampled from as they are.
+///
+/// An enum and not a type parameter, so that the code is compiled (and optimised) in this crate.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the kinds' names say it")]
+pub enum Samples<'a> {
+    U8(&'a [u8]),
+    I8(&'a [i8]),
+    U16(&'a [u16]),
+    I16(&'a [i16]),
+    F32(&'a [f32]),
 }
-pixel!(u8, i8, u16, i16, f32);
+
+macro_rules! kinds {
+    ($($kind:ty => $name:ident),*) => {
+        $(impl Pixel for $kind {
+            #[inline(always)]
+            fn value(self) -> f32 {
+                self as f32
+            }
+        }
+
+        impl<'a> From<&'a [$kind]> for Samples<'a> {
+            fn from(pixels: &'a [$kind]) -> Self {
+                Self::$name(pixels)
+            }
+        })*
+
+        impl Samples<'_> {
+            /// How many there are.
+            #[must_use]
+            pub const fn len(&self) -> usize {
+                match self {
+                    $(Self::$name(pixels) => pixels.len(),)*
+                }
+            }
+
+            /// Whether there is none.
+            #[must_use]
+            pub const fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+        }
+    };
+}
+kinds!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, f32 => F32);
 
 /// One slice of pixels to sample from.
 #[derive(Debug, Clone, Copy)]
-pub struct Plane<'a, P> {
+pub struct Plane<'a> {
     /// Row-major, `rows` × `columns`.
-    pub pixels: &'a [P],
+    pub pixels: Samples<'a>,
     /// Height.
     pub rows: usize,
     /// Width.
@@ -111,7 +147,7 @@ impl Renderer {
     ///
     /// # Panics
     /// When `out` or `plane.pixels` has another size than was said.
-    pub fn render<P: Pixel>(&mut self, plane: Option<&Plane<P>>, request: &Request, slice: usize, out: &mut [f32]) {
+    pub fn render(&mut self, plane: Option<&Plane>, request: &Request, slice: usize, out: &mut [f32]) {
         assert_eq!(out.len(), request.width * request.height, "the crop's buffer fits its size");
         if let Some(plane) = plane {
             assert_eq!(plane.pixels.len(), plane.rows * plane.columns, "a slice has rows × columns pixels");
@@ -128,12 +164,12 @@ impl Renderer {
     /// The same code compiled for AVX2. Fused multiply-add stays off: it would round differently.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn render_avx2<P: Pixel>(&mut self, plane: Option<&Plane<P>>, request: &Request, slice: usize, out: &mut [f32]) {
+    fn render_avx2(&mut self, plane: Option<&Plane>, request: &Request, slice: usize, out: &mut [f32]) {
         self.render_here(plane, request, slice, out);
     }
 
     #[inline(always)]
-    fn render_here<P: Pixel>(&mut self, plane: Option<&Plane<P>>, request: &Request, slice: usize, out: &mut [f32]) {
+    fn render_here(&mut self, plane: Option<&Plane>, request: &Request, slice: usize, out: &mut [f32]) {
         let Request { width, height, border, augmentation, normalisation } = *request;
         if out.is_empty() {
             return;
@@ -145,9 +181,12 @@ impl Renderer {
                 let to_source = back.then(&plane.from_crop);
                 let warp = WarpRows::new(&augmentation.warp, width, height);
                 self.row.resize(width);
-                for (y, line) in out.chunks_exact_mut(width).enumerate() {
-                    self.row.place(&warp, y, &to_source);
-                    self.row.sample(plane, border, line);
+                match plane.pixels {
+                    Samples::U8(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
+                    Samples::I8(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
+                    Samples::U16(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
+                    Samples::I16(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
+                    Samples::F32(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
                 }
             }
             _ => out.fill(to_unit(outside)),

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Augmentation, BiasField, Filter, Hole, Lens, Noise, NoiseKind, Tone, Warp};
 use crate::data::Affine;
+use crate::data::random::Generator;
 
 /// A setting that is out of its range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -274,7 +275,7 @@ impl AugmentConfig {
     /// Every kind of augmentation draws from a generator of its own that `random` starts, so that a change of
     /// one setting leaves the others' draws alone.
     #[must_use]
-    pub fn draw(&self, width: usize, height: usize, random: &mut impl Rng) -> Augmentation {
+    pub fn draw(&self, width: usize, height: usize, random: &mut Generator) -> Augmentation {
         let mut next = || Own::start(random.next_u64());
         let (mut mirror, mut affine, mut warp, mut tone) = (next(), next(), next(), next());
         let (mut bias, mut filter, mut dropout) = (next(), next(), next());
@@ -294,7 +295,7 @@ impl AugmentConfig {
 }
 
 /// The generator of one kind of augmentation.
-struct Own(crate::data::random::Generator);
+struct Own(Generator);
 
 impl Own {
     fn start(seed: u64) -> Self {

@@ -1,8 +1,9 @@
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::config::{check_probability, check_range};
+use crate::data::random::Generator;
 
 /// How the samples of a batch are mixed with one another.
 ///
@@ -42,7 +43,7 @@ impl MixConfig {
 
     /// Draws what happens to a batch of `samples` pictures of `width` × `height`.
     #[must_use]
-    pub fn draw(&self, samples: usize, width: usize, height: usize, random: &mut impl Rng) -> Mix {
+    pub fn draw(&self, samples: usize, width: usize, height: usize, random: &mut Generator) -> Mix {
         // Always the same number of draws, so that one setting does not move the others.
         let which: f64 = random.random();
         let share = rand_distr::Beta::new(self.alpha, self.alpha).map_or(0.5, |beta| random.sample(beta));
@@ -121,8 +122,16 @@ impl Mix {
     /// # Shapes
     /// `batch` is `[samples, height, width, channels]`, row-major, with as many samples as there are partners.
     pub fn apply(&self, batch: &mut [f32], width: usize, channels: usize) {
+        self.apply_each(batch, 1, width, channels);
+    }
+
+    /// Mixes a batch whose samples have several pictures; a rectangle is the same in each of them.
+    ///
+    /// # Shapes
+    /// `batch` is `[samples, pictures, height, width, channels]`, row-major.
+    pub fn apply_each(&self, batch: &mut [f32], pictures: usize, width: usize, channels: usize) {
         let samples = self.partners.len();
-        if samples == 0 || self.kind == MixKind::None {
+        if samples == 0 || pictures == 0 || self.kind == MixKind::None {
             return;
         }
         let before = batch.to_vec();
@@ -139,9 +148,13 @@ impl Mix {
                     }
                 }
                 MixKind::Cutmix { left, right, top, bottom, .. } => {
-                    for y in top..bottom {
-                        let part = y * row + left * channels..y * row + right * channels;
-                        sample[part.clone()].copy_from_slice(&other[part]);
+                    for picture in 0..pictures {
+                        let start = picture * (size / pictures);
+                        for y in top..bottom {
+                            let line = start + y * row;
+                            let part = line + left * channels..line + right * channels;
+                            sample[part.clone()].copy_from_slice(&other[part]);
+                        }
                     }
                 }
             }

@@ -47,8 +47,7 @@ impl Warp {
             }
             Self::Optical { lens, k } => {
                 let optics = Optics::new(*lens, *k, width, height);
-                let factor = optics.factor(x, y);
-                [(x - optics.centre[0]) * factor + optics.centre[0], (y - optics.centre[1]) * factor + optics.centre[1]]
+                optics.inverse(x, y)
             }
         }
     }
@@ -125,7 +124,10 @@ fn at(table: &[f64], position: f64) -> f64 {
 }
 
 struct Optics {
+    /// Middle of the output and of the input, in pixels. OpenCV's default camera puts the one on the middle
+    /// of the pixels and albumentations the other on the middle of the area.
     centre: [f64; 2],
+    to_centre: [f64; 2],
     scale: [f64; 2],
     square: f64,
     fourth: f64,
@@ -134,21 +136,26 @@ struct Optics {
 impl Optics {
     fn new(lens: Lens, k: f64, width: usize, height: usize) -> Self {
         let (width, height) = (width as f64, height as f64);
-        let centre = [width / 2.0, height / 2.0];
+        let to_centre = [width / 2.0, height / 2.0];
         match lens {
-            Lens::Camera => Self { centre, scale: [1.0 / width, 1.0 / height], square: k, fourth: k },
+            Lens::Camera => {
+                let centre = [(width - 1.0) / 2.0, (height - 1.0) / 2.0];
+                Self { centre, to_centre, scale: [1.0 / width, 1.0 / height], square: k, fourth: k }
+            }
             Lens::Fisheye => {
-                let radius = centre[0].hypot(centre[1]);
-                Self { centre, scale: [1.0 / radius; 2], square: k, fourth: 0.0 }
+                let radius = to_centre[0].hypot(to_centre[1]);
+                Self { centre: to_centre, to_centre, scale: [1.0 / radius; 2], square: k, fourth: 0.0 }
             }
         }
     }
 
     #[inline(always)]
-    fn factor(&self, x: f64, y: f64) -> f64 {
-        let (x, y) = ((x - self.centre[0]) * self.scale[0], (y - self.centre[1]) * self.scale[1]);
-        let square = x * x + y * y;
-        1.0 + square * (self.square + self.fourth * square)
+    fn inverse(&self, x: f64, y: f64) -> [f64; 2] {
+        let (x, y) = (x - self.centre[0], y - self.centre[1]);
+        let (across, down) = (x * self.scale[0], y * self.scale[1]);
+        let square = across * across + down * down;
+        let factor = 1.0 + square * (self.square + self.fourth * square);
+        [x * factor + self.to_centre[0], y * factor + self.to_centre[1]]
     }
 }
 
@@ -184,9 +191,7 @@ impl WarpRows {
             }
             Some(optics) => {
                 for ((x, y), at_x) in x.iter_mut().zip(y.iter_mut()).zip(&self.x) {
-                    let factor = optics.factor(*at_x, at_y);
-                    *x = (at_x - optics.centre[0]) * factor + optics.centre[0];
-                    *y = (at_y - optics.centre[1]) * factor + optics.centre[1];
+                    [*x, *y] = optics.inverse(*at_x, at_y);
                 }
             }
         }

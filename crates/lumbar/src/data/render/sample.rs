@@ -43,7 +43,7 @@ impl Row {
 
     /// Works out where the pixels of output row `y` lie.
     #[inline(always)]
-    pub(super) fn place(&mut self, warp: &WarpRows, y: usize, to_source: &Affine) {
+    fn place(&mut self, warp: &WarpRows, y: usize, to_source: &Affine) {
         warp.fill(y, &mut self.x, &mut self.y);
         let [[a, b, c], [d, e, f]] = to_source.0;
         let places = self.x.iter().zip(&self.y);
@@ -54,10 +54,28 @@ impl Row {
         }
     }
 
+    /// All rows of a crop, `pixels` being the plane's.
+    #[inline(always)]
+    pub(super) fn sample_all<P: Pixel>(
+        &mut self,
+        plane: &Plane,
+        pixels: &[P],
+        warp: &WarpRows,
+        to_source: &Affine,
+        border: Border,
+        out: &mut [f32],
+    ) {
+        let width = self.x.len();
+        for (y, line) in out.chunks_exact_mut(width).enumerate() {
+            self.place(warp, y, to_source);
+            self.sample(plane, pixels, border, line);
+        }
+    }
+
     /// Interpolates, rescales and cuts off at 0 and 1.
     #[inline(always)]
-    pub(super) fn sample<P: Pixel>(&self, plane: &Plane<P>, border: Border, out: &mut [f32]) {
-        let Plane { pixels, rows, columns, gain, offset, .. } = *plane;
+    fn sample<P: Pixel>(&self, plane: &Plane, pixels: &[P], border: Border, out: &mut [f32]) {
+        let Plane { rows, columns, gain, offset, .. } = *plane;
         let (last_column, last_line) = (columns as u32 - 1, rows as u32 - 1);
         let places = self.column.iter().zip(&self.line).zip(self.right.iter().zip(&self.down));
         for (out, ((column, line), (right, down))) in out.iter_mut().zip(places) {
@@ -66,7 +84,7 @@ impl Row {
                 let (upper, lower) = (&pixels[at..at + 2], &pixels[at + columns..at + columns + 2]);
                 [upper[0].value(), upper[1].value(), lower[0].value(), lower[1].value()]
             } else {
-                edge(plane, border, *column, *line)
+                edge(plane, pixels, border, *column, *line)
             };
             let upper = corners[0] + (corners[1] - corners[0]) * right;
             let lower = corners[2] + (corners[3] - corners[2]) * right;
@@ -81,7 +99,7 @@ impl Row {
 /// The four pixels about a place of which some lie beyond the edge.
 #[cold]
 #[inline(never)]
-fn edge<P: Pixel>(plane: &Plane<P>, border: Border, column: i32, line: i32) -> [f32; 4] {
+fn edge<P: Pixel>(plane: &Plane, pixels: &[P], border: Border, column: i32, line: i32) -> [f32; 4] {
     let pixel = |column: i32, line: i32| {
         let (x, y) = match border {
             Border::Constant(value) => {
@@ -95,7 +113,7 @@ fn edge<P: Pixel>(plane: &Plane<P>, border: Border, column: i32, line: i32) -> [
             Border::Repeat => (column.clamp(0, plane.columns as i32 - 1), line.clamp(0, plane.rows as i32 - 1)),
             Border::Reflect => (reflect(column, plane.columns), reflect(line, plane.rows)),
         };
-        plane.pixels[y as usize * plane.columns + x as usize].value()
+        pixels[y as usize * plane.columns + x as usize].value()
     };
     [pixel(column, line), pixel(column + 1, line), pixel(column, line + 1), pixel(column + 1, line + 1)]
 }

@@ -6,8 +6,8 @@ fn ramp(rows: usize, columns: usize) -> Vec<u16> {
     (0..rows * columns).map(|k| (k % columns * 10 + k / columns * 3) as u16).collect()
 }
 
-fn plane(pixels: &[u16], rows: usize, columns: usize, from_crop: Affine) -> Plane<'_, u16> {
-    Plane { pixels, rows, columns, from_crop, gain: 1.0 / 1000.0, offset: 0.0 }
+fn plane(pixels: &[u16], rows: usize, columns: usize, from_crop: Affine) -> Plane<'_> {
+    Plane { pixels: pixels.into(), rows, columns, from_crop, gain: 1.0 / 1000.0, offset: 0.0 }
 }
 
 fn request(augmentation: &Augmentation, width: usize, height: usize) -> Request<'_> {
@@ -47,9 +47,10 @@ fn beyond_the_edge_is_the_constant_and_so_is_a_missing_slice() {
     Renderer::new().render(Some(&away), &request(&Augmentation::NONE, 2, 2), 0, &mut out);
     assert_eq!(out, [0.25; 4]);
     out.fill(9.0);
-    Renderer::new().render::<u16>(None, &request(&Augmentation::NONE, 2, 2), 0, &mut out);
+    Renderer::new().render(None, &request(&Augmentation::NONE, 2, 2), 0, &mut out);
     assert_eq!(out, [0.25; 4]);
-    let empty = Plane { pixels: &[0_u16; 0], rows: 0, columns: 7, from_crop: Affine::IDENTITY, gain: 1.0, offset: 0.0 };
+    let empty =
+        Plane { pixels: Samples::U16(&[]), rows: 0, columns: 7, from_crop: Affine::IDENTITY, gain: 1.0, offset: 0.0 };
     Renderer::new().render(Some(&empty), &request(&Augmentation::NONE, 2, 2), 0, &mut out);
     assert_eq!(out, [0.25; 4]);
 }
@@ -57,8 +58,14 @@ fn beyond_the_edge_is_the_constant_and_so_is_a_missing_slice() {
 #[test]
 fn a_picture_of_one_pixel_is_that_pixel_under_every_border() {
     for border in [Border::Repeat, Border::Reflect] {
-        let one =
-            Plane { pixels: &[400_u16], rows: 1, columns: 1, from_crop: Affine::IDENTITY, gain: 1e-3, offset: 0.0 };
+        let one = Plane {
+            pixels: Samples::U16(&[400]),
+            rows: 1,
+            columns: 1,
+            from_crop: Affine::IDENTITY,
+            gain: 1e-3,
+            offset: 0.0,
+        };
         let mut out = vec![0.0; 4];
         Renderer::new().render(Some(&one), &Request { border, ..request(&Augmentation::NONE, 2, 2) }, 0, &mut out);
         assert!(out.iter().all(|value| (value - 0.4).abs() < 1e-7), "{out:?}");
