@@ -13,7 +13,7 @@ fn warmed<M: Module>(model: M, shape: &[i64]) -> M {
     for entry in model.registry().parameters().filter(|entry| entry.tensor.dim() == 1) {
         let _ = tch::no_grad(|| entry.tensor.shallow_clone().uniform_(0.5, 1.5));
     }
-    for _ in 0..20 {
+    for _ in 0..6 {
         let _ = model.forward(&Tensor::randn(shape, (Kind::Float, Device::Cpu)), Mode::Train).unwrap();
     }
     model
@@ -38,8 +38,8 @@ fn check(model: impl Foldable, shape: &[i64], what: &str) {
 
 #[test]
 fn folded_backbones_give_the_same_results() {
-    use Architecture::{ConvNextNano, ConvNextTiny, EfficientNetB0, ResNet18d, TfEfficientNetV2B0};
-    for architecture in [EfficientNetB0, TfEfficientNetV2B0, ResNet18d, ConvNextNano, ConvNextTiny] {
+    use Architecture::{ConvNextNano, EfficientNetB0, ResNet18d, TfEfficientNetV2B0};
+    for architecture in [EfficientNetB0, TfEfficientNetV2B0, ResNet18d, ConvNextNano] {
         let config = BackboneConfig { num_classes: 9, ..BackboneConfig::new(architecture) };
         check(Backbone::new(&config, 1, Device::Cpu).unwrap(), &[4, 3, 64, 64], architecture.name());
     }

@@ -95,7 +95,8 @@ fn check(architecture: Architecture, in_chans: i64, size: i64) {
 
     // One AdamW step over a flat arena, with timm's gradients.
     let flat = |prefix: &str| {
-        let parts = model.registry().parameters().map(|entry| tensors[&format!("{prefix}{}", entry.name)].flatten(0, -1));
+        let parts =
+            model.registry().parameters().map(|entry| tensors[&format!("{prefix}{}", entry.name)].flatten(0, -1));
         Tensor::cat(&parts.collect::<Vec<_>>(), 0)
     };
     let own = model.registry().parameters().map(|entry| entry.tensor.detach().contiguous().flatten(0, -1));
