@@ -90,6 +90,13 @@ impl Block {
     }
 }
 
+/// Blocks of one size, and the norm and 2×2 patches that lead to it from the size before.
+#[derive(Debug)]
+struct Stage {
+    down: Option<(LayerNorm, ConvNorm)>,
+    blocks: Vec<Block>,
+}
+
 /// A ConvNeXt: patches, four stages with a downsampling before each but the first, pool, norm, classifier.
 #[derive(Debug)]
 pub struct ConvNext {
@@ -98,7 +105,7 @@ pub struct ConvNext {
     device: Device,
     stem: ConvNorm,
     stem_norm: LayerNorm,
-    stages: Vec<(Option<(LayerNorm, ConvNorm)>, Vec<Block>)>,
+    stages: Vec<Stage>,
     head_norm: LayerNorm,
     classifier: Option<Linear>,
     widths: [i64; 4],
@@ -143,7 +150,7 @@ impl ConvNext {
                 blocks.push(Block::new(&mut at, width, plan.pointwise, rate)?);
                 index += 1;
             }
-            stages.push((down, blocks));
+            stages.push(Stage { down, blocks });
             channels = width;
         }
         let mut head = root.at("head.norm").part(Part::Head, 1 + index);
@@ -180,7 +187,7 @@ impl Features for ConvNext {
 
     fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let mut ys = self.stem_norm.run_2d(&self.stem.run(xs, pass)?, pass)?;
-        for (down, blocks) in &self.stages {
+        for Stage { down, blocks } in &self.stages {
             if let Some((norm, conv)) = down {
                 ys = conv.run(&norm.run_2d(&ys, pass)?, pass)?;
             }
@@ -225,7 +232,7 @@ impl Foldable for ConvNext {
         self.registry = Registry::default();
         self.stem.fold(kind)?;
         self.stem_norm.convert(kind)?;
-        for (down, blocks) in &mut self.stages {
+        for Stage { down, blocks } in &mut self.stages {
             if let Some((norm, conv)) = down {
                 norm.convert(kind)?;
                 conv.fold(kind)?;

@@ -27,9 +27,10 @@ pub trait Foldable: Module + Sized {
 ///
 /// Batch norms are folded into the convolutions, weights and images are channels-last, on a CPU convolution,
 /// bias, activation and skip are one oneDNN call, and nothing is recorded for autograd. In fp32 the results
-/// equal the model's within 1e-4 of their greatest magnitude; in bf16 (8 bits of mantissa) within 3e-2.
+/// equal the model's within 1e-4 of their greatest magnitude; in bf16 (8 bits of mantissa) within 5e-2.
 ///
-/// bf16 pays on GPUs and on CPUs with AMX or AVX512-BF16; measure with `cargo xtask bench model`.
+/// bf16 halves memory and is meant for GPUs. On a CPU with AVX512-BF16 and without AMX it was slower than fp32:
+/// measure with `cargo xtask bench model` before choosing it.
 ///
 /// ```
 /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Inference, Mode, Module};
