@@ -2,6 +2,7 @@
 
 pub mod anatomy;
 pub mod data;
+pub mod explain;
 pub mod figure;
 pub mod metric;
 pub mod model;
