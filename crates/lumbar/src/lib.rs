@@ -2,5 +2,6 @@
 
 pub mod anatomy;
 pub mod metric;
+pub mod model;
 pub mod predict;
 pub mod train;

@@ -8,6 +8,7 @@
 //! | [`loss`] | the competition's weighted log losses as a training loss |
 //! | [`history`] | one line of JSON an epoch; TensorBoard's event files |
 //! | [`checkpoint`] | everything that an exact resume needs, in one file, written atomically |
+//! | [`grader`] | the networks that are trained: over whole studies, over crops |
 //! | [`network`] | what the loop asks of a network and of whoever makes batches |
 //! | [`fold`] | one fold, from a split to its out-of-fold table |
 //! | [`cross_val`] | the folds of a run, merged |
@@ -20,6 +21,7 @@ pub mod cross_val;
 mod epoch;
 mod error;
 pub mod fold;
+pub mod grader;
 pub mod history;
 pub mod loss;
 pub mod network;

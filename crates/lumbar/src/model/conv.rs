@@ -1,0 +1,293 @@
+//! Convolution with what follows it: normalisation and activation.
+
+use tch::{Kind, Tensor};
+use torch_ext::fused;
+
+use super::error::{Doing, Result};
+use super::norm::BatchNorm;
+use super::pass::{LayerRow, Mode, Pass};
+use super::registry::{Builder, Init, Role};
+
+/// An activation function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// x
+    None,
+    /// max(x, 0)
+    Relu,
+    /// x·σ(x), also called swish
+    Silu,
+    /// x·Φ(x), exact
+    Gelu,
+    /// σ(x)
+    Sigmoid,
+}
+
+impl Activation {
+    /// Applies it to a fresh tensor. SiLU's gradient needs its input, so in training it gets its own result;
+    /// in place, autograd would copy the input first.
+    pub(crate) fn apply(self, mut xs: Tensor, mode: Mode) -> Result<Tensor> {
+        let out = match self {
+            Self::None => return Ok(xs),
+            Self::Relu => xs.f_relu_(),
+            Self::Silu if mode == Mode::Eval => xs.f_silu_(),
+            Self::Silu => xs.f_silu(),
+            Self::Gelu => xs.f_gelu("none"),
+            Self::Sigmoid => xs.f_sigmoid_(),
+        };
+        Ok(out?)
+    }
+
+    fn fused(self) -> fused::Activation {
+        match self {
+            Self::None => fused::Activation::None,
+            Self::Relu => fused::Activation::Relu,
+            Self::Silu => fused::Activation::Silu,
+            Self::Gelu => fused::Activation::Gelu,
+            Self::Sigmoid => fused::Activation::Sigmoid,
+        }
+    }
+}
+
+/// How the border is filled with zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// The same number on both sides: PyTorch's way.
+    Symmetric(i64),
+    /// As many as needed for ⌈size / stride⌉ results, an odd one at the bottom and right: TensorFlow's way.
+    Same,
+}
+
+impl Padding {
+    /// timm's choice for a kernel: `(stride − 1 + kernel − 1) / 2` on both sides.
+    pub(crate) fn symmetric(kernel: i64, stride: i64) -> Self {
+        Self::Symmetric((stride - 1 + kernel - 1) / 2)
+    }
+}
+
+/// The numbers of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvSpec {
+    pub(crate) channels_in: i64,
+    pub(crate) channels_out: i64,
+    pub(crate) kernel: i64,
+    pub(crate) stride: i64,
+    pub(crate) padding: Padding,
+    pub(crate) groups: i64,
+    pub(crate) bias: bool,
+    pub(crate) init: Init,
+}
+
+impl ConvSpec {
+    /// Symmetric padding, one group, no bias, and EfficientNet's first weights:
+    /// N(0, √(2 / (kernel²·out / groups))) (timm's `_init_weight_goog`).
+    pub(crate) fn new(channels_in: i64, channels_out: i64, kernel: i64, stride: i64) -> Self {
+        let padding = Padding::symmetric(kernel, stride);
+        let init = Init::Normal((2.0 / (kernel * kernel * channels_out) as f64).sqrt());
+        Self { channels_in, channels_out, kernel, stride, padding, groups: 1, bias: false, init }
+    }
+
+    /// The same, one group per channel.
+    pub(crate) fn depthwise(channels: i64, kernel: i64, stride: i64) -> Self {
+        let init = Init::Normal((2.0 / (kernel * kernel) as f64).sqrt());
+        Self { groups: channels, init, ..Self::new(channels, channels, kernel, stride) }
+    }
+
+    pub(crate) fn with_bias(self) -> Self {
+        Self { bias: true, ..self }
+    }
+
+    pub(crate) fn with_padding(self, padding: Padding) -> Self {
+        Self { padding, ..self }
+    }
+
+    pub(crate) fn with_init(self, init: Init) -> Self {
+        Self { init, ..self }
+    }
+}
+
+/// A convolution, the batch norm behind it where there is one, and an activation.
+///
+/// # Shapes
+/// `[batch, in, height, width]` → `[batch, out, height', width']`.
+#[derive(Debug)]
+pub struct ConvNorm {
+    name: String,
+    spec: ConvSpec,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    norm: Option<BatchNorm>,
+    activation: Activation,
+    folded: bool,
+}
+
+impl ConvNorm {
+    /// `name` is the convolution's, `norm` the batch norm's and its ε, both below the builder's path.
+    pub(crate) fn new(
+        builder: &mut Builder<'_>,
+        name: &str,
+        spec: ConvSpec,
+        norm: Option<(&str, f64)>,
+        activation: Activation,
+    ) -> Result<Self> {
+        let mut at = builder.at(name);
+        let shape = [spec.channels_out, spec.channels_in / spec.groups, spec.kernel, spec.kernel];
+        let weight = at.tensor("weight", &shape, Role::Weight, spec.init)?;
+        let bias = match spec.bias {
+            true => Some(at.tensor("bias", &[spec.channels_out], Role::Bias, Init::Const(0.0))?),
+            false => None,
+        };
+        let full_name = at.path().to_owned();
+        let norm = match norm {
+            Some((norm, eps)) => Some(BatchNorm::new(&mut builder.at(norm), spec.channels_out, eps)?),
+            None => None,
+        };
+        Ok(Self { name: full_name, spec, weight, bias, norm, activation, folded: false })
+    }
+
+    /// Number of channels that come out.
+    pub fn channels_out(&self) -> i64 {
+        self.spec.channels_out
+    }
+
+    /// The convolution's weight, `[out, in / groups, kernel, kernel]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// Runs convolution, normalisation and activation.
+    ///
+    /// # Errors
+    /// The input has not the layer's channels, or libtorch refuses.
+    pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.run(xs, &mut Pass::new(mode))
+    }
+
+    pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let (padded, padding) = self.pad(xs)?;
+        let xs = padded.as_ref().unwrap_or(xs);
+        let out = if self.folded && is_cpu(xs) {
+            self.geometry(padding).fused(xs, &self.weight, self.bias.as_ref(), self.activation.fused())?
+        } else {
+            let out = self.convolve(xs, padding)?;
+            let out = match &self.norm {
+                Some(norm) => norm.apply(&out, pass.mode)?,
+                None => out,
+            };
+            self.activation.apply(out, pass.mode).or_else(|error| match error {
+                super::Error::Plain(cause) => Err(cause).doing(&self.name),
+                other => Err(other),
+            })?
+        };
+        self.note(&out, pass);
+        Ok(out)
+    }
+
+    /// Runs, then adds a shortcut, then optionally ReLU; one pass over memory where the model is folded.
+    pub(crate) fn run_add(&self, xs: &Tensor, shortcut: &Tensor, relu: bool, pass: &mut Pass) -> Result<Tensor> {
+        if self.folded && is_cpu(xs) && self.activation == Activation::None {
+            let (padded, padding) = self.pad(xs)?;
+            let xs = padded.as_ref().unwrap_or(xs);
+            let out = self.geometry(padding).fused_add(xs, shortcut, &self.weight, self.bias.as_ref(), relu)?;
+            self.note(&out, pass);
+            return Ok(out);
+        }
+        let mut out = self.run(xs, pass)?;
+        let mut out = out.f_add_(shortcut).doing(&self.name)?;
+        if relu { out.f_relu_().doing(&self.name) } else { Ok(out) }
+    }
+
+    fn convolve(&self, xs: &Tensor, padding: i64) -> Result<Tensor> {
+        let (stride, padding) = ([self.spec.stride; 2], [padding; 2]);
+        xs.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, [1, 1], self.spec.groups).doing(&self.name)
+    }
+
+    fn geometry(&self, padding: i64) -> fused::Conv2d {
+        fused::Conv2d { stride: [self.spec.stride; 2], padding: [padding; 2], groups: self.spec.groups }
+    }
+
+    /// The input padded where the padding differs between the sides, and the padding left to the convolution.
+    fn pad(&self, xs: &Tensor) -> Result<(Option<Tensor>, i64)> {
+        match self.spec.padding {
+            Padding::Symmetric(padding) => Ok((None, padding)),
+            Padding::Same if self.spec.stride == 1 && self.spec.kernel % 2 == 1 => Ok((None, self.spec.kernel / 2)),
+            Padding::Same => {
+                let size = xs.size();
+                let [.., height, width] = size[..] else {
+                    return Err(super::error::Error::Shape {
+                        what: self.name.clone(),
+                        expected: "[batch, channels, height, width]".to_owned(),
+                        found: size,
+                    });
+                };
+                let lack = |size: i64| {
+                    let results = (size + self.spec.stride - 1) / self.spec.stride;
+                    ((results - 1) * self.spec.stride + self.spec.kernel - size).max(0)
+                };
+                let (rows, columns) = (lack(height), lack(width));
+                let sides = [columns / 2, columns - columns / 2, rows / 2, rows - rows / 2];
+                Ok((Some(xs.f_constant_pad_nd(sides).doing(&self.name)?), 0))
+            }
+        }
+    }
+
+    fn note(&self, out: &Tensor, pass: &mut Pass) {
+        pass.note(|| {
+            let spec = &self.spec;
+            let weights = spec.channels_in / spec.groups * spec.kernel * spec.kernel;
+            let norm = self.norm.as_ref().map_or(0, BatchNorm::weight_count);
+            LayerRow {
+                name: self.name.clone(),
+                kind: format!(
+                    "conv2d {k}×{k}{stride}{groups}",
+                    k = spec.kernel,
+                    stride = if spec.stride > 1 { format!(" /{}", spec.stride) } else { String::new() },
+                    groups = if spec.groups > 1 { " depthwise" } else { "" },
+                ),
+                output: out.size(),
+                parameters: self.weight.numel() + self.bias.as_ref().map_or(0, Tensor::numel) + norm,
+                macs: out.numel() as u64 * weights as u64,
+            }
+        });
+    }
+
+    /// Folds the batch norm into weight and bias, and stores the weight for inference.
+    ///
+    /// With scale γ/√(var + ε): weight ← weight·scale, bias ← (bias − mean)·scale + β.
+    pub(crate) fn fold(&mut self, kind: Kind) -> Result<()> {
+        let (mut weight, mut bias) = (self.weight.f_detach()?, self.bias.as_ref().map(|b| b.f_detach()).transpose()?);
+        if let Some(norm) = self.norm.take() {
+            let (scale, shift) = norm.scale_and_shift()?;
+            weight = weight.f_mul(&scale.f_view([-1, 1, 1, 1])?)?;
+            bias = Some(match bias {
+                Some(bias) => bias.f_mul(&scale)?.f_add(&shift)?,
+                None => shift,
+            });
+        }
+        self.weight = torch_ext::layout::channels_last(&weight.f_to_kind(kind)?)?;
+        self.bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
+        if is_cpu(&self.weight) {
+            let padding = match self.spec.padding {
+                Padding::Symmetric(padding) => padding,
+                Padding::Same if self.spec.stride == 1 => self.spec.kernel / 2,
+                Padding::Same => 0,
+            };
+            self.weight = self.geometry(padding).reorder(&self.weight, None)?;
+        }
+        self.folded = true;
+        Ok(())
+    }
+
+    /// Zeroes the batch norm's scale, so that a residual branch starts as nothing.
+    pub(crate) fn zero_scale(&self) -> Result<()> {
+        self.norm.as_ref().map_or(Ok(()), BatchNorm::zero_scale)
+    }
+
+    pub(crate) fn is_folded(&self) -> bool {
+        self.folded
+    }
+}
+
+fn is_cpu(xs: &Tensor) -> bool {
+    xs.device() == tch::Device::Cpu
+}

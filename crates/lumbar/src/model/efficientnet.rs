@@ -1,0 +1,244 @@
+//! EfficientNet and EfficientNetV2, equal to timm's.
+
+use tch::{Device, Kind, Tensor};
+
+use super::architecture::Architecture;
+use super::backbone::{BackboneConfig, Features, StageInfo};
+use super::blocks::{Block, BlockKind, BlockSpec};
+use super::conv::{Activation, ConvNorm, ConvSpec, Padding};
+use super::error::{Doing, Error, Result};
+use super::linear::{Linear, dropout};
+use super::pass::{Mode, Module, Pass};
+use super::registry::{Builder, Part, Registry};
+use super::stages::Plan;
+
+/// An EfficientNet: stem, stages of blocks, head, classifier.
+///
+/// Names, first weights, constants and numbers are those of timm's `EfficientNet`; weight files go both ways.
+///
+/// ```
+/// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Mode, Module};
+/// use tch::{Device, Kind, Tensor};
+///
+/// let config = BackboneConfig::new(Architecture::EfficientNetB0);
+/// let model = EfficientNet::new(&config, 0, Device::Cpu)?;
+/// assert_eq!(model.registry().parameters().count(), 213);
+/// assert_eq!(model.registry().weight_count(), 5_288_548);
+///
+/// let image = Tensor::zeros([1, 3, 64, 64], (Kind::Float, Device::Cpu));
+/// assert_eq!(model.forward(&image, Mode::Eval)?.size(), [1, 1000]);
+/// # Ok::<(), lumbar::model::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct EfficientNet {
+    registry: Registry,
+    config: BackboneConfig,
+    device: Device,
+    stem: ConvNorm,
+    stages: Vec<Vec<Block>>,
+    head: ConvNorm,
+    classifier: Option<Linear>,
+    /// Indices of `[stem, stage 0, …]` after which the size halves or the network ends.
+    taps: Vec<usize>,
+    kind: Kind,
+}
+
+impl EfficientNet {
+    /// Builds the network with first weights that depend on `seed` alone.
+    ///
+    /// # Errors
+    /// The configuration is outside its ranges or names no EfficientNet, or the device is absent.
+    pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
+        config.check()?;
+        let name = config.architecture.name();
+        let plan = Plan::named(name).ok_or_else(|| Error::Config {
+            field: "architecture",
+            expected: "an EfficientNet".to_owned(),
+            found: name.to_owned(),
+        })?;
+        let mut registry = Registry::default();
+        let mut root = Builder::new(&mut registry, seed, device);
+        let eps = plan.norm_eps;
+        let pad = |conv: ConvSpec| if plan.same_padding { conv.with_padding(Padding::Same) } else { conv };
+
+        let width = plan.channels(plan.stem);
+        let stem = pad(ConvSpec::new(config.in_chans, width, 3, 2));
+        let stem = ConvNorm::new(&mut root, "conv_stem", stem, Some(("bn1", eps)), Activation::Silu)?;
+
+        let total: i64 = plan.stages.iter().map(|stage| plan.repeats(stage.repeats)).sum();
+        let (mut channels, mut index) = (width, 0);
+        let mut stages = Vec::new();
+        for (number, stage) in plan.stages.iter().enumerate() {
+            let mut blocks = Vec::new();
+            for repeat in 0..plan.repeats(stage.repeats) {
+                let spec = BlockSpec {
+                    kind: stage.kind,
+                    channels_in: channels,
+                    channels_out: plan.channels(stage.channels),
+                    kernel: stage.kernel,
+                    stride: if repeat == 0 { stage.stride } else { 1 },
+                    expansion: stage.expansion,
+                    squeeze: stage.squeeze,
+                    skip: stage.skip,
+                    drop_path: config.drop_path_rate * index as f64 / total as f64,
+                    same_padding: plan.same_padding,
+                    norm_eps: eps,
+                };
+                let path = format!("blocks.{number}.{repeat}");
+                let mut at = root.at(&path).part(Part::Stage(number), 1 + index as usize);
+                blocks.push(Block::new(&mut at, spec)?);
+                channels = spec.channels_out;
+                index += 1;
+            }
+            stages.push(blocks);
+        }
+
+        let depth = 1 + index as usize;
+        let features = plan.channels(plan.features);
+        let mut at = root.at_root().part(Part::Head, depth);
+        let head = pad(ConvSpec::new(channels, features, 1, 1));
+        let head = ConvNorm::new(&mut at, "conv_head", head, Some(("bn2", eps)), Activation::Silu)?;
+
+        // A level of features ends where the next stage halves the size: the stem too, if the first does.
+        let halves = |number: usize| plan.stages.get(number).is_none_or(|stage| stage.stride > 1);
+        let taps = (0..=plan.stages.len()).filter(|&level| halves(level)).collect();
+        let mut model = Self {
+            registry,
+            config: config.clone(),
+            device,
+            stem,
+            stages,
+            head,
+            classifier: None,
+            taps,
+            kind: Kind::Float,
+        };
+        model.reset_classifier(config.num_classes, seed)?;
+        Ok(model)
+    }
+
+    /// The stem: the first convolution with norm and activation.
+    pub fn stem(&self) -> &ConvNorm {
+        &self.stem
+    }
+
+    /// The stages' blocks.
+    pub fn stages(&self) -> &[Vec<Block>] {
+        &self.stages
+    }
+
+    /// The head's convolution with norm and activation.
+    pub fn head(&self) -> &ConvNorm {
+        &self.head
+    }
+
+    /// Every block's kind, stage by stage.
+    pub fn block_kinds(&self) -> Vec<Vec<BlockKind>> {
+        self.stages.iter().map(|blocks| blocks.iter().map(Block::kind).collect()).collect()
+    }
+
+    fn run_stages(&self, xs: &Tensor, pass: &mut Pass, mut tap: impl FnMut(&Tensor)) -> Result<Tensor> {
+        let mut ys = self.stem.run(xs, pass)?;
+        if self.taps.contains(&0) {
+            tap(&ys);
+        }
+        for (number, blocks) in self.stages.iter().enumerate() {
+            for block in blocks {
+                ys = block.run(&ys, pass)?;
+            }
+            if self.taps.contains(&(number + 1)) {
+                tap(&ys);
+            }
+        }
+        Ok(ys)
+    }
+}
+
+impl Features for EfficientNet {
+    fn config(&self) -> &BackboneConfig {
+        &self.config
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn feature_count(&self) -> i64 {
+        self.head.channels_out()
+    }
+
+    fn stage_info(&self) -> Vec<StageInfo> {
+        let mut reduction = 2;
+        let plan = Plan::named(self.config.architecture.name());
+        let mut infos = Vec::new();
+        let stages = plan.map_or(&[][..], |plan| plan.stages);
+        for level in 0..=self.stages.len() {
+            if level > 0 {
+                reduction *= stages[level - 1].stride;
+            }
+            if self.taps.contains(&level) {
+                let (name, channels) = match level {
+                    0 => ("bn1".to_owned(), self.stem.channels_out()),
+                    n => (format!("blocks.{}", n - 1), self.stages[n - 1].last().map_or(0, Block::channels_out)),
+                };
+                infos.push(StageInfo { name, channels, reduction });
+            }
+        }
+        infos
+    }
+
+    fn run_features(&self, xs: &Tensor, pass: &mut Pass, tap: &mut dyn FnMut(&Tensor)) -> Result<Tensor> {
+        let ys = self.run_stages(xs, pass, tap)?;
+        self.head.run(&ys, pass)
+    }
+
+    fn run_pool(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let pooled = features.f_mean_dim([2i64, 3].as_slice(), false, None).doing("global pool")?;
+        dropout(pooled, self.config.drop_rate, pass)
+    }
+
+    fn run_classifier(&self, pooled: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        match &self.classifier {
+            Some(classifier) => classifier.run(pooled, pass),
+            None => Ok(pooled.shallow_clone()),
+        }
+    }
+
+    fn reset_classifier(&mut self, num_classes: i64, seed: u64) -> Result<()> {
+        self.registry.remove("classifier.");
+        self.config.num_classes = num_classes;
+        self.classifier = None;
+        if num_classes > 0 {
+            let depth = self.registry.depth_count();
+            let (features, device) = (self.feature_count(), self.device);
+            let mut builder = Builder::new(&mut self.registry, seed, device).part(Part::Classifier, depth);
+            self.classifier = Some(Linear::classifier(&mut builder.at("classifier"), features, num_classes)?);
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, kind: Kind) -> Result<()> {
+        self.kind = kind;
+        self.stem.fold(kind)?;
+        for block in self.stages.iter_mut().flatten() {
+            block.each_conv(&mut |conv| conv.fold(kind))?;
+        }
+        self.head.fold(kind)?;
+        self.classifier.as_mut().map_or(Ok(()), |classifier| classifier.convert(kind))
+    }
+}
+
+impl Module for EfficientNet {
+    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.run_all(xs, &mut Pass::new(mode))
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+/// Whether an architecture is an EfficientNet.
+pub(crate) fn is_efficientnet(architecture: Architecture) -> bool {
+    Plan::named(architecture.name()).is_some()
+}

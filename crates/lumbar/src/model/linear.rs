@@ -1,0 +1,98 @@
+//! The linear layer, dropout and stochastic depth.
+
+use tch::{Kind, Tensor};
+
+use super::error::{Doing, Result};
+use super::pass::{LayerRow, Pass};
+use super::registry::{Builder, Init, Role};
+
+/// A linear layer with bias.
+#[derive(Debug)]
+pub struct Linear {
+    name: String,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    pub(crate) fn new(builder: &mut Builder<'_>, inputs: i64, outputs: i64, init: Init) -> Result<Self> {
+        Ok(Self {
+            name: builder.path().to_owned(),
+            weight: builder.tensor("weight", &[outputs, inputs], Role::Weight, init)?,
+            bias: builder.tensor("bias", &[outputs], Role::Bias, Init::Const(0.0))?,
+        })
+    }
+
+    /// A classifier with EfficientNet's first weights: uniform within ±1/√outputs (timm).
+    pub(crate) fn classifier(builder: &mut Builder<'_>, inputs: i64, outputs: i64) -> Result<Self> {
+        Self::new(builder, inputs, outputs, Init::Uniform(1.0 / (outputs.max(1) as f64).sqrt()))
+    }
+
+    /// PyTorch's own first weights: weight and bias uniform within ±1/√inputs.
+    pub(crate) fn pytorch(builder: &mut Builder<'_>, inputs: i64, outputs: i64) -> Result<Self> {
+        let init = Init::Uniform(1.0 / (inputs as f64).sqrt());
+        Ok(Self {
+            name: builder.path().to_owned(),
+            weight: builder.tensor("weight", &[outputs, inputs], Role::Weight, init)?,
+            bias: builder.tensor("bias", &[outputs], Role::Bias, init)?,
+        })
+    }
+
+    /// A 1×1 convolution's weight `[out, in, 1, 1]`, used as a linear layer over the channels.
+    pub(crate) fn pointwise(builder: &mut Builder<'_>, inputs: i64, outputs: i64, init: Init) -> Result<Self> {
+        Ok(Self {
+            name: builder.path().to_owned(),
+            weight: builder.tensor("weight", &[outputs, inputs, 1, 1], Role::Weight, init)?,
+            bias: builder.tensor("bias", &[outputs], Role::Bias, Init::Const(0.0))?,
+        })
+    }
+
+    pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let out = match self.weight.dim() {
+            2 => xs.f_linear(&self.weight, Some(&self.bias)),
+            _ => self.weight.f_flatten(1, -1).and_then(|weight| xs.f_linear(&weight, Some(&self.bias))),
+        }
+        .doing(&self.name)?;
+        pass.note(|| LayerRow {
+            name: self.name.clone(),
+            kind: "linear".to_owned(),
+            output: out.size(),
+            parameters: self.weight.numel() + self.bias.numel(),
+            macs: (out.numel() as i64 * self.weight.size()[1]) as u64,
+        });
+        Ok(out)
+    }
+
+    /// Multiplies its result, channel by channel, for inference.
+    pub(crate) fn scale(&mut self, scale: &Tensor) -> Result<()> {
+        let weight = self.weight.f_detach()?.f_flatten(1, -1)?;
+        self.weight = weight.f_mul(&scale.f_view([-1, 1])?)?;
+        self.bias = self.bias.f_detach()?.f_mul(scale)?;
+        Ok(())
+    }
+
+    /// Rounds its own numbers to `kind` for inference.
+    pub(crate) fn convert(&mut self, kind: Kind) -> Result<()> {
+        self.weight = self.weight.f_detach()?.f_to_kind(kind)?;
+        self.bias = self.bias.f_detach()?.f_to_kind(kind)?;
+        Ok(())
+    }
+}
+
+/// Drops single features in train mode and scales the rest up.
+pub(crate) fn dropout(xs: Tensor, rate: f64, pass: &Pass) -> Result<Tensor> {
+    if rate > 0.0 && pass.training() { xs.f_dropout(rate, true).doing("dropout") } else { Ok(xs) }
+}
+
+/// Stochastic depth: drops the whole branch of a sample in train mode and scales the kept ones up.
+pub(crate) fn drop_path(xs: Tensor, rate: f64, pass: &Pass) -> Result<Tensor> {
+    if rate <= 0.0 || !pass.training() {
+        return Ok(xs);
+    }
+    let keep = 1.0 - rate;
+    let samples = xs.size()[0];
+    let mut kept = Tensor::f_empty([samples, 1, 1, 1], (xs.kind(), xs.device()))?;
+    let mut kept = kept.f_bernoulli_float_(keep)?;
+    let kept = kept.f_div_scalar_(keep)?;
+    xs.f_mul(&kept).doing("drop path")
+}

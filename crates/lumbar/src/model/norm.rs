@@ -1,0 +1,121 @@
+//! Batch norm and layer norm.
+
+use tch::Tensor;
+
+use super::error::{Doing, Result};
+use super::pass::{LayerRow, Mode, Pass};
+use super::registry::{Builder, Init, Role};
+
+/// Batch norm over the channels of images. Momentum 0.1, as in PyTorch.
+#[derive(Debug)]
+pub struct BatchNorm {
+    name: String,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    batches: Tensor,
+    eps: f64,
+}
+
+const MOMENTUM: f64 = 0.1;
+
+impl BatchNorm {
+    pub(crate) fn new(builder: &mut Builder<'_>, channels: i64, eps: f64) -> Result<Self> {
+        let shape = [channels];
+        Ok(Self {
+            name: builder.path().to_owned(),
+            weight: builder.tensor("weight", &shape, Role::NormWeight, Init::Const(1.0))?,
+            bias: builder.tensor("bias", &shape, Role::NormBias, Init::Const(0.0))?,
+            running_mean: builder.tensor("running_mean", &shape, Role::RunningMean, Init::Const(0.0))?,
+            running_var: builder.tensor("running_var", &shape, Role::RunningVar, Init::Const(1.0))?,
+            batches: builder.tensor("num_batches_tracked", &[], Role::BatchCount, Init::Const(0.0))?,
+            eps,
+        })
+    }
+
+    /// Normalises. In train mode the batch's own mean and variance are used and the running ones move towards
+    /// them, unless the scale is frozen.
+    pub(crate) fn apply(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        let training = mode == Mode::Train && self.weight.requires_grad();
+        if training {
+            let _ = self.batches.shallow_clone().f_add_scalar_(1).doing(&self.name)?;
+        }
+        xs.f_batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            training,
+            MOMENTUM,
+            self.eps,
+            true,
+        )
+        .doing(&self.name)
+    }
+
+    /// The affine map that it is in eval mode.
+    pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let spread = self.running_var.f_add_scalar(self.eps)?.f_sqrt()?;
+        let scale = self.weight.f_detach()?.f_div(&spread)?;
+        let shift = self.bias.f_detach()?.f_sub(&self.running_mean.f_mul(&scale)?)?;
+        Ok((scale, shift))
+    }
+
+    pub(crate) fn zero_scale(&self) -> Result<()> {
+        tch::no_grad(|| self.weight.shallow_clone().f_zero_().map(|_| ())).doing(&self.name)
+    }
+
+    /// Trained weights.
+    pub(crate) fn weight_count(&self) -> usize {
+        self.weight.numel() + self.bias.numel()
+    }
+}
+
+/// Layer norm over the channels of images: each pixel by itself. ε 1e-6, ConvNeXt's.
+#[derive(Debug)]
+pub struct LayerNorm {
+    name: String,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    const EPS: f64 = 1e-6;
+
+    pub(crate) fn new(builder: &mut Builder<'_>, channels: i64) -> Result<Self> {
+        Ok(Self {
+            name: builder.path().to_owned(),
+            weight: builder.tensor("weight", &[channels], Role::NormWeight, Init::Const(1.0))?,
+            bias: builder.tensor("bias", &[channels], Role::NormBias, Init::Const(0.0))?,
+        })
+    }
+
+    /// Normalises the last dimension.
+    pub(crate) fn run_last(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let out = xs
+            .f_layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), Self::EPS, true)
+            .doing(&self.name)?;
+        pass.note(|| LayerRow {
+            name: self.name.clone(),
+            kind: "layer norm".to_owned(),
+            output: out.size(),
+            parameters: self.weight.numel() + self.bias.numel(),
+            macs: 0,
+        });
+        Ok(out)
+    }
+
+    /// Normalises the channels of `[batch, channels, height, width]`.
+    pub(crate) fn run_2d(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let rows = xs.f_permute([0, 2, 3, 1]).doing(&self.name)?;
+        self.run_last(&rows, pass)?.f_permute([0, 3, 1, 2]).doing(&self.name)
+    }
+
+    /// Rounds its own numbers to `kind` for inference.
+    pub(crate) fn convert(&mut self, kind: tch::Kind) -> Result<()> {
+        self.weight = self.weight.f_detach()?.f_to_kind(kind)?;
+        self.bias = self.bias.f_detach()?.f_to_kind(kind)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,360 @@
+//! The ordered registry of a model's tensors, and the builder that fills it.
+//!
+//! tch's own store is a hash map: its order changes from run to run, and a second tensor of the same name is
+//! renamed silently. Here the order is the order of construction (timm's), a name is taken once, and each
+//! tensor knows its role and its depth. The layers hold handles to the same tensors: replacing the data of an
+//! entry (`set_data`) replaces it in the layer.
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+use tch::{Device, Kind, Tensor};
+
+use super::error::{Doing, Error, Result};
+
+/// What a tensor is for. Decides whether it is trained, and whether weight decay pulls on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A convolution's or linear layer's weight, of two or more dimensions. The only role that decays.
+    Weight,
+    /// A bias of a convolution or linear layer.
+    Bias,
+    /// A normalisation's scale.
+    NormWeight,
+    /// A normalisation's shift.
+    NormBias,
+    /// A residual branch's scale per channel (ConvNeXt's gamma).
+    LayerScale,
+    /// Batch norm's running mean. Not trained.
+    RunningMean,
+    /// Batch norm's running variance. Not trained.
+    RunningVar,
+    /// The number of batches a batch norm has seen, an i64 kept on the CPU. Not trained.
+    BatchCount,
+}
+
+impl Role {
+    /// Whether an optimizer trains it; the rest are buffers.
+    pub fn is_parameter(self) -> bool {
+        !matches!(self, Self::RunningMean | Self::RunningVar | Self::BatchCount)
+    }
+
+    /// Whether weight decay applies: by custom to weights of two or more dimensions, not to biases and norms.
+    pub fn decays(self) -> bool {
+        self == Self::Weight
+    }
+}
+
+/// The part of a network that a tensor belongs to, in order of depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The first convolutions.
+    Stem,
+    /// A stage of blocks, counted from zero.
+    Stage(usize),
+    /// What follows the last stage, without the classifier.
+    Head,
+    /// The classifier, or whatever is put in its place.
+    Classifier,
+}
+
+/// A named tensor of a model.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name, timm's for the backbones: `blocks.0.0.conv_dw.weight`.
+    pub name: String,
+    /// A handle to the layer's own tensor.
+    pub tensor: Tensor,
+    /// What it is for.
+    pub role: Role,
+    /// The part it belongs to.
+    pub part: Part,
+    /// Depth for layer-wise learning rates: 0 the stem, then one for each block, then head, then classifier.
+    pub depth: usize,
+}
+
+impl Entry {
+    /// Whether gradients are recorded for it now.
+    pub fn is_trainable(&self) -> bool {
+        self.role.is_parameter() && self.tensor.requires_grad()
+    }
+}
+
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), tensor: self.tensor.shallow_clone(), ..*self }
+    }
+}
+
+/// A model's tensors in the order of construction.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    entries: Vec<Entry>,
+}
+
+impl Registry {
+    /// All entries, parameters and buffers, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What an optimizer trains, in order.
+    pub fn parameters(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.role.is_parameter())
+    }
+
+    /// Running statistics and counters, in order.
+    pub fn buffers(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.role.is_parameter())
+    }
+
+    /// The entry of this name.
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// Number of trained weights.
+    pub fn weight_count(&self) -> usize {
+        self.parameters().map(|entry| entry.tensor.numel()).sum()
+    }
+
+    /// One more than the greatest depth: the number of learning rates of a layer-wise schedule.
+    pub fn depth_count(&self) -> usize {
+        self.entries.iter().map(|entry| entry.depth + 1).max().unwrap_or(0)
+    }
+
+    /// Lets gradients flow to the parameters for which `trained` says so, and to no other. A batch norm whose
+    /// scale is frozen keeps its running statistics in [`Mode::Train`](super::Mode) too.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    pub fn train_only(&self, mut trained: impl FnMut(&Entry) -> bool) -> Result<()> {
+        for entry in self.parameters() {
+            let mut tensor = entry.tensor.shallow_clone();
+            let _ = tensor.f_requires_grad_(trained(entry)).doing(&entry.name)?;
+        }
+        Ok(())
+    }
+
+    /// Freezes all that lies before `part`: `freeze_before(Part::Classifier)` trains the classifier alone.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    pub fn freeze_before(&self, part: Part) -> Result<()> {
+        self.train_only(|entry| entry.part >= part)
+    }
+
+    /// Trains everything again.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    pub fn unfreeze(&self) -> Result<()> {
+        self.train_only(|_| true)
+    }
+
+    /// Moves every tensor to a device in place; counters stay on the CPU. Do it before an optimizer takes views.
+    ///
+    /// # Errors
+    /// The device is absent or full.
+    pub fn to_device(&self, device: Device) -> Result<()> {
+        tch::no_grad(|| {
+            for entry in self.entries.iter().filter(|entry| entry.role != Role::BatchCount) {
+                let moved = entry.tensor.f_to_device(device).doing(&entry.name)?;
+                entry.tensor.shallow_clone().f_set_data(&moved.f_detach()?).doing(&entry.name)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Stores the weights of convolutions channels-last, which CPUs with oneDNN and GPUs with tensor cores
+    /// compute quicker. A flat arena decides its layout itself; call this for a model without one.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    pub fn to_channels_last(&self) -> Result<()> {
+        tch::no_grad(|| {
+            for entry in self.entries.iter().filter(|entry| entry.tensor.dim() == 4) {
+                let packed = torch_ext::layout::channels_last(&entry.tensor)?;
+                entry.tensor.shallow_clone().f_set_data(&packed.f_detach()?).doing(&entry.name)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The entries below `prefix.` under their names without it; same tensors.
+    pub fn below(&self, prefix: &str) -> Registry {
+        let dotted = format!("{prefix}.");
+        let strip = |entry: &Entry| {
+            entry.name.strip_prefix(&dotted).map(|name| Entry { name: name.to_owned(), ..entry.clone() })
+        };
+        Registry { entries: self.entries.iter().filter_map(strip).collect() }
+    }
+
+    /// Appends all of `other` below `prefix.`, deeper by `depth`.
+    pub(crate) fn adopt(&mut self, prefix: &str, other: &Registry, depth: usize) {
+        for entry in &other.entries {
+            let name = format!("{prefix}.{}", entry.name);
+            self.entries.push(Entry { name, depth: entry.depth + depth, ..entry.clone() });
+        }
+    }
+
+    /// Drops the entries whose names start with `prefix`.
+    pub(crate) fn remove(&mut self, prefix: &str) {
+        self.entries.retain(|entry| !entry.name.starts_with(prefix));
+    }
+}
+
+/// How a tensor begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Init {
+    /// One value everywhere.
+    Const(f64),
+    /// A normal distribution around zero.
+    Normal(f64),
+    /// Uniform between ± the bound.
+    Uniform(f64),
+}
+
+/// Makes a model's tensors under a path of names.
+///
+/// A tensor's first values depend on the seed and on its name alone: neither order nor number of the other
+/// tensors changes them, and no global generator is read or moved.
+#[derive(Debug)]
+pub(crate) struct Builder<'a> {
+    registry: &'a mut Registry,
+    seed: u64,
+    device: Device,
+    path: String,
+    part: Part,
+    depth: usize,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(registry: &'a mut Registry, seed: u64, device: Device) -> Self {
+        Self { registry, seed, device, path: String::new(), part: Part::Stem, depth: 0 }
+    }
+
+    /// A builder one name deeper.
+    pub(crate) fn at(&mut self, name: &str) -> Builder<'_> {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        Builder {
+            registry: self.registry,
+            seed: self.seed,
+            device: self.device,
+            path,
+            part: self.part,
+            depth: self.depth,
+        }
+    }
+
+    /// A second builder at the same path.
+    pub(crate) fn at_root(&mut self) -> Builder<'_> {
+        let path = self.path.clone();
+        Builder {
+            registry: self.registry,
+            seed: self.seed,
+            device: self.device,
+            path,
+            part: self.part,
+            depth: self.depth,
+        }
+    }
+
+    /// The same builder, for another part and depth.
+    pub(crate) fn part(mut self, part: Part, depth: usize) -> Self {
+        (self.part, self.depth) = (part, depth);
+        self
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Makes and registers one tensor.
+    pub(crate) fn tensor(&mut self, name: &str, shape: &[i64], role: Role, init: Init) -> Result<Tensor> {
+        let name = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        if self.registry.get(&name).is_some() {
+            return Err(Error::Config { field: "name", expected: "a name taken once".to_owned(), found: name });
+        }
+        let tensor = match (role, init) {
+            (Role::BatchCount, _) => Tensor::f_zeros(shape, (Kind::Int64, Device::Cpu)),
+            (_, Init::Const(value)) => Tensor::f_full(shape, value, (Kind::Float, self.device)),
+            (_, init) => {
+                let values = draw(init, shape.iter().product::<i64>() as usize, generator(self.seed, &name));
+                Tensor::f_from_slice(&values).and_then(|t| t.f_reshape(shape)).and_then(|t| t.f_to_device(self.device))
+            }
+        }
+        .doing(&name)?;
+        let tensor = if role.is_parameter() { tensor.f_set_requires_grad(true).doing(&name)? } else { tensor };
+        let handle = tensor.shallow_clone();
+        self.registry.entries.push(Entry { name, tensor: handle, role, part: self.part, depth: self.depth });
+        Ok(tensor)
+    }
+}
+
+/// The generator of one tensor: SplitMix64 over the seed and the FNV-1a hash of its name.
+fn generator(seed: u64, name: &str) -> StdRng {
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut mixed = hash ^ seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    StdRng::seed_from_u64(mixed ^ (mixed >> 31))
+}
+
+fn draw(init: Init, count: usize, mut rng: impl Rng) -> Vec<f32> {
+    match init {
+        Init::Const(value) => vec![value as f32; count],
+        Init::Normal(std) => (0..count)
+            .map(|_| {
+                let x: f32 = StandardNormal.sample(&mut rng);
+                x * std as f32
+            })
+            .collect(),
+        Init::Uniform(bound) => {
+            let bound = bound as f32;
+            (0..count).map(|_| rng.random_range(-bound..=bound)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weight(seed: u64, name: &str) -> Tensor {
+        let mut registry = Registry::default();
+        let mut builder = Builder::new(&mut registry, seed, Device::Cpu);
+        builder.tensor(name, &[64, 64], Role::Weight, Init::Normal(0.5)).unwrap()
+    }
+
+    #[test]
+    fn first_values_depend_on_seed_and_name_alone() {
+        assert_eq!(weight(1, "a"), weight(1, "a"));
+        assert_ne!(weight(1, "a"), weight(2, "a"));
+        assert_ne!(weight(1, "a"), weight(1, "b"));
+        let std = weight(1, "a").std(true).double_value(&[]);
+        assert!((std - 0.5).abs() < 0.02, "{std}");
+    }
+
+    #[test]
+    fn a_name_is_taken_once() {
+        let mut registry = Registry::default();
+        let mut builder = Builder::new(&mut registry, 0, Device::Cpu);
+        let _ = builder.tensor("w", &[1], Role::Weight, Init::Const(0.0)).unwrap();
+        let error = builder.tensor("w", &[1], Role::Weight, Init::Const(0.0)).unwrap_err();
+        assert_eq!(error.to_string(), "name: expected a name taken once, found w");
+    }
+
+    #[test]
+    fn replacing_an_entrys_data_replaces_the_layers() {
+        let mut registry = Registry::default();
+        let layer =
+            Builder::new(&mut registry, 0, Device::Cpu).tensor("w", &[2], Role::Bias, Init::Const(0.0)).unwrap();
+        let arena = Tensor::from_slice(&[1f32, 2.0, 3.0]);
+        registry.entries()[0].tensor.shallow_clone().set_data(&arena.narrow(0, 1, 2));
+        assert_eq!(Vec::<f32>::try_from(&layer).unwrap(), [2.0, 3.0]);
+        assert!(layer.requires_grad());
+    }
+}

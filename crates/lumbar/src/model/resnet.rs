@@ -1,0 +1,207 @@
+//! ResNet-18d and ResNet-34d (He et al. 2019, arXiv:1812.01187), equal to timm's.
+
+use tch::{Device, Kind, Tensor};
+
+use super::architecture::Architecture;
+use super::backbone::{BackboneConfig, Features, StageInfo};
+use super::conv::{Activation, ConvNorm, ConvSpec};
+use super::error::{Doing, Error, Result};
+use super::linear::{Linear, drop_path, dropout};
+use super::pass::{Mode, Module, Pass};
+use super::registry::{Builder, Part, Registry};
+
+const EPS: f64 = 1e-5;
+const WIDTHS: [i64; 4] = [64, 128, 256, 512];
+
+/// Two 3×3 convolutions and a shortcut, which is the input or its average-pooled projection.
+#[derive(Debug)]
+struct BasicBlock {
+    conv1: ConvNorm,
+    conv2: ConvNorm,
+    shortcut: Option<ConvNorm>,
+    stride: i64,
+    drop_path: f64,
+}
+
+impl BasicBlock {
+    fn new(b: &mut Builder<'_>, inputs: i64, outputs: i64, stride: i64, drop_path: f64) -> Result<Self> {
+        let conv1 = ConvSpec::new(inputs, outputs, 3, stride);
+        let conv1 = ConvNorm::new(b, "conv1", conv1, Some(("bn1", EPS)), Activation::Relu)?;
+        let conv2 = ConvSpec::new(outputs, outputs, 3, 1);
+        let conv2 = ConvNorm::new(b, "conv2", conv2, Some(("bn2", EPS)), Activation::None)?;
+        conv2.zero_scale()?;
+        let shortcut = if stride != 1 || inputs != outputs {
+            // Place 0 is the pool, which has no weights.
+            let project = ConvSpec::new(inputs, outputs, 1, 1);
+            let mut at = b.at("downsample");
+            Some(ConvNorm::new(&mut at, "1", project, Some(("2", EPS)), Activation::None)?)
+        } else {
+            None
+        };
+        Ok(Self { conv1, conv2, shortcut, stride, drop_path })
+    }
+
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let ys = self.conv1.run(xs, pass)?;
+        let shortcut = match &self.shortcut {
+            Some(project) if self.stride > 1 => {
+                let stride = [self.stride; 2];
+                let pooled = xs.f_avg_pool2d([2, 2], stride, [0, 0], true, false, None).doing("downsample.0")?;
+                project.run(&pooled, pass)?
+            }
+            Some(project) => project.run(xs, pass)?,
+            None => xs.shallow_clone(),
+        };
+        if self.drop_path > 0.0 && pass.training() {
+            let ys = self.conv2.run(&ys, pass)?;
+            let mut sum = drop_path(ys, self.drop_path, pass)?.f_add(&shortcut).doing("skip")?;
+            return sum.f_relu_().doing("act2");
+        }
+        self.conv2.run_add(&ys, &shortcut, true, pass)
+    }
+
+    fn each_conv(&mut self, f: &mut dyn FnMut(&mut ConvNorm) -> Result<()>) -> Result<()> {
+        f(&mut self.conv1)?;
+        f(&mut self.conv2)?;
+        self.shortcut.as_mut().map_or(Ok(()), f)
+    }
+}
+
+/// A ResNet-D: three small convolutions as the stem, four stages, classifier.
+#[derive(Debug)]
+pub struct ResNet {
+    registry: Registry,
+    config: BackboneConfig,
+    device: Device,
+    stem: [ConvNorm; 3],
+    stages: Vec<Vec<BasicBlock>>,
+    classifier: Option<Linear>,
+}
+
+impl ResNet {
+    /// Builds the network with first weights that depend on `seed` alone.
+    ///
+    /// # Errors
+    /// The configuration is outside its ranges or names no ResNet, or the device is absent.
+    pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
+        config.check()?;
+        let repeats: [usize; 4] = match config.architecture {
+            Architecture::ResNet18d => [2, 2, 2, 2],
+            Architecture::ResNet34d => [3, 4, 6, 3],
+            other => {
+                let (expected, found) = ("a ResNet".to_owned(), other.to_string());
+                return Err(Error::Config { field: "architecture", expected, found });
+            }
+        };
+        let mut registry = Registry::default();
+        let mut root = Builder::new(&mut registry, seed, device);
+        let mut at = root.at("conv1");
+        let first = ConvSpec::new(config.in_chans, 32, 3, 2);
+        let first = ConvNorm::new(&mut at, "0", first, Some(("1", EPS)), Activation::Relu)?;
+        let second = ConvNorm::new(&mut at, "3", ConvSpec::new(32, 32, 3, 1), Some(("4", EPS)), Activation::Relu)?;
+        let third = ConvSpec::new(32, 64, 3, 1);
+        let third = ConvNorm::new(&mut root, "conv1.6", third, Some(("bn1", EPS)), Activation::Relu)?;
+
+        let total: usize = repeats.iter().sum();
+        let (mut channels, mut index) = (64, 0);
+        let mut stages = Vec::new();
+        for (number, (&count, width)) in repeats.iter().zip(WIDTHS).enumerate() {
+            let mut blocks = Vec::new();
+            for repeat in 0..count {
+                let stride = if repeat == 0 && number > 0 { 2 } else { 1 };
+                let rate = config.drop_path_rate * index as f64 / (total - 1) as f64;
+                let path = format!("layer{}.{repeat}", number + 1);
+                let mut at = root.at(&path).part(Part::Stage(number), 1 + index);
+                blocks.push(BasicBlock::new(&mut at, channels, width, stride, rate)?);
+                channels = width;
+                index += 1;
+            }
+            stages.push(blocks);
+        }
+        let mut model =
+            Self { registry, config: config.clone(), device, stem: [first, second, third], stages, classifier: None };
+        model.reset_classifier(config.num_classes, seed)?;
+        Ok(model)
+    }
+}
+
+impl Features for ResNet {
+    fn config(&self) -> &BackboneConfig {
+        &self.config
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn feature_count(&self) -> i64 {
+        WIDTHS[3]
+    }
+
+    fn stage_info(&self) -> Vec<StageInfo> {
+        let stem = StageInfo { name: "act1".to_owned(), channels: 64, reduction: 2 };
+        let stage = |(number, &channels): (usize, &i64)| StageInfo {
+            name: format!("layer{}", number + 1),
+            channels,
+            reduction: 4 << number,
+        };
+        std::iter::once(stem).chain(WIDTHS.iter().enumerate().map(stage)).collect()
+    }
+
+    fn run_features(&self, xs: &Tensor, pass: &mut Pass, tap: &mut dyn FnMut(&Tensor)) -> Result<Tensor> {
+        let mut ys = xs.shallow_clone();
+        for conv in &self.stem {
+            ys = conv.run(&ys, pass)?;
+        }
+        tap(&ys);
+        ys = ys.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false).doing("maxpool")?;
+        for blocks in &self.stages {
+            for block in blocks {
+                ys = block.run(&ys, pass)?;
+            }
+            tap(&ys);
+        }
+        Ok(ys)
+    }
+
+    fn run_pool(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let pooled = features.f_mean_dim([2i64, 3].as_slice(), false, None).doing("global pool")?;
+        dropout(pooled, self.config.drop_rate, pass)
+    }
+
+    fn run_classifier(&self, pooled: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        self.classifier.as_ref().map_or_else(|| Ok(pooled.shallow_clone()), |fc| fc.run(pooled, pass))
+    }
+
+    fn reset_classifier(&mut self, num_classes: i64, seed: u64) -> Result<()> {
+        self.registry.remove("fc.");
+        self.config.num_classes = num_classes;
+        self.classifier = None;
+        if num_classes > 0 {
+            let depth = self.registry.depth_count();
+            let mut builder = Builder::new(&mut self.registry, seed, self.device).part(Part::Classifier, depth);
+            self.classifier = Some(Linear::pytorch(&mut builder.at("fc"), WIDTHS[3], num_classes)?);
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, kind: Kind) -> Result<()> {
+        for conv in &mut self.stem {
+            conv.fold(kind)?;
+        }
+        for block in self.stages.iter_mut().flatten() {
+            block.each_conv(&mut |conv| conv.fold(kind))?;
+        }
+        self.classifier.as_mut().map_or(Ok(()), |fc| fc.convert(kind))
+    }
+}
+
+impl Module for ResNet {
+    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.run_all(xs, &mut Pass::new(mode))
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}

@@ -1,0 +1,222 @@
+// A plain C face on the parts of libtorch that tch leaves out. Every function answers null, or a message
+// that the caller gives back to te_free; no exception crosses. Tensors are the `at::Tensor*` of torch-sys.
+//
+// Nothing here includes CUDA's own headers: the device-generic allocator interface serves CPU-only and
+// CUDA builds alike.
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cstdint>
+#include <cstring>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+namespace {
+
+char* message(const char* text) { return strdup(text); }
+
+template <class F>
+char* guarded(F&& body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error& error) {
+    return message(error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return message(error.what());
+  } catch (...) {
+    return message("an exception of unknown type");
+  }
+}
+
+at::Tensor& tensor(void* pointer) { return *static_cast<at::Tensor*>(pointer); }
+
+std::optional<at::Tensor> maybe(void* pointer) {
+  return pointer ? std::optional<at::Tensor>(tensor(pointer)) : std::nullopt;
+}
+
+at::DeviceType device_type(int cuda) { return cuda ? at::kCUDA : at::kCPU; }
+
+c10::DeviceAllocator* cuda_allocator() {
+  TORCH_CHECK(at::hasCUDA(), "this torch sees no CUDA device");
+  at::globalContext().lazyInitDevice(at::kCUDA);
+  return c10::getDeviceAllocator(at::kCUDA);
+}
+
+}  // namespace
+
+extern "C" {
+
+void te_free(char* text) { free(text); }
+
+// --- autocast ---------------------------------------------------------------------------------------
+
+char* te_autocast_enter(int cuda, int dtype, int* previous_enabled, int* previous_dtype) {
+  return guarded([&] {
+    auto device = device_type(cuda);
+    *previous_enabled = at::autocast::is_autocast_enabled(device);
+    *previous_dtype = static_cast<int>(at::autocast::get_autocast_dtype(device));
+    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(dtype));
+    at::autocast::set_autocast_enabled(device, true);
+    at::autocast::increment_nesting();
+  });
+}
+
+char* te_autocast_leave(int cuda, int previous_enabled, int previous_dtype) {
+  return guarded([&] {
+    auto device = device_type(cuda);
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device, previous_enabled != 0);
+    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(previous_dtype));
+  });
+}
+
+// --- inference mode ---------------------------------------------------------------------------------
+
+void* te_inference_enter() { return new c10::InferenceMode(true); }
+void te_inference_leave(void* guard) { delete static_cast<c10::InferenceMode*>(guard); }
+
+// --- determinism and precision ----------------------------------------------------------------------
+
+char* te_set_deterministic(int on, int warn_only) {
+  return guarded([&] {
+    auto& context = at::globalContext();
+    context.setDeterministicAlgorithms(on != 0, warn_only != 0);
+    context.setDeterministicCuDNN(on != 0);
+    context.setDeterministicMkldnn(on != 0);
+    if (on) context.setBenchmarkCuDNN(false);
+  });
+}
+int te_is_deterministic() { return at::globalContext().deterministicAlgorithms(); }
+char* te_set_cudnn_benchmark(int on) {
+  return guarded([&] { at::globalContext().setBenchmarkCuDNN(on != 0); });
+}
+int te_cudnn_benchmark() { return at::globalContext().benchmarkCuDNN(); }
+char* te_set_tf32(int matmul, int convolution) {
+  return guarded([&] {
+    auto& context = at::globalContext();
+    context.setAllowTF32CuBLAS(matmul != 0);
+    context.setAllowTF32CuDNN(convolution != 0);
+  });
+}
+char* te_tf32(int* matmul, int* convolution) {
+  return guarded([&] {
+    *matmul = at::globalContext().allowTF32CuBLAS();
+    *convolution = at::globalContext().allowTF32CuDNN();
+  });
+}
+
+// --- memory -----------------------------------------------------------------------------------------
+
+char* te_cuda_memory(int device, int64_t out[6]) {
+  return guarded([&] {
+    auto* allocator = cuda_allocator();
+    auto stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    auto sum = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    auto memory = allocator->getMemoryInfo(static_cast<c10::DeviceIndex>(device));
+    out[0] = stats.allocated_bytes[sum].current;
+    out[1] = stats.allocated_bytes[sum].peak;
+    out[2] = stats.reserved_bytes[sum].current;
+    out[3] = stats.reserved_bytes[sum].peak;
+    out[4] = static_cast<int64_t>(memory.first);
+    out[5] = static_cast<int64_t>(memory.second);
+  });
+}
+char* te_cuda_reset_peak(int device) {
+  return guarded([&] { cuda_allocator()->resetPeakStats(static_cast<c10::DeviceIndex>(device)); });
+}
+char* te_cuda_empty_cache() {
+  return guarded([&] { cuda_allocator()->emptyCache(); });
+}
+int te_keep_freed_pages() {
+#if defined(__GLIBC__)
+  return mallopt(M_MMAP_THRESHOLD, 1 << 30) && mallopt(M_TRIM_THRESHOLD, -1) && mallopt(M_TOP_PAD, 64 << 20);
+#else
+  return 0;
+#endif
+}
+
+// --- layout -----------------------------------------------------------------------------------------
+
+char* te_channels_last(void* in, void** out) {
+  return guarded([&] { *out = new at::Tensor(tensor(in).contiguous(at::MemoryFormat::ChannelsLast)); });
+}
+int te_is_channels_last(void* in) { return tensor(in).is_contiguous(at::MemoryFormat::ChannelsLast); }
+
+// --- fused kernels ----------------------------------------------------------------------------------
+
+static const char* ACTIVATIONS[] = {"none", "relu", "swish", "gelu", "sigmoid"};
+
+static c10::List<std::optional<at::Scalar>> no_scalars() { return c10::List<std::optional<at::Scalar>>(); }
+
+char* te_conv2d_fused(void* x, void* weight, void* bias, const int64_t* stride, const int64_t* padding,
+                      int64_t groups, int activation, void** out) {
+  return guarded([&] {
+    TORCH_CHECK(activation >= 0 && activation < 5, "no such activation: ", activation);
+    static auto op = c10::Dispatcher::singleton()
+                         .findSchemaOrThrow("mkldnn::_convolution_pointwise", "")
+                         .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                           at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t,
+                                           std::string_view, c10::List<std::optional<at::Scalar>>,
+                                           std::optional<std::string_view>)>();
+    const int64_t dilation[2] = {1, 1};
+    std::optional<std::string_view> algorithm;
+    auto scalars = no_scalars();
+    if (activation == 3) algorithm = "none";
+    *out = new at::Tensor(op.call(tensor(x), tensor(weight), maybe(bias), {padding, 2}, {stride, 2}, {dilation, 2},
+                                  groups, ACTIVATIONS[activation], scalars, algorithm));
+  });
+}
+
+char* te_conv2d_add(void* x, void* other, void* weight, void* bias, const int64_t* stride, const int64_t* padding,
+                    int64_t groups, int relu, void** out) {
+  return guarded([&] {
+    static auto op = c10::Dispatcher::singleton()
+                         .findSchemaOrThrow("mkldnn::_convolution_pointwise", "binary")
+                         .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                           const std::optional<at::Tensor>&, at::IntArrayRef, at::IntArrayRef,
+                                           at::IntArrayRef, int64_t, std::string_view, std::optional<at::Scalar>,
+                                           std::optional<std::string_view>, c10::List<std::optional<at::Scalar>>,
+                                           std::optional<std::string_view>)>();
+    const int64_t dilation[2] = {1, 1};
+    std::optional<std::string_view> unary;
+    if (relu) unary = "relu";
+    *out = new at::Tensor(op.call(tensor(x), tensor(other), tensor(weight), maybe(bias), {padding, 2}, {stride, 2},
+                                  {dilation, 2}, groups, "add", std::nullopt, unary, no_scalars(), std::nullopt));
+  });
+}
+
+char* te_conv2d_reorder(void* weight, const int64_t* stride, const int64_t* padding, int64_t groups,
+                        const int64_t* input_size, void** out) {
+  return guarded([&] {
+    static auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("mkldnn::_reorder_convolution_weight", "")
+            .typed<at::Tensor(const at::Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t,
+                              at::OptionalIntArrayRef)>();
+    const int64_t dilation[2] = {1, 1};
+    at::OptionalIntArrayRef size;
+    if (input_size) size = at::IntArrayRef(input_size, 4);
+    *out = new at::Tensor(op.call(tensor(weight).to_mkldnn(), {padding, 2}, {stride, 2}, {dilation, 2}, groups, size));
+  });
+}
+
+char* te_adamw(void* parameter, void* gradient, void* mean, void* square, void* step, double lr, double beta1,
+               double beta2, double weight_decay, double eps, void* grad_scale, void* found_inf) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    std::vector<at::Tensor> p{tensor(parameter)}, g{tensor(gradient)}, m{tensor(mean)}, v{tensor(square)}, none,
+        steps{tensor(step)};
+    // The caller counts: the kernel reads the number of this step, counted from one.
+    at::_fused_adamw_(p, g, m, v, none, steps, lr, beta1, beta2, weight_decay, eps, false, false, maybe(grad_scale),
+                      maybe(found_inf));
+  });
+}
+
+}  // extern "C"
