@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`] | every setting of a run, checked, saved with it |
 //! | [`schedule`] | learning rate over the steps: warm-up and cosine, one cycle |
+//! | [`lr_finder`] | the learning-rate range test |
 //! | [`optimizer`] | AdamW with clipping and exponential moving average over one flat tensor |
 //! | [`loss`] | the competition's weighted log losses as a training loss |
 //! | [`history`] | one line of JSON an epoch; TensorBoard's event files |
@@ -24,6 +25,7 @@ pub mod fold;
 pub mod grader;
 pub mod history;
 pub mod loss;
+pub mod lr_finder;
 pub mod network;
 pub mod observer;
 pub mod optimizer;

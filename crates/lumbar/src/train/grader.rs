@@ -111,7 +111,9 @@ impl<M: Module> Network for CropGrader<M> {
     fn logits(&self, inputs: &Crops, mode: Mode) -> Result<Tensor, BoxError> {
         let shape = [inputs.studies as i64, Target::COUNT as i64, 3];
         let mut cells = Tensor::f_zeros([shape[0] * shape[1], 3], (Kind::Float, inputs.device))?;
-        for ((_, model), (group, crops)) in self.models().into_iter().zip(ConditionGroup::ALL.iter().zip(&inputs.groups)) {
+        for ((_, model), (group, crops)) in
+            self.models().into_iter().zip(ConditionGroup::ALL.iter().zip(&inputs.groups))
+        {
             let Some(crops) = crops else { continue };
             if let Some((_, target)) = crops.cells.iter().find(|(_, target)| target.condition.group() != *group) {
                 return Err(format!("a crop of {target} among those of the {group} group").into());

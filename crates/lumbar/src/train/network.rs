@@ -63,6 +63,9 @@ pub struct Plan {
     pub epoch: u64,
     /// Training batches are augmented, others are not.
     pub augmented: bool,
+    /// Each study mirrored across the body's mid-plane, its labels and `shown` through
+    /// [`Mirror`](crate::anatomy::Mirror): for flip test-time augmentation.
+    pub mirrored: bool,
     /// The studies of each batch.
     pub batches: Vec<Vec<String>>,
 }
