@@ -19,7 +19,11 @@
 
 namespace {
 
-char* message(const char* text) { return strdup(text); }
+// torch adds the table of all registered kernels after a blank line; the first paragraph says what is wrong.
+char* message(const char* text) {
+  const char* end = strstr(text, "\n\n");
+  return end ? strndup(text, end - text) : strdup(text);
+}
 
 template <class F>
 char* guarded(F&& body) {
@@ -203,7 +207,7 @@ char* te_conv2d_reorder(void* weight, const int64_t* stride, const int64_t* padd
     const int64_t dilation[2] = {1, 1};
     at::OptionalIntArrayRef size;
     if (input_size) size = at::IntArrayRef(input_size, 4);
-    *out = new at::Tensor(op.call(tensor(weight).to_mkldnn(), {padding, 2}, {stride, 2}, {dilation, 2}, groups, size));
+    *out = new at::Tensor(op.call(tensor(weight), {padding, 2}, {stride, 2}, {dilation, 2}, groups, size));
   });
 }
 

@@ -7,7 +7,8 @@ use super::architecture::Architecture;
 use super::convnext::ConvNext;
 use super::efficientnet::{EfficientNet, is_efficientnet};
 use super::error::{Error, Result};
-use super::pass::{LayerRow, Mode, Module, Pass};
+use super::inference::Foldable;
+use super::pass::{Mode, Module, Pass};
 use super::registry::Registry;
 use super::resnet::ResNet;
 
@@ -117,7 +118,7 @@ pub trait Features: Module {
     /// The input does not fit, or libtorch refuses.
     fn forward_features(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         self.check_input(xs)?;
-        self.run_features(xs, &mut Pass::new(mode), &mut |_| ())
+        self.run_features(xs, &mut Pass::new(mode))
     }
 
     /// Pools features and classifies them; without a classifier the pooled features, `[batch, features]`.
@@ -139,9 +140,9 @@ pub trait Features: Module {
     /// The input does not fit, or libtorch refuses.
     fn forward_stages(&self, xs: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
         self.check_input(xs)?;
-        let mut levels = Vec::new();
-        let _ = self.run_features(xs, &mut Pass::new(mode), &mut |level| levels.push(level.shallow_clone()))?;
-        Ok(levels)
+        let mut pass = Pass::keeping_levels(mode);
+        let _ = self.run_features(xs, &mut pass)?;
+        Ok(pass.into_levels())
     }
 
     /// Replaces the classifier by a new one with first weights from `seed`; 0 classes: by none.
@@ -163,36 +164,31 @@ pub trait Features: Module {
         Err(Error::Shape { what: format!("input of {}", self.config().architecture), expected, found: size })
     }
 
-    #[doc(hidden)]
-    fn run_features(&self, xs: &Tensor, pass: &mut Pass, tap: &mut dyn FnMut(&Tensor)) -> Result<Tensor>;
-
-    #[doc(hidden)]
-    fn run_pool(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor>;
-
-    #[doc(hidden)]
-    fn run_classifier(&self, pooled: &Tensor, pass: &mut Pass) -> Result<Tensor>;
-
-    #[doc(hidden)]
-    fn run_all(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        self.check_input(xs)?;
-        let features = self.run_features(xs, pass, &mut |_| ())?;
-        let pooled = self.run_pool(&features, pass)?;
-        self.run_classifier(&pooled, pass)
-    }
-
-    #[doc(hidden)]
-    fn fold(&mut self, kind: Kind) -> Result<()>;
-
-    /// Every layer's result, weights and cost for an input of this shape, in the order in which they run.
+    /// [`forward_features`](Features::forward_features) with a pass.
     ///
     /// # Errors
-    /// The shape does not fit.
-    fn layers(&self, input: [i64; 4]) -> Result<Vec<LayerRow>> {
-        let xs = Tensor::f_zeros(input, (Kind::Float, self.device()))?;
-        let mut pass = Pass::tracing();
-        let _ = tch::no_grad(|| self.run_all(&xs, &mut pass))?;
-        Ok(pass.into_rows())
-    }
+    /// libtorch refuses.
+    fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor>;
+
+    /// Pooling, and dropout in train mode: `[batch, features, height, width]` → `[batch, features]`.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    fn run_pool(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor>;
+
+    /// The classifier, where there is one.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    fn run_classifier(&self, pooled: &Tensor, pass: &mut Pass) -> Result<Tensor>;
+}
+
+/// The whole way of a backbone.
+pub(crate) fn run_backbone(model: &(impl Features + ?Sized), xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+    model.check_input(xs)?;
+    let features = model.run_features(xs, pass)?;
+    let pooled = model.run_pool(&features, pass)?;
+    model.run_classifier(&pooled, pass)
 }
 
 /// Any backbone, as one type that a variable can hold.
@@ -253,8 +249,8 @@ impl Backbone {
 }
 
 impl Module for Backbone {
-    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.inner().forward(xs, mode)
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        self.inner().run(xs, pass)
     }
 
     fn registry(&self) -> &Registry {
@@ -283,8 +279,8 @@ impl Features for Backbone {
         self.inner_mut().reset_classifier(num_classes, seed)
     }
 
-    fn run_features(&self, xs: &Tensor, pass: &mut Pass, tap: &mut dyn FnMut(&Tensor)) -> Result<Tensor> {
-        self.inner().run_features(xs, pass, tap)
+    fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        self.inner().run_features(xs, pass)
     }
 
     fn run_pool(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor> {
@@ -294,8 +290,22 @@ impl Features for Backbone {
     fn run_classifier(&self, pooled: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         self.inner().run_classifier(pooled, pass)
     }
+}
+
+impl Foldable for Backbone {
+    fn copied(&self) -> Result<Self> {
+        match self {
+            Self::EfficientNet(model) => model.copied().map(Self::EfficientNet),
+            Self::ResNet(model) => model.copied().map(Self::ResNet),
+            Self::ConvNext(model) => model.copied().map(Self::ConvNext),
+        }
+    }
 
     fn fold(&mut self, kind: Kind) -> Result<()> {
-        self.inner_mut().fold(kind)
+        match self {
+            Self::EfficientNet(model) => model.fold(kind),
+            Self::ResNet(model) => model.fold(kind),
+            Self::ConvNext(model) => model.fold(kind),
+        }
     }
 }

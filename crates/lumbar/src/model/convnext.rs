@@ -3,12 +3,13 @@
 use tch::{Device, Kind, Tensor};
 
 use super::architecture::Architecture;
-use super::backbone::{BackboneConfig, Features, StageInfo};
+use super::backbone::{BackboneConfig, Features, StageInfo, run_backbone};
 use super::conv::{Activation, ConvNorm, ConvSpec, Padding};
 use super::error::{Doing, Error, Result};
+use super::inference::Foldable;
 use super::linear::{Linear, drop_path, dropout};
 use super::norm::LayerNorm;
-use super::pass::{Mode, Module, Pass};
+use super::pass::{Module, Pass};
 use super::registry::{Builder, Init, Part, Registry, Role};
 
 /// First weights of every layer (timm's `_init_weights`; its truncation at ±2 is a hundred deviations away).
@@ -177,7 +178,7 @@ impl Features for ConvNext {
         self.widths.iter().enumerate().map(stage).collect()
     }
 
-    fn run_features(&self, xs: &Tensor, pass: &mut Pass, tap: &mut dyn FnMut(&Tensor)) -> Result<Tensor> {
+    fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let mut ys = self.stem_norm.run_2d(&self.stem.run(xs, pass)?, pass)?;
         for (down, blocks) in &self.stages {
             if let Some((norm, conv)) = down {
@@ -186,7 +187,7 @@ impl Features for ConvNext {
             for block in blocks {
                 ys = block.run(&ys, pass)?;
             }
-            tap(&ys);
+            pass.level(&ys);
         }
         Ok(ys)
     }
@@ -211,8 +212,17 @@ impl Features for ConvNext {
         }
         Ok(())
     }
+}
+
+impl Foldable for ConvNext {
+    fn copied(&self) -> Result<Self> {
+        let copy = Self::new(&self.config, 0, self.device)?;
+        copy.registry.copy_from(&self.registry)?;
+        Ok(copy)
+    }
 
     fn fold(&mut self, kind: Kind) -> Result<()> {
+        self.registry = Registry::default();
         self.stem.fold(kind)?;
         self.stem_norm.convert(kind)?;
         for (down, blocks) in &mut self.stages {
@@ -228,8 +238,8 @@ impl Features for ConvNext {
 }
 
 impl Module for ConvNext {
-    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.run_all(xs, &mut Pass::new(mode))
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        run_backbone(self, xs, pass)
     }
 
     fn registry(&self) -> &Registry {

@@ -3,12 +3,13 @@
 use tch::{Device, Kind, Tensor};
 
 use super::architecture::Architecture;
-use super::backbone::{BackboneConfig, Features, StageInfo};
+use super::backbone::{BackboneConfig, Features, StageInfo, run_backbone};
 use super::blocks::{Block, BlockKind, BlockSpec};
 use super::conv::{Activation, ConvNorm, ConvSpec, Padding};
 use super::error::{Doing, Error, Result};
+use super::inference::Foldable;
 use super::linear::{Linear, dropout};
-use super::pass::{Mode, Module, Pass};
+use super::pass::{Module, Pass};
 use super::registry::{Builder, Part, Registry};
 use super::stages::Plan;
 
@@ -40,7 +41,6 @@ pub struct EfficientNet {
     classifier: Option<Linear>,
     /// Indices of `[stem, stage 0, …]` after which the size halves or the network ends.
     taps: Vec<usize>,
-    kind: Kind,
 }
 
 impl EfficientNet {
@@ -102,17 +102,7 @@ impl EfficientNet {
         // A level of features ends where the next stage halves the size: the stem too, if the first does.
         let halves = |number: usize| plan.stages.get(number).is_none_or(|stage| stage.stride > 1);
         let taps = (0..=plan.stages.len()).filter(|&level| halves(level)).collect();
-        let mut model = Self {
-            registry,
-            config: config.clone(),
-            device,
-            stem,
-            stages,
-            head,
-            classifier: None,
-            taps,
-            kind: Kind::Float,
-        };
+        let mut model = Self { registry, config: config.clone(), device, stem, stages, head, classifier: None, taps };
         model.reset_classifier(config.num_classes, seed)?;
         Ok(model)
     }
@@ -137,17 +127,17 @@ impl EfficientNet {
         self.stages.iter().map(|blocks| blocks.iter().map(Block::kind).collect()).collect()
     }
 
-    fn run_stages(&self, xs: &Tensor, pass: &mut Pass, mut tap: impl FnMut(&Tensor)) -> Result<Tensor> {
+    fn run_stages(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let mut ys = self.stem.run(xs, pass)?;
         if self.taps.contains(&0) {
-            tap(&ys);
+            pass.level(&ys);
         }
         for (number, blocks) in self.stages.iter().enumerate() {
             for block in blocks {
                 ys = block.run(&ys, pass)?;
             }
             if self.taps.contains(&(number + 1)) {
-                tap(&ys);
+                pass.level(&ys);
             }
         }
         Ok(ys)
@@ -187,8 +177,8 @@ impl Features for EfficientNet {
         infos
     }
 
-    fn run_features(&self, xs: &Tensor, pass: &mut Pass, tap: &mut dyn FnMut(&Tensor)) -> Result<Tensor> {
-        let ys = self.run_stages(xs, pass, tap)?;
+    fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let ys = self.run_stages(xs, pass)?;
         self.head.run(&ys, pass)
     }
 
@@ -216,9 +206,17 @@ impl Features for EfficientNet {
         }
         Ok(())
     }
+}
+
+impl Foldable for EfficientNet {
+    fn copied(&self) -> Result<Self> {
+        let copy = Self::new(&self.config, 0, self.device)?;
+        copy.registry.copy_from(&self.registry)?;
+        Ok(copy)
+    }
 
     fn fold(&mut self, kind: Kind) -> Result<()> {
-        self.kind = kind;
+        self.registry = Registry::default();
         self.stem.fold(kind)?;
         for block in self.stages.iter_mut().flatten() {
             block.each_conv(&mut |conv| conv.fold(kind))?;
@@ -229,8 +227,8 @@ impl Features for EfficientNet {
 }
 
 impl Module for EfficientNet {
-    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.run_all(xs, &mut Pass::new(mode))
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        run_backbone(self, xs, pass)
     }
 
     fn registry(&self) -> &Registry {

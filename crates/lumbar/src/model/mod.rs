@@ -7,6 +7,9 @@
 //! | [`architecture`], [`backbone`] | timm's names, configuration, features, classifier |
 //! | [`efficientnet`], [`resnet`], [`convnext`] | the networks; [`stages`] and [`blocks`] are what the first is made of |
 //! | [`conv`], [`norm`], [`linear`] | layers |
+//! | [`weights`], [`pretrained`] | strict safetensors files, the Hugging Face cache |
+//! | [`spine`], [`level`] | the whole-study model, the crop grader |
+//! | [`inference`], [`summary`] | folded models, tables of layers |
 //!
 //! No input and output here but weight files; randomness is passed as seeds. First weights depend on the seed
 //! and the tensor's name. What dropout and stochastic depth drop is drawn from torch's generator of the device,
@@ -43,18 +46,30 @@ pub mod conv;
 pub mod convnext;
 pub mod efficientnet;
 mod error;
+pub mod inference;
+pub mod level;
 pub mod linear;
 pub mod norm;
 pub mod pass;
+pub mod pretrained;
 pub mod registry;
 pub mod resnet;
+pub mod spine;
 pub mod stages;
+pub mod summary;
+pub mod weights;
 
 pub use architecture::Architecture;
 pub use backbone::{Backbone, BackboneConfig, Features, StageInfo};
 pub use convnext::ConvNext;
 pub use efficientnet::EfficientNet;
 pub use error::{Error, Result};
-pub use pass::{LayerRow, Mode, Module};
+pub use inference::{Foldable, Inference};
+pub use level::{LevelConfig, LevelModel, SliceInput};
+pub use pass::{LayerRow, Mode, Module, Pass};
+pub use pretrained::HubCache;
 pub use registry::{Entry, Part, Registry, Role};
 pub use resnet::ResNet;
+pub use spine::{SEVERITIES, SpineConfig, SpineModel, SpineOutput, TARGETS};
+pub use summary::Summary;
+pub use weights::{LoadOptions, LoadReport};

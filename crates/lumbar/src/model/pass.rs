@@ -23,7 +23,15 @@ pub trait Module {
     ///
     /// # Errors
     /// The input does not fit, or libtorch refuses.
-    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor>;
+    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.run(xs, &mut Pass::new(mode))
+    }
+
+    /// Runs the model and notes on the way what `pass` asks for.
+    ///
+    /// # Errors
+    /// The input does not fit, or libtorch refuses.
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor>;
 
     /// The model's tensors, in order.
     fn registry(&self) -> &Registry;
@@ -44,21 +52,40 @@ pub struct LayerRow {
     pub macs: u64,
 }
 
-/// State of one run, handed from layer to layer: the mode, and the lines of a summary where one is made.
+/// State of one run, handed from layer to layer: the mode, and what is noted on the way.
 #[derive(Debug)]
 pub struct Pass {
     pub(crate) mode: Mode,
     rows: Option<Vec<LayerRow>>,
+    levels: Option<Vec<Tensor>>,
 }
 
 impl Pass {
-    pub(crate) fn new(mode: Mode) -> Self {
-        Self { mode, rows: None }
+    /// A run that notes nothing.
+    pub fn new(mode: Mode) -> Self {
+        Self { mode, rows: None, levels: None }
     }
 
     /// A run in eval mode that notes every layer.
-    pub(crate) fn tracing() -> Self {
-        Self { mode: Mode::Eval, rows: Some(Vec::new()) }
+    pub fn tracing() -> Self {
+        Self { rows: Some(Vec::new()), ..Self::new(Mode::Eval) }
+    }
+
+    /// A run that keeps the features of every level of the backbone.
+    pub fn keeping_levels(mode: Mode) -> Self {
+        Self { levels: Some(Vec::new()), ..Self::new(mode) }
+    }
+
+    /// The levels that were kept, finest first.
+    pub fn into_levels(self) -> Vec<Tensor> {
+        self.levels.unwrap_or_default()
+    }
+
+    /// A level of features ends here.
+    pub(crate) fn level(&mut self, features: &Tensor) {
+        if let Some(levels) = &mut self.levels {
+            levels.push(features.shallow_clone());
+        }
     }
 
     pub(crate) fn training(&self) -> bool {
@@ -72,7 +99,8 @@ impl Pass {
         }
     }
 
-    pub(crate) fn into_rows(self) -> Vec<LayerRow> {
+    /// The lines that were noted.
+    pub fn into_rows(self) -> Vec<LayerRow> {
         self.rows.unwrap_or_default()
     }
 }

@@ -181,6 +181,29 @@ impl Registry {
         })
     }
 
+    /// Copies all values from a registry of the same names and shapes.
+    ///
+    /// # Errors
+    /// Names or shapes differ; nothing is copied then.
+    pub fn copy_from(&self, other: &Registry) -> Result<()> {
+        let pairs = || self.entries.iter().zip(&other.entries);
+        let differs = pairs().find(|(a, b)| a.name != b.name || a.tensor.size() != b.tensor.size());
+        if let Some((to, from)) = differs {
+            return Err(Error::Shape {
+                what: format!("copy of {} to {}", from.name, to.name),
+                expected: format!("{:?}", to.tensor.size()),
+                found: from.tensor.size(),
+            });
+        }
+        if self.entries.len() != other.entries.len() {
+            let found = format!("{} tensors", other.entries.len());
+            return Err(Error::Config { field: "copy", expected: format!("{} tensors", self.entries.len()), found });
+        }
+        tch::no_grad(|| {
+            pairs().try_for_each(|(to, from)| to.tensor.shallow_clone().f_copy_(&from.tensor).doing(&to.name))
+        })
+    }
+
     /// The entries below `prefix.` under their names without it; same tensors.
     pub fn below(&self, prefix: &str) -> Registry {
         let dotted = format!("{prefix}.");

@@ -3,11 +3,12 @@
 use tch::{Device, Kind, Tensor};
 
 use super::architecture::Architecture;
-use super::backbone::{BackboneConfig, Features, StageInfo};
+use super::backbone::{BackboneConfig, Features, StageInfo, run_backbone};
 use super::conv::{Activation, ConvNorm, ConvSpec};
 use super::error::{Doing, Error, Result};
+use super::inference::Foldable;
 use super::linear::{Linear, drop_path, dropout};
-use super::pass::{Mode, Module, Pass};
+use super::pass::{Module, Pass};
 use super::registry::{Builder, Part, Registry};
 
 const EPS: f64 = 1e-5;
@@ -148,18 +149,18 @@ impl Features for ResNet {
         std::iter::once(stem).chain(WIDTHS.iter().enumerate().map(stage)).collect()
     }
 
-    fn run_features(&self, xs: &Tensor, pass: &mut Pass, tap: &mut dyn FnMut(&Tensor)) -> Result<Tensor> {
+    fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let mut ys = xs.shallow_clone();
         for conv in &self.stem {
             ys = conv.run(&ys, pass)?;
         }
-        tap(&ys);
+        pass.level(&ys);
         ys = ys.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false).doing("maxpool")?;
         for blocks in &self.stages {
             for block in blocks {
                 ys = block.run(&ys, pass)?;
             }
-            tap(&ys);
+            pass.level(&ys);
         }
         Ok(ys)
     }
@@ -184,8 +185,17 @@ impl Features for ResNet {
         }
         Ok(())
     }
+}
+
+impl Foldable for ResNet {
+    fn copied(&self) -> Result<Self> {
+        let copy = Self::new(&self.config, 0, self.device)?;
+        copy.registry.copy_from(&self.registry)?;
+        Ok(copy)
+    }
 
     fn fold(&mut self, kind: Kind) -> Result<()> {
+        self.registry = Registry::default();
         for conv in &mut self.stem {
             conv.fold(kind)?;
         }
@@ -197,8 +207,8 @@ impl Features for ResNet {
 }
 
 impl Module for ResNet {
-    fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.run_all(xs, &mut Pass::new(mode))
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        run_backbone(self, xs, pass)
     }
 
     fn registry(&self) -> &Registry {

@@ -1,0 +1,196 @@
+//! The whole-study model: all planes in at once, all targets out at once.
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::architecture::Architecture;
+use super::backbone::{Backbone, BackboneConfig, Features, check_range, check_rate};
+use super::error::{Doing, Error, Result};
+use super::inference::Foldable;
+use super::linear::{Linear, dropout};
+use super::pass::{Module, Pass};
+use super::registry::{Builder, Part, Registry};
+
+/// Condition × side × level: what is graded in a study.
+pub const TARGETS: i64 = 25;
+/// Normal or mild, moderate, severe.
+pub const SEVERITIES: i64 = 3;
+
+/// What comes out of a [`SpineModel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpineOutput {
+    /// A logit for every severity of every target: `[batch, 25, 3]`.
+    PerSeverity,
+    /// One number a target, `[batch, 25]`, for regression on the severity's rank. For comparison only: it
+    /// gives no distribution over severities.
+    PerTarget,
+}
+
+/// A [`SpineModel`]'s configuration.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `architecture` | `efficientnet_b0` | the backbone | [`Architecture::ALL`] |
+/// | `sagittal_t1_slices` | 10 | channels from the sagittal T1 stack | 0 – 300 |
+/// | `sagittal_t2_slices` | 10 | channels from the sagittal T2/STIR stack | 0 – 300 |
+/// | `axial_t2_slices` | 10 | channels from the axial T2 stacks | 0 – 300 |
+/// | `dropout` | 0.5 | before the head | 0 ≤ rate < 1 |
+/// | `drop_path_rate` | 0.2 | stochastic depth of the backbone | 0 ≤ rate < 1 |
+/// | `output` | per severity | what comes out | [`SpineOutput`] |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpineConfig {
+    /// The backbone.
+    pub architecture: Architecture,
+    /// Channels from the sagittal T1 stack, the first ones.
+    pub sagittal_t1_slices: i64,
+    /// Channels from the sagittal T2/STIR stack, next.
+    pub sagittal_t2_slices: i64,
+    /// Channels from the axial T2 stacks, last.
+    pub axial_t2_slices: i64,
+    /// Dropout before the head.
+    pub dropout: f64,
+    /// Stochastic depth of the backbone.
+    pub drop_path_rate: f64,
+    /// What comes out.
+    pub output: SpineOutput,
+}
+
+impl Default for SpineConfig {
+    fn default() -> Self {
+        Self {
+            architecture: Architecture::EfficientNetB0,
+            sagittal_t1_slices: 10,
+            sagittal_t2_slices: 10,
+            axial_t2_slices: 10,
+            dropout: 0.5,
+            drop_path_rate: 0.2,
+            output: SpineOutput::PerSeverity,
+        }
+    }
+}
+
+impl SpineConfig {
+    /// Channels of the input: the slices of all planes.
+    pub fn in_chans(&self) -> i64 {
+        self.sagittal_t1_slices + self.sagittal_t2_slices + self.axial_t2_slices
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// A field is outside its range; the error names it.
+    pub fn check(&self) -> Result<()> {
+        check_range("sagittal_t1_slices", self.sagittal_t1_slices, 0, 300)?;
+        check_range("sagittal_t2_slices", self.sagittal_t2_slices, 0, 300)?;
+        check_range("axial_t2_slices", self.axial_t2_slices, 0, 300)?;
+        check_range("slices of all planes together", self.in_chans(), 1, 900)?;
+        check_rate("dropout", self.dropout)?;
+        check_rate("drop_path_rate", self.drop_path_rate)
+    }
+}
+
+/// A backbone over the slices of a whole study, dropout, and one linear head for all targets.
+///
+/// ```
+/// use lumbar::model::{Mode, Module, SpineConfig, SpineModel};
+/// use tch::{Device, Kind, Tensor};
+///
+/// let model = SpineModel::new(&SpineConfig::default(), 0, Device::Cpu)?;
+/// let study = Tensor::randn([1, 30, 96, 96], (Kind::Float, Device::Cpu));
+/// assert_eq!(model.forward(&study, Mode::Eval)?.size(), [1, 25, 3]);
+/// let sums = model.probabilities(&study)?.sum_dim_intlist(-1, false, Kind::Float);
+/// assert!((sums - 1.0).abs().max().double_value(&[]) < 1e-6);
+/// # Ok::<(), lumbar::model::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SpineModel {
+    registry: Registry,
+    config: SpineConfig,
+    backbone: Backbone,
+    head: Linear,
+}
+
+impl SpineModel {
+    /// Builds the model with first weights that depend on `seed` alone. Its tensors are named
+    /// `backbone.<timm's name>`, `head.weight` and `head.bias`.
+    ///
+    /// # Errors
+    /// The configuration is outside its ranges, or the device is absent.
+    pub fn new(config: &SpineConfig, seed: u64, device: Device) -> Result<Self> {
+        config.check()?;
+        let backbone = BackboneConfig {
+            in_chans: config.in_chans(),
+            num_classes: 0,
+            drop_path_rate: config.drop_path_rate,
+            ..BackboneConfig::new(config.architecture)
+        };
+        let backbone = Backbone::new(&backbone, seed, device)?;
+        let mut registry = Registry::default();
+        registry.adopt("backbone", backbone.registry(), 0);
+        let outputs = match config.output {
+            SpineOutput::PerSeverity => TARGETS * SEVERITIES,
+            SpineOutput::PerTarget => TARGETS,
+        };
+        let depth = registry.depth_count();
+        let mut builder = Builder::new(&mut registry, seed, device).part(Part::Classifier, depth);
+        let head = Linear::classifier(&mut builder.at("head"), backbone.feature_count(), outputs)?;
+        Ok(Self { registry, config: config.clone(), backbone, head })
+    }
+
+    /// The configuration it was built from.
+    pub fn config(&self) -> &SpineConfig {
+        &self.config
+    }
+
+    /// The backbone, whose registry holds timm's names: load pretrained weights there.
+    pub fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+
+    /// The distribution over severities of every target, in eval mode and without autograd.
+    ///
+    /// # Shapes
+    /// `[batch, slices, height, width]` → `[batch, 25, 3]`, sums one over the last.
+    ///
+    /// # Errors
+    /// The input does not fit, or the model has one output a target.
+    pub fn probabilities(&self, xs: &Tensor) -> Result<Tensor> {
+        if self.config.output == SpineOutput::PerTarget {
+            let (expected, found) = ("per_severity".to_owned(), "per_target".to_owned());
+            return Err(Error::Config { field: "output", expected, found });
+        }
+        let logits = tch::no_grad(|| self.run(xs, &mut Pass::new(super::Mode::Eval)))?;
+        logits.f_softmax(-1, Kind::Float).doing("softmax")
+    }
+}
+
+impl Module for SpineModel {
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let pooled = dropout(self.backbone.run(xs, pass)?, self.config.dropout, pass)?;
+        let logits = self.head.run(&pooled, pass)?;
+        match self.config.output {
+            SpineOutput::PerSeverity => logits.f_view([-1, TARGETS, SEVERITIES]).doing("head"),
+            SpineOutput::PerTarget => Ok(logits),
+        }
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Foldable for SpineModel {
+    fn copied(&self) -> Result<Self> {
+        let copy = Self::new(&self.config, 0, self.backbone.device())?;
+        copy.registry.copy_from(&self.registry)?;
+        Ok(copy)
+    }
+
+    fn fold(&mut self, kind: Kind) -> Result<()> {
+        self.registry = Registry::default();
+        self.backbone.fold(kind)?;
+        self.head.convert(kind)
+    }
+}

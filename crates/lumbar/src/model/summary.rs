@@ -1,0 +1,75 @@
+//! A table of a model's layers: results' shapes, weights, cost.
+
+use std::fmt;
+
+use tch::{Device, Kind, Tensor};
+
+use super::error::Result;
+use super::pass::{LayerRow, Module, Pass};
+
+/// A model's layers in the order in which they run. Shows as a table.
+///
+/// ```
+/// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Summary};
+/// use tch::Device;
+///
+/// let model = EfficientNet::new(&BackboneConfig::new(Architecture::EfficientNetB0), 0, Device::Cpu)?;
+/// let summary = Summary::of(&model, &[1, 3, 224, 224])?;
+/// assert_eq!(summary.parameters(), 5_288_548);
+/// assert_eq!(summary.rows[0].output, [1, 32, 112, 112]);
+/// assert!((summary.flops() as f64 / 1e9 - 0.77).abs() < 0.01); // two FLOPs for each of 0.385 G products
+/// # Ok::<(), lumbar::model::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// One line a layer with weights; a batch norm counts with its convolution.
+    pub rows: Vec<LayerRow>,
+    /// The input's shape.
+    pub input: Vec<i64>,
+    /// All trained weights, those outside the rows too (a layer scale).
+    parameters: usize,
+}
+
+impl Summary {
+    /// Runs zeros of the given shape through the model, in eval mode and without autograd.
+    ///
+    /// # Errors
+    /// The shape does not fit the model.
+    pub fn of(model: &(impl Module + ?Sized), input: &[i64]) -> Result<Self> {
+        let device = model.registry().entries().first().map_or(Device::Cpu, |entry| entry.tensor.device());
+        let xs = Tensor::f_zeros(input, (Kind::Float, device))?;
+        let mut pass = Pass::tracing();
+        let _ = tch::no_grad(|| model.run(&xs, &mut pass))?;
+        Ok(Self { rows: pass.into_rows(), input: input.to_vec(), parameters: model.registry().weight_count() })
+    }
+
+    /// Trained weights.
+    pub fn parameters(&self) -> usize {
+        self.parameters
+    }
+
+    /// Multiply-accumulates of convolutions and linear layers, for the whole batch.
+    pub fn macs(&self) -> u64 {
+        self.rows.iter().map(|row| row.macs).sum()
+    }
+
+    /// Floating-point operations: two for each multiply-accumulate.
+    pub fn flops(&self) -> u64 {
+        2 * self.macs()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(5).max(5);
+        writeln!(f, "{:width$}  {:24}  {:20}  {:>11}  {:>10}", "layer", "kind", "result", "weights", "MFLOP")?;
+        for row in &self.rows {
+            let mflop = 2.0 * row.macs as f64 / 1e6;
+            let output = format!("{:?}", row.output);
+            let (name, kind, parameters) = (&row.name, &row.kind, row.parameters);
+            writeln!(f, "{name:width$}  {kind:24}  {output:20}  {parameters:>11}  {mflop:>10.2}")?;
+        }
+        let (input, parameters, gflop) = (&self.input, self.parameters, self.flops() as f64 / 1e9);
+        write!(f, "input {input:?}: {parameters} weights, {gflop:.3} GFLOP")
+    }
+}
