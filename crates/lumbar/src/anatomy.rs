@@ -43,7 +43,7 @@ pub struct UnknownName {
 }
 
 impl UnknownName {
-    fn new(what: &'static str, found: &str, expected: impl IntoIterator<Item = &'static str>) -> Self {
+    pub(crate) fn new(what: &'static str, found: &str, expected: impl IntoIterator<Item = &'static str>) -> Self {
         let expected = expected.into_iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         Self { what, found: found.to_owned(), expected }
     }

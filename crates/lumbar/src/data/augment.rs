@@ -1,0 +1,98 @@
+//! Changes that a picture may undergo without changing what is to be learned from it.
+//!
+//! Drawing and applying are two things. [`AugmentConfig::draw`] takes a generator and returns an
+//! [`Augmentation`]: plain numbers that can be printed, stored and compared. Applying it is a pure function:
+//! [`Renderer`](crate::data::render::Renderer) does it while it samples the crop from the stored pixels, in
+//! one pass, and [`Augmentation::point`] moves a point along.
+//!
+//! Order: mirror, affine, distortion (one composed coordinate map); brightness and contrast, gamma, bias
+//! field; one blur or noise; dropout; normalisation. Values lie in 0…1 until the normalisation.
+//!
+//! A mirrored picture is a picture of the mirrored patient: [`Augmentation::mirror`] says so, and labels and
+//! targets have to go through [`Mirror`](crate::anatomy::Mirror).
+
+mod bias;
+mod config;
+mod dropout;
+mod filter;
+mod mix;
+mod noise;
+mod tone;
+mod warp;
+
+use serde::{Deserialize, Serialize};
+
+use super::Affine;
+
+pub use bias::BiasField;
+pub(crate) use bias::BiasRows;
+pub use config::{
+    AffineRange, AugmentConfig, BiasRange, ConfigError, DistortionRange, DropoutRange, FilterRange, ToneRange,
+};
+pub use dropout::Hole;
+pub use filter::Filter;
+pub(crate) use filter::FilterScratch;
+pub use mix::{Mix, MixConfig, MixKind};
+pub use noise::{Noise, NoiseKind};
+pub use tone::Tone;
+pub(crate) use tone::{apply as apply_tone, to_unit};
+pub(crate) use warp::WarpRows;
+pub use warp::{Lens, Warp};
+
+/// What is done to one crop: drawn once for all of its slices.
+///
+/// ```
+/// use lumbar::data::{StudyId, augment::AugmentConfig, random::generator};
+///
+/// let config = AugmentConfig::default();
+/// let draw = |epoch| config.draw(96, 96, &mut generator(7, epoch, StudyId(4003253), "augment"));
+/// assert_eq!(draw(3), draw(3));
+/// assert_ne!(draw(3), draw(4));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augmentation {
+    /// The patient is mirrored: columns of axial slices, or the order of sagittal slices, turned round.
+    pub mirror: bool,
+    /// Where each pixel of the crop goes, in pixels of the crop.
+    pub affine: Affine,
+    /// A distortion after it.
+    pub warp: Warp,
+    /// Brightness, contrast and gamma.
+    pub tone: Tone,
+    /// A slow change of brightness over the picture, as a receive coil makes it.
+    pub bias: Option<BiasField>,
+    /// A blur.
+    pub filter: Filter,
+    /// Noise.
+    pub noise: Option<Noise>,
+    /// Rectangles that are blanked.
+    pub holes: Vec<Hole>,
+    /// Value in 0…1 inside the holes.
+    pub hole_value: f32,
+}
+
+impl Augmentation {
+    /// The augmentation that changes nothing.
+    pub const NONE: Self = Self {
+        mirror: false,
+        affine: Affine::IDENTITY,
+        warp: Warp::None,
+        tone: Tone::NONE,
+        bias: None,
+        filter: Filter::None,
+        noise: None,
+        holes: Vec::new(),
+        hole_value: 0.0,
+    };
+
+    /// Where a point of the crop (column, row, in pixels of the crop before augmentation, mirroring included)
+    /// lies in the augmented crop of `width` × `height` pixels.
+    ///
+    /// None when the affine map flattens the picture or the distortion leaves the point no single place.
+    #[must_use]
+    pub fn point(&self, point: [f64; 2], width: usize, height: usize) -> Option<[f64; 2]> {
+        self.affine.inverse()?;
+        self.warp.forward(self.affine.apply(point), width, height)
+    }
+}

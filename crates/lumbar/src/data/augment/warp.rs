@@ -1,0 +1,236 @@
+use serde::{Deserialize, Serialize};
+
+/// A distortion that bends straight lines, as a map from output pixels to input pixels.
+///
+/// The formulas are those of albumentations 2.0.8, `GridDistortion` (normalised) and `OpticalDistortion`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Warp {
+    /// None.
+    #[default]
+    None,
+    /// Columns and rows in bands of different width: relative band widths, one more than there are steps,
+    /// each near 1 and above 0.
+    Grid {
+        /// Bands along a row.
+        x_steps: Vec<f64>,
+        /// Bands along a column.
+        y_steps: Vec<f64>,
+    },
+    /// A lens: the farther from the middle, the more a pixel moves.
+    Optical {
+        /// Which lens.
+        lens: Lens,
+        /// How strong; above 0 the picture shrinks towards the middle.
+        k: f64,
+    },
+}
+
+/// How a lens moves pixels with their distance from the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lens {
+    /// `1 + k·r² + k·r⁴`, r in picture widths and heights (OpenCV's camera model with k₁ = k₂).
+    Camera,
+    /// `1 + k·r²`, r as a part of the half diagonal.
+    Fisheye,
+}
+
+impl Warp {
+    /// The input position that shows at the output position `[x, y]`.
+    #[must_use]
+    pub fn inverse(&self, [x, y]: [f64; 2], width: usize, height: usize) -> [f64; 2] {
+        match self {
+            Self::None => [x, y],
+            Self::Grid { x_steps, y_steps } => {
+                [at(&grid_table(x_steps, width), x), at(&grid_table(y_steps, height), y)]
+            }
+            Self::Optical { lens, k } => {
+                let optics = Optics::new(*lens, *k, width, height);
+                let factor = optics.factor(x, y);
+                [(x - optics.centre[0]) * factor + optics.centre[0], (y - optics.centre[1]) * factor + optics.centre[1]]
+            }
+        }
+    }
+
+    /// The output position at which the input position shows, by Newton's method on [`Warp::inverse`]; none
+    /// when there is no such position.
+    #[must_use]
+    pub fn forward(&self, point: [f64; 2], width: usize, height: usize) -> Option<[f64; 2]> {
+        if *self == Self::None {
+            return Some(point);
+        }
+        const STEP_PX: f64 = 1e-4;
+        let mut guess = point;
+        for _ in 0..50 {
+            let here = self.inverse(guess, width, height);
+            let miss = [point[0] - here[0], point[1] - here[1]];
+            if miss[0].abs().max(miss[1].abs()) < 1e-9 {
+                return Some(guess);
+            }
+            let right = self.inverse([guess[0] + STEP_PX, guess[1]], width, height);
+            let below = self.inverse([guess[0], guess[1] + STEP_PX], width, height);
+            let [a, d] = [(right[0] - here[0]) / STEP_PX, (right[1] - here[1]) / STEP_PX];
+            let [b, e] = [(below[0] - here[0]) / STEP_PX, (below[1] - here[1]) / STEP_PX];
+            let determinant = a * e - b * d;
+            if determinant.abs() < 1e-9 {
+                return None;
+            }
+            guess[0] += (e * miss[0] - b * miss[1]) / determinant;
+            guess[1] += (a * miss[1] - d * miss[0]) / determinant;
+            if !(guess[0].is_finite() && guess[1].is_finite()) {
+                return None;
+            }
+        }
+        let here = self.inverse(guess, width, height);
+        ((point[0] - here[0]).abs().max((point[1] - here[1]).abs()) < 1e-3).then_some(guess)
+    }
+}
+
+/// Input position of each output pixel along one axis (albumentations' `normalize_grid_distortion_steps` and
+/// `generate_grid`).
+fn grid_table(steps: &[f64], size: usize) -> Vec<f64> {
+    let bands = steps.len().saturating_sub(1);
+    if bands == 0 || size < bands {
+        return (0..size).map(|pixel| pixel as f64).collect();
+    }
+    let step = size / bands;
+    let last = size.min((bands + 1) * step) - bands * step;
+    let mut steps = steps.to_vec();
+    steps[bands] *= last as f64 / step as f64;
+    let total: f64 = steps.iter().sum();
+    let norm = size as f64 / step as f64 / total;
+
+    let mut table = vec![0.0; size];
+    let mut from = 0.0;
+    for (band, width) in steps.iter().enumerate() {
+        let (start, end) = (band * step, ((band + 1) * step).min(size));
+        let to = from + step as f64 * width * norm;
+        for (pixel, place) in table[start.min(end)..end].iter_mut().enumerate() {
+            let part = if end - start > 1 { pixel as f64 / (end - start - 1) as f64 } else { 0.0 };
+            *place = from + (to - from) * part;
+        }
+        from = to;
+    }
+    table
+}
+
+/// The table between and beyond its entries: straight lines.
+fn at(table: &[f64], position: f64) -> f64 {
+    if table.len() < 2 {
+        return position;
+    }
+    let before = (position.floor().max(0.0) as usize).min(table.len() - 2);
+    table[before] + (table[before + 1] - table[before]) * (position - before as f64)
+}
+
+struct Optics {
+    centre: [f64; 2],
+    scale: [f64; 2],
+    square: f64,
+    fourth: f64,
+}
+
+impl Optics {
+    fn new(lens: Lens, k: f64, width: usize, height: usize) -> Self {
+        let (width, height) = (width as f64, height as f64);
+        let centre = [width / 2.0, height / 2.0];
+        match lens {
+            Lens::Camera => Self { centre, scale: [1.0 / width, 1.0 / height], square: k, fourth: k },
+            Lens::Fisheye => {
+                let radius = centre[0].hypot(centre[1]);
+                Self { centre, scale: [1.0 / radius; 2], square: k, fourth: 0.0 }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn factor(&self, x: f64, y: f64) -> f64 {
+        let (x, y) = ((x - self.centre[0]) * self.scale[0], (y - self.centre[1]) * self.scale[1]);
+        let square = x * x + y * y;
+        1.0 + square * (self.square + self.fourth * square)
+    }
+}
+
+/// The map for whole rows of output pixels.
+pub(crate) struct WarpRows {
+    x: Vec<f64>,
+    y: Vec<f64>,
+    optics: Option<Optics>,
+}
+
+impl WarpRows {
+    pub(crate) fn new(warp: &Warp, width: usize, height: usize) -> Self {
+        let straight = |size: usize| (0..size).map(|pixel| pixel as f64).collect();
+        match warp {
+            Warp::None => Self { x: straight(width), y: straight(height), optics: None },
+            Warp::Grid { x_steps, y_steps } => {
+                Self { x: grid_table(x_steps, width), y: grid_table(y_steps, height), optics: None }
+            }
+            Warp::Optical { lens, k } => {
+                Self { x: straight(width), y: straight(height), optics: Some(Optics::new(*lens, *k, width, height)) }
+            }
+        }
+    }
+
+    /// Input positions of the output pixels of `row`.
+    #[inline(always)]
+    pub(crate) fn fill(&self, row: usize, x: &mut [f64], y: &mut [f64]) {
+        let at_y = self.y[row];
+        match &self.optics {
+            None => {
+                x.copy_from_slice(&self.x);
+                y.fill(at_y);
+            }
+            Some(optics) => {
+                for ((x, y), at_x) in x.iter_mut().zip(y.iter_mut()).zip(&self.x) {
+                    let factor = optics.factor(*at_x, at_y);
+                    *x = (at_x - optics.centre[0]) * factor + optics.centre[0];
+                    *y = (at_y - optics.centre[1]) * factor + optics.centre[1];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_comes_back_through_every_distortion() {
+        let steps = vec![1.2, 0.8, 1.1, 0.9, 1.0, 1.05];
+        let warps = [
+            Warp::None,
+            Warp::Grid { x_steps: steps.clone(), y_steps: steps },
+            Warp::Optical { lens: Lens::Camera, k: -0.2 },
+            Warp::Optical { lens: Lens::Fisheye, k: 0.3 },
+        ];
+        for warp in warps {
+            for point in [[10.0, 20.0], [48.3, 47.9], [80.0, 5.0]] {
+                let forward = warp.forward(point, 96, 96).unwrap();
+                let back = warp.inverse(forward, 96, 96);
+                assert!((back[0] - point[0]).abs() < 1e-3 && (back[1] - point[1]).abs() < 1e-3, "{warp:?} {point:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn even_bands_keep_the_ends_in_place() {
+        let table = grid_table(&[1.0; 6], 100);
+        assert_eq!(table[0], 0.0);
+        assert!((table[99] - 100.0).abs() < 1e-9, "albumentations' bands end on the picture's edge");
+    }
+
+    #[test]
+    fn rows_are_the_map_at_each_pixel() {
+        let warp = Warp::Optical { lens: Lens::Fisheye, k: -0.15 };
+        let rows = WarpRows::new(&warp, 32, 24);
+        let (mut x, mut y) = (vec![0.0; 32], vec![0.0; 32]);
+        rows.fill(7, &mut x, &mut y);
+        for column in 0..32 {
+            let [ex, ey] = warp.inverse([column as f64, 7.0], 32, 24);
+            assert!((x[column] - ex).abs() < 1e-12 && (y[column] - ey).abs() < 1e-12);
+        }
+    }
+}

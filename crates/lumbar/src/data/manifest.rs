@@ -1,0 +1,216 @@
+//! The competition's tables and folders, joined into studies.
+//!
+//! [`Manifest::read`] takes a folder in the competition's layout, with the training half, the test half or
+//! both. What contradicts itself (a missing column, a label that does not exist) is an error; what is merely
+//! odd (a missing series, an unlabelled cell, a gap in the instance numbers) is kept and listed as an
+//! [`Oddity`].
+//!
+//! ```
+//! use lumbar::anatomy::{Severity, Target};
+//! use lumbar::data::manifest::Manifest;
+//!
+//! let folder = std::env::temp_dir().join(format!("lumbar-manifest-doc-{}", std::process::id()));
+//! std::fs::create_dir_all(&folder)?;
+//! let header = Target::ALL.map(|target| target.column()).join(",");
+//! let cells = ["Severe"; 24].join(","); // the 25th cell is empty
+//! std::fs::write(folder.join("train.csv"), format!("study_id,{header}\n4003253,{cells},\n"))?;
+//!
+//! let manifest = Manifest::read(&folder)?;
+//! let labels = manifest.studies()[0].labels.unwrap();
+//! assert_eq!(labels.get(Target::ALL[0]), Some(Severity::Severe));
+//! assert_eq!(labels.get(Target::ALL[24]), None);
+//! assert_eq!(manifest.labels_frame().shape(), (25, 4));
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod examine;
+mod frames;
+mod listing;
+mod oddity;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{SeriesId, SeriesKind, Split, StudyId};
+use crate::anatomy::{Mirror, Severity, Target};
+
+pub use error::ManifestError;
+pub use oddity::Oddity;
+
+/// What [`Manifest::read_with`] does beside reading the tables.
+///
+/// | field | default | purpose |
+/// |---|---|---|
+/// | `list_images` | `true` | list the folders of pictures: instance numbers, missing series, empty files. About a second for the whole competition on a local disk; turn it off on a slow network |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ManifestConfig {
+    /// List the folders of pictures.
+    pub list_images: bool,
+}
+
+impl Default for ManifestConfig {
+    fn default() -> Self {
+        Self { list_images: true }
+    }
+}
+
+/// A folder in the competition's layout: its studies, in rising order of split and number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    folder: PathBuf,
+    studies: Vec<StudyRecord>,
+    oddities: Vec<Oddity>,
+}
+
+/// One study as the tables and folders describe it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyRecord {
+    /// The study's number.
+    pub id: StudyId,
+    /// Training or test half. The competition's one public test study is also a training study.
+    pub split: Split,
+    /// Where its series lie: `<split>_images/<study>`.
+    pub folder: PathBuf,
+    /// Its series in rising order of number.
+    pub series: Vec<SeriesRecord>,
+    /// Its row of `train.csv`; none in the test half or when the table has no such row.
+    pub labels: Option<Labels>,
+    /// Its rows of `train_label_coordinates.csv`, by target.
+    pub points: Vec<PointRecord>,
+}
+
+/// One series as the tables and folders describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesRecord {
+    /// The series' number.
+    pub id: SeriesId,
+    /// What the table says it is; none for a folder that the table does not name.
+    pub kind: Option<SeriesKind>,
+    /// Where its files lie: `<split>_images/<study>/<series>`.
+    pub folder: PathBuf,
+    /// Instance numbers (the file names' stems) in rising order; empty when the folder is missing or was not
+    /// listed.
+    pub instances: Vec<u32>,
+}
+
+/// A mark that a reader set: a target's place on one slice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PointRecord {
+    /// What is marked.
+    pub target: Target,
+    /// On which series.
+    pub series: SeriesId,
+    /// On which slice: the file name's stem, never an index.
+    pub instance: u32,
+    /// Column in pixels of the original picture; 0 is the middle of the first pixel.
+    pub x_px: f64,
+    /// Row in pixels of the original picture.
+    pub y_px: f64,
+}
+
+/// The labels of one study over [`Target::ALL`]; a missing one is none, to be masked and never invented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Labels(pub [Option<Severity>; Target::COUNT]);
+
+impl Labels {
+    /// The label of `target`.
+    #[must_use]
+    pub const fn get(&self, target: Target) -> Option<Severity> {
+        self.0[target.index()]
+    }
+
+    /// The labels of the same patient mirrored: left and right swapped.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
+        Self(Mirror::targets(&self.0))
+    }
+
+    /// Targets with their labels, missing ones left out.
+    pub fn iter(&self) -> impl Iterator<Item = (Target, Severity)> + '_ {
+        Target::ALL.into_iter().filter_map(|target| Some((target, self.get(target)?)))
+    }
+}
+
+impl StudyRecord {
+    /// The series of `kind`, in rising order of number. There may be none or several.
+    pub fn series_of(&self, kind: SeriesKind) -> impl Iterator<Item = &SeriesRecord> {
+        self.series.iter().filter(move |series| series.kind == Some(kind))
+    }
+
+    /// The series of number `id`.
+    #[must_use]
+    pub fn series(&self, id: SeriesId) -> Option<&SeriesRecord> {
+        self.series.iter().find(|series| series.id == id)
+    }
+
+    /// The mark of `target`: the first when a reader set several.
+    #[must_use]
+    pub fn point(&self, target: Target) -> Option<&PointRecord> {
+        self.points.iter().find(|point| point.target == target)
+    }
+}
+
+impl Manifest {
+    /// Reads `folder` with everything that is in it.
+    ///
+    /// # Errors
+    /// See [`Manifest::read_with`].
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self, ManifestError> {
+        Self::read_with(folder, &ManifestConfig::default())
+    }
+
+    /// Reads the tables of `folder` and, if asked, lists its pictures.
+    ///
+    /// Needed is one of `train.csv`, `train_series_descriptions.csv` and `test_series_descriptions.csv`; the
+    /// others and `train_label_coordinates.csv` may be missing, which is reported as an oddity.
+    ///
+    /// # Errors
+    /// When the folder does not exist or holds none of the tables, when a table cannot be read, lacks a column,
+    /// names something twice, or holds a value that is none of the competition's. Each names the file, the row
+    /// and the field.
+    pub fn read_with(folder: impl AsRef<Path>, config: &ManifestConfig) -> Result<Self, ManifestError> {
+        let folder = folder.as_ref();
+        let tables = tables::Tables::read(folder)?;
+        let listing = if config.list_images { Some(listing::Listing::read(folder)?) } else { None };
+        let (studies, oddities) = examine::join(folder, tables, listing.as_ref());
+        Ok(Self { folder: folder.to_owned(), studies, oddities })
+    }
+
+    /// The folder that was read.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All studies, training half first, each half in rising order of number.
+    #[must_use]
+    pub fn studies(&self) -> &[StudyRecord] {
+        &self.studies
+    }
+
+    /// The studies of one half.
+    pub fn of(&self, split: Split) -> impl Iterator<Item = &StudyRecord> {
+        self.studies.iter().filter(move |study| study.split == split)
+    }
+
+    /// One study of one half.
+    #[must_use]
+    pub fn study(&self, split: Split, id: StudyId) -> Option<&StudyRecord> {
+        self.studies.iter().find(|study| (study.split, study.id) == (split, id))
+    }
+
+    /// Everything odd that was found, by study.
+    #[must_use]
+    pub fn oddities(&self) -> &[Oddity] {
+        &self.oddities
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! Tables and folders joined into studies; everything odd noted on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::listing::{Listing, Studies};
+use super::tables::{LABELS, POINTS, Tables};
+use super::{Oddity, PointRecord, SeriesRecord, StudyRecord};
+use crate::anatomy::Target;
+use crate::data::{SeriesId, SeriesKind, Split, StudyId};
+
+pub(super) fn join(folder: &Path, tables: Tables, listing: Option<&Listing>) -> (Vec<StudyRecord>, Vec<Oddity>) {
+    let mut oddities = Vec::new();
+    let mut points: BTreeMap<StudyId, Vec<PointRecord>> = BTreeMap::new();
+    for (study, point) in tables.points.iter().flatten() {
+        points.entry(*study).or_default().push(*point);
+    }
+
+    let has_train = tables.labels.is_some() || tables.train_series.is_some();
+    let mut studies = Vec::new();
+    for split in Split::ALL {
+        let series = match split {
+            Split::Train => &tables.train_series,
+            Split::Test => &tables.test_series,
+        };
+        if split == Split::Train && has_train {
+            let missing = [
+                (LABELS, tables.labels.is_none()),
+                (POINTS, tables.points.is_none()),
+                (split.series_table(), series.is_none()),
+            ];
+            oddities.extend(
+                missing
+                    .into_iter()
+                    .filter(|(_, is_missing)| *is_missing)
+                    .map(|(file, _)| Oddity::TableMissing { file }),
+            );
+        }
+        let mut half = Half {
+            split,
+            folder,
+            series: series.as_ref(),
+            listed: listing.map(|listing| listing.half(split)),
+            oddities: &mut oddities,
+        };
+        let mut ids: BTreeSet<StudyId> = series.iter().flatten().map(|((study, _), _)| *study).collect();
+        if split == Split::Train {
+            ids.extend(tables.labels.iter().flat_map(BTreeMap::keys));
+            ids.extend(points.keys());
+        }
+        half.note_unnamed_folders(&mut ids);
+        for id in ids {
+            let mut study = half.study(id);
+            if split == Split::Train {
+                study.labels = tables.labels.as_ref().and_then(|labels| labels.get(&id)).copied();
+                study.points = points.remove(&id).unwrap_or_default();
+                study.points.sort_by_key(|point| point.target);
+                if study.labels.is_none() && tables.labels.is_some() {
+                    half.oddities.push(Oddity::StudyWithoutLabels { study: id });
+                }
+                examine_labels(&study, tables.points.is_some(), half.oddities);
+                examine_points(&study, listing.is_some(), half.oddities);
+            } else if studies.iter().any(|other: &StudyRecord| other.id == id) {
+                half.oddities.push(Oddity::StudyInBothHalves { study: id });
+            }
+            studies.push(study);
+        }
+    }
+    oddities.extend(listing.iter().flat_map(|listing| listing.oddities.iter().cloned()));
+    (studies, oddities)
+}
+
+/// One half of a data set while it is joined.
+struct Half<'a> {
+    split: Split,
+    folder: &'a Path,
+    series: Option<&'a BTreeMap<(StudyId, SeriesId), SeriesKind>>,
+    /// None: not listed. Some(None): listed, and there is no folder of pictures.
+    listed: Option<Option<&'a Studies>>,
+    oddities: &'a mut Vec<Oddity>,
+}
+
+impl Half<'_> {
+    fn note_unnamed_folders(&mut self, ids: &mut BTreeSet<StudyId>) {
+        for study in self.listed.flatten().iter().flat_map(|studies| studies.keys()) {
+            if ids.insert(*study) {
+                self.oddities.push(Oddity::StudyNotInTables { study: *study, split: self.split });
+            }
+        }
+    }
+
+    fn study(&mut self, id: StudyId) -> StudyRecord {
+        let folder = self.folder.join(self.split.images_folder()).join(id.to_string());
+        let named: BTreeMap<SeriesId, SeriesKind> = self
+            .series
+            .iter()
+            .flat_map(|series| series.range((id, SeriesId(0))..=(id, SeriesId(u64::MAX))))
+            .map(|((_, series), kind)| (*series, *kind))
+            .collect();
+        let in_folder = self.listed.map(|studies| studies.and_then(|studies| studies.get(&id)));
+        if let Some(None) = in_folder {
+            self.oddities.push(Oddity::StudyFolderMissing { study: id, split: self.split });
+        }
+        if named.is_empty() && self.series.is_some() {
+            self.oddities.push(Oddity::StudyWithoutSeries { study: id });
+        }
+        let in_folder = in_folder.flatten();
+
+        let mut ids: BTreeSet<SeriesId> = named.keys().copied().collect();
+        ids.extend(in_folder.iter().flat_map(|series| series.keys()));
+        let series: Vec<_> = ids
+            .into_iter()
+            .map(|series| {
+                let instances = in_folder.and_then(|folders| folders.get(&series));
+                self.examine_series(id, series, named.contains_key(&series), in_folder.is_some(), instances);
+                SeriesRecord {
+                    id: series,
+                    kind: named.get(&series).copied(),
+                    folder: folder.join(series.to_string()),
+                    instances: instances.cloned().unwrap_or_default(),
+                }
+            })
+            .collect();
+        let study = StudyRecord { id, split: self.split, folder, series, labels: None, points: Vec::new() };
+        if !named.is_empty() {
+            self.examine_kinds(&study);
+        }
+        study
+    }
+
+    fn examine_series(
+        &mut self,
+        study: StudyId,
+        series: SeriesId,
+        named: bool,
+        study_has_folder: bool,
+        instances: Option<&Vec<u32>>,
+    ) {
+        if !named && self.series.is_some() {
+            self.oddities.push(Oddity::SeriesNotInTable { study, series });
+        }
+        match instances {
+            None if study_has_folder => self.oddities.push(Oddity::SeriesFolderMissing { study, series }),
+            None => {}
+            Some(instances) => match (instances.first(), instances.last()) {
+                (Some(&first), Some(&last)) => {
+                    let (count, span) = (instances.len(), (last - first) as usize + 1);
+                    if span > count {
+                        let missing = span - count;
+                        self.oddities.push(Oddity::InstanceGap { study, series, first, last, count, missing });
+                    }
+                    if first != 1 {
+                        self.oddities.push(Oddity::InstancesDoNotStartAtOne { study, series, first });
+                    }
+                }
+                _ => self.oddities.push(Oddity::SeriesEmpty { study, series }),
+            },
+        }
+    }
+
+    fn examine_kinds(&mut self, study: &StudyRecord) {
+        for kind in SeriesKind::ALL {
+            let series: Vec<_> = study.series_of(kind).map(|series| series.id).collect();
+            match series.len() {
+                0 => self.oddities.push(Oddity::NoSeriesOfKind { study: study.id, kind }),
+                1 => {}
+                _ => self.oddities.push(Oddity::SeveralSeriesOfKind { study: study.id, kind, series }),
+            }
+        }
+    }
+}
+
+fn examine_labels(study: &StudyRecord, has_points: bool, oddities: &mut Vec<Oddity>) {
+    let Some(labels) = &study.labels else { return };
+    for target in Target::ALL {
+        let (label, point) = (labels.get(target), study.point(target));
+        if label.is_none() {
+            oddities.push(Oddity::LabelMissing { study: study.id, target });
+        }
+        match (label, point) {
+            (Some(_), None) if has_points => oddities.push(Oddity::LabelWithoutPoint { study: study.id, target }),
+            (None, Some(_)) => oddities.push(Oddity::PointWithoutLabel { study: study.id, target }),
+            _ => {}
+        }
+    }
+}
+
+fn examine_points(study: &StudyRecord, listed: bool, oddities: &mut Vec<Oddity>) {
+    let knows_series = !study.series.is_empty();
+    let id = study.id;
+    for point in &study.points {
+        let (target, series, instance) = (point.target, point.series, point.instance);
+        match study.series(series) {
+            None if knows_series => oddities.push(Oddity::PointOnUnknownSeries { study: id, target, series }),
+            None => {}
+            Some(record) => {
+                let expected = SeriesKind::marked_for(target.condition);
+                if let Some(found) = record.kind.filter(|kind| *kind != expected) {
+                    oddities.push(Oddity::PointOnOtherKind { study: id, target, series, found, expected });
+                }
+                if listed && !record.instances.is_empty() && record.instances.binary_search(&instance).is_err() {
+                    oddities.push(Oddity::PointOnMissingInstance { study: id, target, series, instance });
+                }
+            }
+        }
+        // The middle of the first pixel is 0, its edge −½.
+        if point.x_px < -0.5 || point.y_px < -0.5 {
+            let (x_px, y_px) = (point.x_px, point.y_px);
+            oddities.push(Oddity::PointOutsidePicture { study: id, target, x_px, y_px });
+        }
+    }
+    for same in study.points.chunk_by(|a, b| a.target == b.target).filter(|same| same.len() > 1) {
+        oddities.push(Oddity::SeveralPoints { study: id, target: same[0].target, count: same.len() });
+    }
+}

@@ -1,0 +1,275 @@
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::anatomy::Target;
+use crate::data::{SeriesId, SeriesKind, Split, StudyId};
+
+/// Something in a data set that deserves a look but stops nobody.
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[serde(tag = "oddity", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Oddity {
+    /// A table of a half that is there otherwise is missing.
+    #[error("there is no {file}")]
+    TableMissing {
+        /// The table.
+        file: &'static str,
+    },
+    /// A table names a study that `train.csv` does not: it has no labels.
+    #[error("study {study} has no row in train.csv")]
+    StudyWithoutLabels {
+        /// The study.
+        study: StudyId,
+    },
+    /// `train.csv` names a study for which the table of series has no row.
+    #[error("study {study} has no row in the table of series")]
+    StudyWithoutSeries {
+        /// The study.
+        study: StudyId,
+    },
+    /// The study has no folder of pictures.
+    #[error("study {study} has no folder in {}", split.images_folder())]
+    StudyFolderMissing {
+        /// The study.
+        study: StudyId,
+        /// Its half.
+        split: Split,
+    },
+    /// A folder of pictures that no table names.
+    #[error("folder {}/{study} is in no table", split.images_folder())]
+    StudyNotInTables {
+        /// The study.
+        study: StudyId,
+        /// Its half.
+        split: Split,
+    },
+    /// The same study is in the training and in the test half, as the competition's public test study is.
+    #[error("study {study} is in the training and in the test half")]
+    StudyInBothHalves {
+        /// The study.
+        study: StudyId,
+    },
+    /// The table names a series whose folder is not there.
+    #[error("series {series} of study {study} has no folder")]
+    SeriesFolderMissing {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+    },
+    /// The folder of a series holds no pictures.
+    #[error("series {series} of study {study} has no pictures")]
+    SeriesEmpty {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+    },
+    /// A folder of a series that the table does not name; its plane can only come from the pictures.
+    #[error("series {series} of study {study} is not in the table of series")]
+    SeriesNotInTable {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+    },
+    /// The study has no series of a kind.
+    #[error("study {study} has no {kind} series")]
+    NoSeriesOfKind {
+        /// The study.
+        study: StudyId,
+        /// The kind that is missing.
+        kind: SeriesKind,
+    },
+    /// The study has several series of a kind; levels may be spread over them.
+    #[error("study {study} has {} {kind} series", series.len())]
+    SeveralSeriesOfKind {
+        /// The study.
+        study: StudyId,
+        /// The kind.
+        kind: SeriesKind,
+        /// The series.
+        series: Vec<SeriesId>,
+    },
+    /// Instance numbers leave some out.
+    #[error("series {series} of study {study} has {count} instances from {first} to {last}: {missing} are left out")]
+    InstanceGap {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+        /// The smallest instance number.
+        first: u32,
+        /// The largest instance number.
+        last: u32,
+        /// How many there are.
+        count: usize,
+        /// How many numbers between first and last are left out.
+        missing: usize,
+    },
+    /// Instance numbers do not start at 1.
+    #[error("series {series} of study {study} starts at instance {first}")]
+    InstancesDoNotStartAtOne {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+        /// The smallest instance number.
+        first: u32,
+    },
+    /// Something in a folder of pictures that is no `<number>.dcm`.
+    #[error("{path:?} is not <number>.dcm")]
+    UnexpectedFile {
+        /// Where, from the data set's folder on.
+        path: PathBuf,
+    },
+    /// A picture of zero bytes.
+    #[error("{path:?} is empty")]
+    EmptyFile {
+        /// Where, from the data set's folder on.
+        path: PathBuf,
+    },
+    /// A cell of `train.csv` is empty: masked out of loss and score.
+    #[error("study {study} has no label for {target}")]
+    LabelMissing {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+    },
+    /// A labelled cell that nobody marked.
+    #[error("study {study} has a label but no point for {target}")]
+    LabelWithoutPoint {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+    },
+    /// A mark without a label.
+    #[error("study {study} has a point but no label for {target}")]
+    PointWithoutLabel {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+    },
+    /// Several marks of one target.
+    #[error("study {study} has {count} points for {target}")]
+    SeveralPoints {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+        /// How many.
+        count: usize,
+    },
+    /// A mark on a series that the study does not have.
+    #[error("the point of study {study} for {target} is on series {series}, which the study does not have")]
+    PointOnUnknownSeries {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+        /// The series that the point names.
+        series: SeriesId,
+    },
+    /// A mark on another kind of series than the condition is marked on.
+    #[error("the point of study {study} for {target} is on series {series}, {found} instead of {expected}")]
+    PointOnOtherKind {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+        /// The series that the point names.
+        series: SeriesId,
+        /// What that series is.
+        found: SeriesKind,
+        /// What it should be.
+        expected: SeriesKind,
+    },
+    /// A mark on a slice whose file is not there.
+    #[error("the point of study {study} for {target} is on instance {instance} of series {series}, which has no file")]
+    PointOnMissingInstance {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+        /// The series.
+        series: SeriesId,
+        /// The instance that the point names.
+        instance: u32,
+    },
+    /// A mark left of or above the picture; right of or below it shows when the picture is opened.
+    #[error("the point of study {study} for {target} is outside of the picture: x {x_px}, y {y_px}")]
+    PointOutsidePicture {
+        /// The study.
+        study: StudyId,
+        /// The target.
+        target: Target,
+        /// Column in pixels.
+        x_px: f64,
+        /// Row in pixels.
+        y_px: f64,
+    },
+}
+
+impl Oddity {
+    /// A short name of the kind of oddity, for counting: `instance_gap`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TableMissing { .. } => "table_missing",
+            Self::StudyWithoutLabels { .. } => "study_without_labels",
+            Self::StudyWithoutSeries { .. } => "study_without_series",
+            Self::StudyFolderMissing { .. } => "study_folder_missing",
+            Self::StudyNotInTables { .. } => "study_not_in_tables",
+            Self::StudyInBothHalves { .. } => "study_in_both_halves",
+            Self::SeriesFolderMissing { .. } => "series_folder_missing",
+            Self::SeriesEmpty { .. } => "series_empty",
+            Self::SeriesNotInTable { .. } => "series_not_in_table",
+            Self::NoSeriesOfKind { .. } => "no_series_of_kind",
+            Self::SeveralSeriesOfKind { .. } => "several_series_of_kind",
+            Self::InstanceGap { .. } => "instance_gap",
+            Self::InstancesDoNotStartAtOne { .. } => "instances_do_not_start_at_one",
+            Self::UnexpectedFile { .. } => "unexpected_file",
+            Self::EmptyFile { .. } => "empty_file",
+            Self::LabelMissing { .. } => "label_missing",
+            Self::LabelWithoutPoint { .. } => "label_without_point",
+            Self::PointWithoutLabel { .. } => "point_without_label",
+            Self::SeveralPoints { .. } => "several_points",
+            Self::PointOnUnknownSeries { .. } => "point_on_unknown_series",
+            Self::PointOnOtherKind { .. } => "point_on_other_kind",
+            Self::PointOnMissingInstance { .. } => "point_on_missing_instance",
+            Self::PointOutsidePicture { .. } => "point_outside_picture",
+        }
+    }
+
+    /// The study that it is about, if it is about one.
+    #[must_use]
+    pub const fn study(&self) -> Option<StudyId> {
+        match self {
+            Self::TableMissing { .. } | Self::UnexpectedFile { .. } | Self::EmptyFile { .. } => None,
+            Self::StudyWithoutLabels { study }
+            | Self::StudyWithoutSeries { study }
+            | Self::StudyFolderMissing { study, .. }
+            | Self::StudyNotInTables { study, .. }
+            | Self::StudyInBothHalves { study }
+            | Self::SeriesFolderMissing { study, .. }
+            | Self::SeriesEmpty { study, .. }
+            | Self::SeriesNotInTable { study, .. }
+            | Self::NoSeriesOfKind { study, .. }
+            | Self::SeveralSeriesOfKind { study, .. }
+            | Self::InstanceGap { study, .. }
+            | Self::InstancesDoNotStartAtOne { study, .. }
+            | Self::LabelMissing { study, .. }
+            | Self::LabelWithoutPoint { study, .. }
+            | Self::PointWithoutLabel { study, .. }
+            | Self::SeveralPoints { study, .. }
+            | Self::PointOnUnknownSeries { study, .. }
+            | Self::PointOnOtherKind { study, .. }
+            | Self::PointOnMissingInstance { study, .. }
+            | Self::PointOutsidePicture { study, .. } => Some(*study),
+        }
+    }
+}
