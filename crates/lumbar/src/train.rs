@@ -10,6 +10,7 @@
 //! | [`history`] | one line of JSON an epoch; TensorBoard's event files |
 //! | [`checkpoint`] | everything that an exact resume needs, in one file, written atomically |
 //! | [`grader`] | the networks that are trained: over whole studies, over crops |
+//! | [`crop_source`] | batches for the crop grader, from the files of studies |
 //! | [`network`] | what the loop asks of a network and of whoever makes batches |
 //! | [`fold`] | one fold, from a split to its out-of-fold table |
 //! | [`cross_val`] | the folds of a run, merged |
@@ -18,6 +19,7 @@
 pub(crate) mod atomic;
 pub mod checkpoint;
 pub mod config;
+pub mod crop_source;
 pub mod cross_val;
 mod epoch;
 mod error;
