@@ -5,10 +5,16 @@
 
 mod affine;
 pub mod augment;
+pub mod cache;
+pub mod crop;
+pub mod folds;
 mod ids;
+pub mod intensity;
+pub mod loader;
 pub mod manifest;
 pub mod random;
 pub mod render;
+pub mod study;
 
 pub use affine::Affine;
 pub use ids::{SeriesId, SeriesKind, Split, StudyId};

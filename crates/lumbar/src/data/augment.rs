@@ -26,6 +26,7 @@ use super::Affine;
 
 pub use bias::BiasField;
 pub(crate) use bias::BiasRows;
+pub(crate) use config::check_range;
 pub use config::{
     AffineRange, AugmentConfig, BiasRange, ConfigError, DistortionRange, DropoutRange, FilterRange, ToneRange,
 };

@@ -121,8 +121,16 @@ impl Mix {
     /// # Shapes
     /// `batch` is `[samples, height, width, channels]`, row-major, with as many samples as there are partners.
     pub fn apply(&self, batch: &mut [f32], width: usize, channels: usize) {
+        self.apply_each(batch, 1, width, channels);
+    }
+
+    /// Mixes a batch whose samples have several pictures; a rectangle is the same in each of them.
+    ///
+    /// # Shapes
+    /// `batch` is `[samples, pictures, height, width, channels]`, row-major.
+    pub fn apply_each(&self, batch: &mut [f32], pictures: usize, width: usize, channels: usize) {
         let samples = self.partners.len();
-        if samples == 0 || self.kind == MixKind::None {
+        if samples == 0 || pictures == 0 || self.kind == MixKind::None {
             return;
         }
         let before = batch.to_vec();
@@ -139,9 +147,13 @@ impl Mix {
                     }
                 }
                 MixKind::Cutmix { left, right, top, bottom, .. } => {
-                    for y in top..bottom {
-                        let part = y * row + left * channels..y * row + right * channels;
-                        sample[part.clone()].copy_from_slice(&other[part]);
+                    for picture in 0..pictures {
+                        let start = picture * (size / pictures);
+                        for y in top..bottom {
+                            let line = start + y * row;
+                            let part = line + left * channels..line + right * channels;
+                            sample[part.clone()].copy_from_slice(&other[part]);
+                        }
                     }
                 }
             }

@@ -1,0 +1,102 @@
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::CacheError;
+use crate::data::manifest::Manifest;
+
+/// What a data set's files look like: names, sizes, times of change and marks. Not their bytes: reading
+/// those is what a cache is to save.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of all pictures and marks that a manifest names.
+    ///
+    /// # Errors
+    /// When a file that was listed cannot be looked at.
+    pub fn of_manifest(manifest: &Manifest) -> Result<Self, CacheError> {
+        let mut hash = Sha256::new();
+        for study in manifest.studies() {
+            hash.update(format!("study {} {}\n", study.split, study.id));
+            for point in &study.points {
+                hash.update(format!("{} {} {} ", point.target.column(), point.series, point.instance));
+                hash.update(point.x_px.to_le_bytes());
+                hash.update(point.y_px.to_le_bytes());
+            }
+            for series in &study.series {
+                hash.update(format!("series {} {:?}\n", series.id, series.kind));
+                for instance in &series.instances {
+                    let path = series.folder.join(format!("{instance}.dcm"));
+                    add_file(&mut hash, &path).map_err(|source| CacheError::Io { path, source })?;
+                }
+            }
+        }
+        Ok(Self(hash.finalize().into()))
+    }
+
+    /// Of some files, by name, size and time of change.
+    ///
+    /// # Errors
+    /// When one cannot be looked at.
+    pub fn of_files<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Result<Self, CacheError> {
+        let mut hash = Sha256::new();
+        for path in files {
+            let path = path.as_ref();
+            add_file(&mut hash, path).map_err(|source| CacheError::Io { path: path.to_owned(), source })?;
+        }
+        Ok(Self(hash.finalize().into()))
+    }
+}
+
+fn add_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {
+    let metadata = std::fs::metadata(path)?;
+    let changed = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    hash.update(format!("{name} {} {changed}\n", metadata.len()));
+    Ok(())
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", hex(&self.0))
+    }
+}
+
+/// To what a cache belongs: a purpose, a configuration and the data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CacheKey(pub(super) [u8; 32]);
+
+impl CacheKey {
+    /// The key of `purpose` (with a version in it: `crops 1`) under a configuration, for some data.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written as JSON.
+    pub fn new(purpose: &str, config: &impl Serialize, data: &Fingerprint) -> Result<Self, serde_json::Error> {
+        let mut hash = Sha256::new();
+        hash.update(format!("{purpose}\n"));
+        hash.update(serde_json::to_vec(config)?);
+        hash.update(data.0);
+        Ok(Self(hash.finalize().into()))
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&hex(&self.0[..8]))
+    }
+}
+
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", hex(&self.0))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

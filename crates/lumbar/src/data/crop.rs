@@ -1,0 +1,224 @@
+//! A place in the patient and a size in millimetres to a small block of pixels.
+//!
+//! Crops have one orientation whatever the scanner's: columns of sagittal and coronal crops run to the
+//! patient's back and left, of axial crops to the left; rows run to the feet (sagittal, coronal) or to the back
+//! (axial); slices follow one another to the left, to the back, or to the head. Thus a flip always means the same.
+
+mod frame;
+
+use lumbar_dicom::{Pixels, Plane as AnatomicalPlane, Slice, Stack};
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use super::Affine;
+use super::augment::{Augmentation, ConfigError, check_range};
+use super::intensity::Window;
+use super::render::{Border, Normalisation, Plane, Renderer, Request};
+
+pub use frame::CropFrame;
+
+/// The size of a crop in the patient and in pixels.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `width_mm`, `height_mm` | 50 | size in the patient, from the outer edge of the first to that of the last pixel | 1–1000 |
+/// | `width_px`, `height_px` | 96 | size of the picture | 1–4096 |
+/// | `slices` | 5 | how many, the nearest to the centre in the middle; odd | 1–255 |
+/// | `outside` | 0 | value in 0…1 beyond a slice's edge and beyond the stack | 0–1 |
+/// | `normalisation` | 0, 1 | mean and std of the last step, after augmentation | std above 0 |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the table above says it")]
+pub struct CropConfig {
+    pub width_mm: f64,
+    pub height_mm: f64,
+    pub width_px: usize,
+    pub height_px: usize,
+    pub slices: usize,
+    pub outside: f32,
+    pub normalisation: Normalisation,
+}
+
+impl Default for CropConfig {
+    fn default() -> Self {
+        Self {
+            width_mm: 50.0,
+            height_mm: 50.0,
+            width_px: 96,
+            height_px: 96,
+            slices: 5,
+            outside: 0.0,
+            normalisation: Normalisation::NONE,
+        }
+    }
+}
+
+impl CropConfig {
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// Names the field, its range and what it is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_range("crop.width_mm", self.width_mm, 1.0, 1000.0)?;
+        check_range("crop.height_mm", self.height_mm, 1.0, 1000.0)?;
+        check_range("crop.width_px", self.width_px as f64, 1.0, 4096.0)?;
+        check_range("crop.height_px", self.height_px as f64, 1.0, 4096.0)?;
+        check_range("crop.slices", self.slices as f64, 1.0, 255.0)?;
+        if self.slices.is_multiple_of(2) {
+            let (found, expected) = (self.slices.to_string(), "an odd number".to_owned());
+            return Err(ConfigError { field: "crop.slices".to_owned(), found, expected });
+        }
+        check_range("crop.outside", f64::from(self.outside), 0.0, 1.0)?;
+        check_range("crop.normalisation.std", f64::from(self.normalisation.std), 1e-6, 1e6)
+    }
+
+    /// `[slices, height, width]`.
+    #[must_use]
+    pub const fn shape(&self) -> (usize, usize, usize) {
+        (self.slices, self.height_px, self.width_px)
+    }
+}
+
+/// Where a crop lies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CropPlace {
+    /// The middle of the crop in patient mm.
+    pub centre_mm: [f64; 3],
+    /// The crop's columns are turned by this angle against the canonical direction, towards its rows.
+    pub angle_deg: f64,
+    /// The crop shows the mirrored patient: for a side that is looked at as if it were the other one.
+    pub mirror: bool,
+}
+
+impl CropPlace {
+    /// A straight crop about a place.
+    #[must_use]
+    pub const fn at(centre_mm: [f64; 3]) -> Self {
+        Self { centre_mm, angle_deg: 0.0, mirror: false }
+    }
+}
+
+/// Why there is no crop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CropError {
+    /// The stack has no slice with a place in the patient.
+    #[error("the stack lies nowhere in the patient: millimetres mean nothing there")]
+    NoGeometry,
+    /// A slice cannot be decoded.
+    #[error(transparent)]
+    Pixels(#[from] lumbar_dicom::Error),
+}
+
+/// Cuts a crop from a stack: decoded pixels are sampled once, with the augmentation composed into the way.
+///
+/// Slices are taken at whole steps of the stack's spacing from the slice nearest to the centre. Where the stack
+/// has ended or has a hole, a slice is [`CropConfig::outside`] throughout.
+///
+/// # Shapes
+/// Returns `[slices, height, width]`.
+///
+/// # Errors
+/// When the stack lies nowhere or a slice cannot be decoded.
+pub fn crop(
+    stack: &Stack,
+    place: &CropPlace,
+    window: &Window,
+    config: &CropConfig,
+    augmentation: &Augmentation,
+    renderer: &mut Renderer,
+) -> Result<Array3<f32>, CropError> {
+    let mut out = Array3::zeros(config.shape());
+    let pixels = out.as_slice_mut().expect("a new array is contiguous");
+    crop_into(stack, place, window, config, augmentation, renderer, pixels)?;
+    Ok(out)
+}
+
+/// [`crop`] into a buffer.
+///
+/// # Shapes
+/// `out` is row-major, `[slices, height, width]`.
+///
+/// # Errors
+/// As [`crop`].
+///
+/// # Panics
+/// When `out` has another size than the crop.
+pub fn crop_into(
+    stack: &Stack,
+    place: &CropPlace,
+    window: &Window,
+    config: &CropConfig,
+    augmentation: &Augmentation,
+    renderer: &mut Renderer,
+    out: &mut [f32],
+) -> Result<(), CropError> {
+    let (slices, height, width) = config.shape();
+    assert_eq!(out.len(), slices * height * width, "the buffer has the crop's size");
+    let frame = CropFrame::new(stack, place, config).ok_or(CropError::NoGeometry)?;
+    let request = Request {
+        width,
+        height,
+        border: Border::Constant(config.outside),
+        augmentation,
+        normalisation: config.normalisation,
+    };
+    // Mirroring turns round columns of axial and coronal crops, and the order of sagittal slices.
+    let mirror = place.mirror != augmentation.mirror;
+    let across = frame.plane() != AnatomicalPlane::Sagittal;
+    for (number, picture) in out.chunks_exact_mut((height * width).max(1)).enumerate() {
+        let taken = if mirror && !across { slices - 1 - number } else { number };
+        let Some((slice, from_crop)) = frame.slice(taken).and_then(|index| {
+            let slice = &stack.slices[index];
+            Some((slice, frame.from_crop(slice.geometry.as_ref()?)))
+        }) else {
+            renderer.render::<u16>(None, &request, number, picture);
+            continue;
+        };
+        let from_crop = if mirror && across { Affine::flip_columns(width).then(&from_crop) } else { from_crop };
+        render_slice(slice, from_crop, window, &request, number, renderer, picture)?;
+    }
+    Ok(())
+}
+
+fn render_slice(
+    slice: &Slice,
+    from_crop: Affine,
+    window: &Window,
+    request: &Request,
+    number: usize,
+    renderer: &mut Renderer,
+    out: &mut [f32],
+) -> Result<(), CropError> {
+    let (rows, columns) = (slice.rows, slice.columns);
+    let (gain, offset) = window.gain_offset(slice.rescale, slice.is_inverted());
+    macro_rules! render {
+        ($pixels:expr) => {
+            renderer.render(
+                Some(&Plane { pixels: $pixels, rows, columns, from_crop, gain, offset }),
+                request,
+                number,
+                out,
+            )
+        };
+    }
+    match &slice.pixels()? {
+        Pixels::U8(pixels) => render!(pixels.as_slice()),
+        Pixels::I8(pixels) => render!(pixels.as_slice()),
+        Pixels::U16(pixels) => render!(pixels.as_slice()),
+        Pixels::I16(pixels) => render!(pixels.as_slice()),
+        Pixels::F32(pixels) => render!(pixels.as_slice()),
+        wide => {
+            // 32- and 64-bit values are rescaled before they are rounded to f32.
+            let (gain, offset) = window.gain_offset(lumbar_dicom::Rescale::NONE, slice.is_inverted());
+            let pixels = wide.rescaled(slice.rescale);
+            let plane = Plane { pixels: pixels.as_slice(), rows, columns, from_crop, gain, offset };
+            renderer.render(Some(&plane), request, number, out);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

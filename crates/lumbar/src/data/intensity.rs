@@ -1,0 +1,237 @@
+//! From stored values to 0…1, with one window for a whole series.
+//!
+//! A window taken per slice (min–max, say) destroys the relation between slices: the same tissue comes out
+//! brighter where a slice happens to hold no fat. [`Window::of_series`] looks at all slices once.
+
+use lumbar_dicom::{Pixels, Rescale, Series, Slice};
+use serde::{Deserialize, Serialize};
+
+use super::augment::ConfigError;
+use super::augment::check_range;
+
+/// Which part of a series' values is spread over 0…1.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `low_percent` | 0.5 | the percentile that becomes 0 | 0–100 |
+/// | `high_percent` | 99.5 | the percentile that becomes 1 | above `low_percent`, to 100 |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IntensityConfig {
+    /// The percentile that becomes 0.
+    pub low_percent: f64,
+    /// The percentile that becomes 1.
+    pub high_percent: f64,
+}
+
+impl Default for IntensityConfig {
+    fn default() -> Self {
+        Self { low_percent: 0.5, high_percent: 99.5 }
+    }
+}
+
+impl IntensityConfig {
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// Names the field, its range and what it is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_range("intensity.low_percent", self.low_percent, 0.0, 100.0)?;
+        check_range("intensity.high_percent", self.high_percent, self.low_percent + 1e-6, 100.0)
+    }
+}
+
+/// Rescaled values from `low` to `high` become 0…1; beyond, they are cut off.
+///
+/// ```
+/// use lumbar::data::intensity::Window;
+/// use lumbar_dicom::Rescale;
+///
+/// let window = Window { low: 100.0, high: 300.0 };
+/// let (gain, offset) = window.gain_offset(Rescale { slope: 2.0, intercept: 0.0 }, false);
+/// assert_eq!(100.0 * gain + offset, 0.5); // stored 100 is 200 rescaled: the middle
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Becomes 0.
+    pub low: f32,
+    /// Becomes 1.
+    pub high: f32,
+}
+
+impl Window {
+    /// The window between two percentiles of all slices of a series, padding left out. A flat series gets a
+    /// window of width 1, so that it comes out as 0.
+    ///
+    /// # Errors
+    /// When a slice cannot be decoded.
+    pub fn of_series(series: &Series, config: &IntensityConfig) -> Result<Self, lumbar_dicom::Error> {
+        let mut counts = Counts::default();
+        for slice in series.slices() {
+            counts.add(slice)?;
+        }
+        let (low, high) = (counts.percentile(config.low_percent), counts.percentile(config.high_percent));
+        Ok(if high > low { Self { low, high } } else { Self { low, high: low + 1.0 } })
+    }
+
+    /// The window that a file proposes: `width` values about `center`, by the formula of PS3.3 C.11.2.1.2
+    /// (linear), whose ends are half a value off.
+    #[must_use]
+    pub fn of_file(window: lumbar_dicom::Window) -> Self {
+        let (center, width) = (window.center as f32, (window.width as f32).max(1.0));
+        let low = center - 0.5 - (width - 1.0) / 2.0;
+        Self { low, high: low + (width - 1.0).max(1e-3) }
+    }
+
+    /// Gain and offset by which a stored value becomes 0…1: rescale, window and, for pictures whose large
+    /// values are dark (MONOCHROME1), inversion as one multiply-add.
+    #[must_use]
+    pub fn gain_offset(&self, rescale: Rescale, inverted: bool) -> (f32, f32) {
+        let width = f64::from(self.high) - f64::from(self.low);
+        let (gain, offset) = (rescale.slope / width, (rescale.intercept - f64::from(self.low)) / width);
+        if inverted { (-gain as f32, (1.0 - offset) as f32) } else { (gain as f32, offset as f32) }
+    }
+}
+
+/// Values of a series, counted: 16-bit slices of one rescale in a histogram, others one by one.
+#[derive(Default)]
+struct Counts {
+    rescale: Option<Rescale>,
+    histogram: Vec<u64>,
+    others: Vec<f32>,
+}
+
+impl Counts {
+    fn add(&mut self, slice: &Slice) -> Result<(), lumbar_dicom::Error> {
+        let pixels = slice.pixels()?;
+        let padding = slice.padding;
+        match &pixels {
+            Pixels::U16(values) if *self.rescale.get_or_insert(slice.rescale) == slice.rescale => {
+                self.histogram.resize(1 << 16, 0);
+                for value in values.iter() {
+                    self.histogram[usize::from(*value)] += 1;
+                }
+                if let Some((from, to)) = padding {
+                    let count = |histogram: &mut Vec<u64>, value: i64| {
+                        let Ok(value) = u16::try_from(value) else { return };
+                        let present = values.iter().filter(|other| **other == value).count() as u64;
+                        histogram[usize::from(value)] -= present;
+                    };
+                    for value in from.max(0)..=to.min(i64::from(u16::MAX)) {
+                        count(&mut self.histogram, value);
+                    }
+                }
+            }
+            _ => {
+                let is_padding = |index: usize| {
+                    padding.is_some_and(|(from, to)| {
+                        pixels.get(index).is_some_and(|value| value >= from as f64 && value <= to as f64)
+                    })
+                };
+                let rescaled = pixels.rescaled(slice.rescale);
+                self.others.extend(
+                    rescaled.iter().enumerate().filter(|(k, v)| v.is_finite() && !is_padding(*k)).map(|(_, v)| *v),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The percentile with linear interpolation between neighbours, as NumPy's default.
+    fn percentile(&mut self, percent: f64) -> f32 {
+        let rescale = self.rescale.unwrap_or(Rescale::NONE);
+        let rescaled = |value: usize| (value as f64 * rescale.slope + rescale.intercept) as f32;
+        if !self.others.is_empty() {
+            // Mixed kinds are rare: one list of all of them.
+            for (value, count) in std::mem::take(&mut self.histogram).into_iter().enumerate() {
+                self.others.extend(std::iter::repeat_n(rescaled(value), count as usize));
+            }
+            self.others.sort_unstable_by(f32::total_cmp);
+            return interpolate(self.others.len() as u64, percent, |rank| self.others[rank as usize]);
+        }
+        let total: u64 = self.histogram.iter().sum();
+        // A negative slope turns the order round.
+        let percent = if rescale.slope < 0.0 { 100.0 - percent } else { percent };
+        interpolate(total, percent, |rank| {
+            let mut below = 0;
+            let value = self.histogram.iter().position(|count| {
+                below += count;
+                below > rank
+            });
+            rescaled(value.unwrap_or(0))
+        })
+    }
+}
+
+fn interpolate(count: u64, percent: f64, at: impl Fn(u64) -> f32) -> f32 {
+    if count == 0 {
+        return 0.0;
+    }
+    let place = percent / 100.0 * (count - 1) as f64;
+    let below = place.floor() as u64;
+    let (low, high) = (f64::from(at(below)), f64::from(at((below + 1).min(count - 1))));
+    (low + (high - low) * (place - below as f64)) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lumbar_dicom::{ReadReport, Stack};
+
+    use super::*;
+
+    fn series(slices: Vec<Slice>) -> Series {
+        Series {
+            uid: None,
+            study: None,
+            frame_of_reference: None,
+            number: None,
+            modality: None,
+            description: None,
+            stacks: vec![Stack::new(slices)],
+            report: ReadReport::default(),
+        }
+    }
+
+    fn slice(values: Vec<u16>) -> Slice {
+        Slice::in_memory(1, values.len(), Pixels::U16(Arc::new(values)), None, None).unwrap()
+    }
+
+    #[test]
+    fn one_window_serves_all_slices() {
+        let series = series(vec![slice((0..51).collect()), slice((51..=100).collect())]);
+        let window = Window::of_series(&series, &IntensityConfig { low_percent: 2.5, high_percent: 90.0 }).unwrap();
+        assert_eq!(window, Window { low: 2.5, high: 90.0 });
+    }
+
+    #[test]
+    fn a_negative_slope_keeps_low_below_high() {
+        let mut one = slice((0..=100).collect());
+        one.rescale = Rescale { slope: -1.0, intercept: 100.0 };
+        let config = IntensityConfig { low_percent: 10.0, high_percent: 80.0 };
+        assert_eq!(Window::of_series(&series(vec![one]), &config).unwrap(), Window { low: 10.0, high: 80.0 });
+    }
+
+    #[test]
+    fn padding_does_not_count() {
+        let mut one = slice([vec![9999; 50], (0..=100).collect()].concat());
+        one.padding = Some((9999, 9999));
+        let config = IntensityConfig { low_percent: 0.0, high_percent: 100.0 };
+        assert_eq!(Window::of_series(&series(vec![one]), &config).unwrap(), Window { low: 0.0, high: 100.0 });
+    }
+
+    #[test]
+    fn a_flat_series_comes_out_as_nothing() {
+        let window = Window::of_series(&series(vec![slice(vec![7; 9])]), &IntensityConfig::default()).unwrap();
+        let (gain, offset) = window.gain_offset(Rescale::NONE, false);
+        assert_eq!(7.0 * gain + offset, 0.0);
+    }
+
+    #[test]
+    fn dark_pictures_are_turned_round() {
+        let (gain, offset) = Window { low: 0.0, high: 100.0 }.gain_offset(Rescale::NONE, true);
+        assert!((25.0 * gain + offset - 0.75).abs() < 1e-6);
+    }
+}

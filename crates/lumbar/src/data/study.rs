@@ -1,0 +1,258 @@
+//! A study opened: its series by kind, its marks in patient millimetres, and a point carried from one series
+//! to another.
+
+mod points;
+
+use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, read_series};
+use serde::Serialize;
+
+use super::manifest::{PointRecord, SeriesRecord, StudyRecord};
+use super::{SeriesId, SeriesKind, Split, StudyId};
+
+pub use points::{PointError, StudyPoint, StudyPoints};
+
+/// A study whose files were read.
+///
+/// Pixels are decoded when they are asked for, unless [`Study::load`] was called.
+#[derive(Debug, Clone)]
+pub struct Study {
+    /// The study's number.
+    pub id: StudyId,
+    /// Its half of the data set.
+    pub split: Split,
+    /// Its readable series in rising order of number.
+    pub series: Vec<StudySeries>,
+    /// What deserves a look; nothing of it stopped the opening.
+    pub oddities: Vec<StudyOddity>,
+}
+
+/// A series of an opened study.
+#[derive(Debug, Clone)]
+pub struct StudySeries {
+    /// The series' number.
+    pub id: SeriesId,
+    /// What it is: by the table or, when the table does not name it, by its pictures.
+    pub kind: Option<SeriesKind>,
+    /// Slices, stacks and the report of their reading.
+    pub data: Series,
+}
+
+/// Something odd about a study's files.
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[serde(tag = "oddity", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StudyOddity {
+    /// A series could not be read at all and is left out.
+    #[error("series {series} cannot be read: {cause}")]
+    SeriesUnreadable {
+        /// The series.
+        series: SeriesId,
+        /// Why.
+        cause: String,
+    },
+    /// Files of a series were not used.
+    #[error("series {series}: {files} files are not used, the first because {first}")]
+    FilesNotUsed {
+        /// The series.
+        series: SeriesId,
+        /// How many.
+        files: usize,
+        /// Why the first was not.
+        first: String,
+    },
+    /// The table does not say what a series is; its pictures do.
+    #[error("series {series} is taken for {kind} by its pictures")]
+    KindFromPictures {
+        /// The series.
+        series: SeriesId,
+        /// What it seems to be.
+        kind: SeriesKind,
+    },
+    /// The table says one plane, the pictures lie in another.
+    #[error("series {series} is called {kind} and lies in the {plane} plane")]
+    OtherPlane {
+        /// The series.
+        series: SeriesId,
+        /// What the table says.
+        kind: SeriesKind,
+        /// Where most of its slices lie.
+        plane: String,
+    },
+}
+
+/// Why a study could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// None of its series can be read.
+    #[error("study {study} has no readable series{}", first.as_ref().map(|first| format!(": {first}")).unwrap_or_default())]
+    NothingReadable {
+        /// The study.
+        study: StudyId,
+        /// Why the first series cannot be read.
+        first: Option<String>,
+    },
+    /// A slice cannot be decoded.
+    #[error("study {study}, series {series}: {source}")]
+    Pixels {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+        /// The cause.
+        source: lumbar_dicom::Error,
+    },
+}
+
+/// A patient position seen from the slice that shows it best.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sighting {
+    /// The series.
+    pub series: SeriesId,
+    /// The stack in it, the slice in that, and the point seen from there. `nearest.covered` says whether the
+    /// slice really shows the point.
+    pub place: NearestInSeries,
+    /// The two series have different frames of reference, or none: the patient may have moved in between.
+    pub is_approximate: bool,
+}
+
+impl Study {
+    /// Reads the heads of all of a study's files.
+    ///
+    /// A series that cannot be read is left out and reported in [`Study::oddities`].
+    ///
+    /// # Errors
+    /// When not one series can be read.
+    pub fn open(record: &StudyRecord) -> Result<Self, StudyError> {
+        let mut study = Self { id: record.id, split: record.split, series: Vec::new(), oddities: Vec::new() };
+        let mut first = None;
+        for series in &record.series {
+            match read_series(&series.folder, &ReadOptions::default(), &()) {
+                Ok(data) => study.add(series, data),
+                Err(error) => {
+                    let cause = error.to_string();
+                    first.get_or_insert_with(|| cause.clone());
+                    study.oddities.push(StudyOddity::SeriesUnreadable { series: series.id, cause });
+                }
+            }
+        }
+        if study.series.is_empty() {
+            return Err(StudyError::NothingReadable { study: record.id, first });
+        }
+        Ok(study)
+    }
+
+    fn add(&mut self, record: &SeriesRecord, data: Series) {
+        let id = record.id;
+        let not_used: Vec<_> = data.report.not_used().collect();
+        if let Some(first) = not_used.first() {
+            let files = not_used.len();
+            let first = match &first.outcome {
+                lumbar_dicom::Outcome::NotUsed(cause) => cause.to_string(),
+                lumbar_dicom::Outcome::Duplicate { of } => format!("it is a copy of {of}"),
+                lumbar_dicom::Outcome::Used { .. } => "of nothing".to_owned(),
+            };
+            self.oddities.push(StudyOddity::FilesNotUsed { series: id, files, first });
+        }
+        let plane = plane_of(&data);
+        let kind = record.kind.or_else(|| kind_of(&data, plane));
+        match (record.kind, kind, plane) {
+            (None, Some(kind), _) => self.oddities.push(StudyOddity::KindFromPictures { series: id, kind }),
+            (Some(kind), _, Some(plane)) if plane != expected_plane(kind) => {
+                self.oddities.push(StudyOddity::OtherPlane { series: id, kind, plane: plane.to_string() });
+            }
+            _ => {}
+        }
+        self.series.push(StudySeries { id, kind, data });
+    }
+
+    /// Decodes all pixels now and keeps them: for studies of which many crops are taken.
+    ///
+    /// # Errors
+    /// When a slice cannot be decoded.
+    pub fn load(mut self) -> Result<Self, StudyError> {
+        let study = self.id;
+        for series in &mut self.series {
+            let id = series.id;
+            for slice in series.data.stacks.iter_mut().flat_map(|stack| &mut stack.slices) {
+                *slice = slice.loaded().map_err(|source| StudyError::Pixels { study, series: id, source })?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// The series of number `id`.
+    #[must_use]
+    pub fn series(&self, id: SeriesId) -> Option<&StudySeries> {
+        self.series.iter().find(|series| series.id == id)
+    }
+
+    /// The series of a kind; there may be none or several.
+    pub fn series_of(&self, kind: SeriesKind) -> impl Iterator<Item = &StudySeries> {
+        self.series.iter().filter(move |series| series.kind == Some(kind))
+    }
+
+    /// Where a mark lies in the patient, in mm.
+    ///
+    /// # Errors
+    /// When the study lacks the series or the slice, the slice lies nowhere, or the mark is outside of it.
+    pub fn locate(&self, point: &PointRecord) -> Result<[f64; 3], PointError> {
+        points::locate(self, point)
+    }
+
+    /// The slice of all series of `kind` that shows a patient position best: first those that cover it, then
+    /// the nearest. None when there is no such series with a place in the patient.
+    ///
+    /// `from` is the series in which the position was found, for [`Sighting::is_approximate`].
+    #[must_use]
+    pub fn find(&self, point_mm: [f64; 3], kind: SeriesKind, from: Option<SeriesId>) -> Option<Sighting> {
+        let frame = from.and_then(|id| self.series(id)).map(|series| &series.data.frame_of_reference);
+        let sightings = self.series_of(kind).filter_map(|series| {
+            let place = series.data.nearest_slice(point_mm)?;
+            let own = &series.data.frame_of_reference;
+            let is_approximate = from != Some(series.id) && (own.is_none() || frame.is_some_and(|frame| frame != own));
+            Some(Sighting { series: series.id, place, is_approximate })
+        });
+        sightings.min_by(|a, b| {
+            let (near, other) = (a.place.nearest, b.place.nearest);
+            let distance = |d: f64| d.abs();
+            other
+                .covered
+                .cmp(&near.covered)
+                .then(distance(near.projection.distance_mm).total_cmp(&distance(other.projection.distance_mm)))
+        })
+    }
+}
+
+fn expected_plane(kind: SeriesKind) -> Plane {
+    match kind {
+        SeriesKind::SagittalT1 | SeriesKind::SagittalT2 => Plane::Sagittal,
+        SeriesKind::AxialT2 => Plane::Axial,
+    }
+}
+
+/// The plane in which most slices lie.
+fn plane_of(series: &Series) -> Option<Plane> {
+    let mut counts = [(Plane::Sagittal, 0), (Plane::Coronal, 0), (Plane::Axial, 0)];
+    for stack in &series.stacks {
+        if let Some(plane) = stack.plane() {
+            counts.iter_mut().filter(|(other, _)| *other == plane).for_each(|(_, count)| *count += stack.slices.len());
+        }
+    }
+    counts.into_iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count).map(|(plane, _)| plane)
+}
+
+/// What a series is by its pictures. Axial series are T2 in this data set; of sagittal ones the description,
+/// which is `T1` or `T2` here, tells.
+fn kind_of(series: &Series, plane: Option<Plane>) -> Option<SeriesKind> {
+    let description = series.description.as_ref().map(|text| text.reveal().to_uppercase()).unwrap_or_default();
+    match plane? {
+        Plane::Axial if !description.contains("T1") => Some(SeriesKind::AxialT2),
+        Plane::Sagittal if description.contains("T1") => Some(SeriesKind::SagittalT1),
+        Plane::Sagittal if description.contains("T2") || description.contains("STIR") => Some(SeriesKind::SagittalT2),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

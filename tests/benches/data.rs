@@ -1,0 +1,154 @@
+//! Augmented crops per second and core, beside albumentations and OpenCV with the same recipe in the same run.
+//!
+//! `cargo bench --profile dev -p lumbar-tests --bench data --config profile.dev.package.lumbar.opt-level=3 --config
+//! profile.dev.package.lumbar.overflow-checks=false`
+
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lumbar::data::augment::AugmentConfig;
+use lumbar::data::loader::{Dataset, Loader, LoaderConfig, SampleShape, Sampler};
+use lumbar::data::random::generator;
+use lumbar::data::render::{Border, Normalisation, Plane, Renderer, Request};
+use lumbar::data::{Affine, StudyId};
+
+/// Side of the stored picture.
+const SOURCE: usize = 384;
+/// Seconds for each figure.
+const SECONDS: f64 = 3.0;
+
+/// A picture as smooth and as noisy as a slice.
+fn picture() -> Vec<u16> {
+    (0..SOURCE * SOURCE)
+        .map(|k| {
+            let (x, y) = ((k % SOURCE) as f64, (k / SOURCE) as f64);
+            let tissue = 600.0 + 300.0 * (x / 17.0).sin() * (y / 23.0).cos();
+            (tissue + ((k * 7919) % 101) as f64) as u16
+        })
+        .collect()
+}
+
+/// One crop of `side` pixels from the whole stored picture, with everything drawn anew.
+fn render(pixels: &[u16], side: usize, config: &AugmentConfig, number: u64, renderer: &mut Renderer, out: &mut [f32]) {
+    let augmentation = config.draw(side, side, &mut generator(7, number, StudyId(number), "augment"));
+    let scale = SOURCE as f64 / side as f64;
+    let from_crop = Affine::scale([scale; 2], [0.0; 2]).then(&Affine::shift([(scale - 1.0) / 2.0; 2]));
+    let plane = Plane { pixels, rows: SOURCE, columns: SOURCE, from_crop, gain: 1.0 / 1100.0, offset: 0.0 };
+    let request = Request {
+        width: side,
+        height: side,
+        border: Border::Reflect,
+        augmentation: &augmentation,
+        normalisation: Normalisation { mean: 0.5, std: 0.5 },
+    };
+    renderer.render(Some(&plane), &request, 0, out);
+}
+
+fn crops_per_second(side: usize, config: &AugmentConfig) -> f64 {
+    let (pixels, mut renderer, mut out) = (picture(), Renderer::new(), vec![0.0; side * side]);
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed().as_secs_f64() < SECONDS {
+        for _ in 0..20 {
+            render(&pixels, side, config, count, &mut renderer, &mut out);
+            black_box(&mut out);
+            count += 1;
+        }
+    }
+    count as f64 / start.elapsed().as_secs_f64()
+}
+
+struct Crops {
+    pixels: Vec<u16>,
+    side: usize,
+    count: usize,
+    config: AugmentConfig,
+}
+
+impl Dataset for Crops {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn study(&self, index: usize) -> StudyId {
+        StudyId(index as u64)
+    }
+
+    fn shape(&self) -> SampleShape {
+        SampleShape { pictures: 1, height: self.side, width: self.side, channels: 1, targets: 1 }
+    }
+
+    fn sample(
+        &self,
+        index: usize,
+        _: u64,
+        renderer: &mut Renderer,
+        picture: &mut [f32],
+        _: &mut [i64],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        render(&self.pixels, self.side, &self.config, index as u64, renderer, picture);
+        Ok(())
+    }
+}
+
+fn loader_per_second(side: usize, workers: usize, rate: f64) -> f64 {
+    let count = (rate * SECONDS) as usize * workers;
+    let dataset = Crops { pixels: picture(), side, count, config: AugmentConfig::default() };
+    let config = LoaderConfig { batch_size: 32, workers, prefetch: 2 * workers + 2, ..LoaderConfig::default() };
+    let start = Instant::now();
+    let loader = Loader::start(Arc::new(dataset), &config, &Sampler::Shuffled, 7, 0).expect("the loader starts");
+    let samples: usize = loader.map(|batch| black_box(batch.expect("a batch")).studies.len()).sum();
+    samples as f64 / start.elapsed().as_secs_f64()
+}
+
+fn peer() -> serde_json::Value {
+    let script = lumbar_tests::workspace().join("tests/benches/data.py");
+    let mut command = Command::new(lumbar_tests::python());
+    for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+        command.env(name, "1");
+    }
+    command.env("NO_ALBUMENTATIONS_UPDATE", "1");
+    let output = command.arg(&script).arg(SECONDS.to_string()).output().expect("the peer starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("the peer answers with JSON")
+}
+
+fn main() {
+    let config = AugmentConfig::default();
+    println!("augmented crops per second on one core, from a {SOURCE}² picture, one channel");
+    println!("{:>6} {:>12} {:>22} {:>22}", "side", "lumbar", "albumentations first", "after the resize");
+    let peer = peer();
+    for side in [96, 224] {
+        let own = crops_per_second(side, &config);
+        let figure = |order: &str| peer[order][side.to_string()].as_f64().expect("a figure of the peer");
+        let (first, after) = (figure("augment_then_resize"), figure("resize_then_augment"));
+        println!(
+            "{side:>6} {own:>12.0} {:>22} {:>22}",
+            format!("{first:.0} ({:.1} ×)", own / first),
+            format!("{after:.0} ({:.1} ×)", own / after)
+        );
+        for workers in [1, 2] {
+            let fed = loader_per_second(side, workers, own);
+            let share = fed / own / workers as f64;
+            println!("{:>6} {fed:>12.0} through the loader with {workers} workers: {share:.2} of the rate each", "");
+        }
+    }
+    println!("\nmicroseconds a crop at 96 / 224 pixels, one kind of augmentation always on and no other");
+    let one = |name: &str, change: fn(&mut AugmentConfig)| {
+        let mut config = AugmentConfig::none();
+        change(&mut config);
+        let micros = |side| 1e6 / crops_per_second(side, &config);
+        println!("{name:>12} {:>8.1} {:>8.1}", micros(96), micros(224));
+    };
+    if std::env::args().any(|argument| argument == "--detail") {
+        one("none", |_| {});
+        one("affine", |c| c.affine.p = 1.0);
+        one("distortion", |c| c.distortion.p = 1.0);
+        one("tone", |c| c.tone.p = 1.0);
+        one("gamma", |c| c.tone.gamma_p = 1.0);
+        one("bias", |c| c.bias.p = 1.0);
+        one("filter", |c| c.filter.p = 1.0);
+        one("dropout", |c| c.dropout.p = 1.0);
+    }
+}
