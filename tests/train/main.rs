@@ -1,5 +1,6 @@
 //! `lumbar::train`: beside torch's optimizer and schedules, TensorBoard's reader, and runs that are killed.
 
+mod crops;
 mod networks;
 mod optimizer;
 mod predicting;

@@ -106,7 +106,7 @@ impl Source<Crops> for Noise {
 
 fn spine(seed: u64, dropout: f64) -> WholeStudy<SpineModel> {
     let config = SpineConfig {
-        architecture: Architecture::ResNet18d,
+        architecture: Architecture::EfficientNetB0,
         sagittal_t1_slices: 2,
         sagittal_t2_slices: 2,
         axial_t2_slices: 2,
@@ -119,7 +119,7 @@ fn spine(seed: u64, dropout: f64) -> WholeStudy<SpineModel> {
 
 fn level() -> CropGrader<LevelModel> {
     let config = LevelConfig {
-        architecture: Architecture::ResNet18d,
+        architecture: Architecture::EfficientNetB0,
         dropout: 0.0,
         drop_path_rate: 0.0,
         ..LevelConfig::default()
@@ -129,17 +129,22 @@ fn level() -> CropGrader<LevelModel> {
 }
 
 fn last_loss<N: Network>(network: &N, source: &impl Source<N::Inputs>, folds: Vec<Vec<String>>, epochs: usize) -> f64 {
-    let mut config = TrainConfig { extent: Extent::OverfitOneBatch, epochs, batch_size: 4, ..TrainConfig::default() };
-    config.optimizer.lr = 2e-3;
+    let mut config = TrainConfig { extent: Extent::OverfitOneBatch, epochs, batch_size: 3, ..TrainConfig::default() };
+    config.optimizer.lr = 3e-3;
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config, folds).unwrap();
     let mut last = f64::NAN;
+    let stop = StopToken::new();
+    let enough = stop.clone();
     let mut observer = |event: &Event| {
         if let Event::Step { loss, .. } = event {
             last = *loss;
+            if last < 0.01 {
+                enough.stop();
+            }
         }
     };
-    run.fit_fold(0, network, source, Device::Cpu, &StopToken::new(), &mut observer).unwrap();
+    run.fit_fold(0, network, source, Device::Cpu, &stop, &mut observer).unwrap();
     last
 }
 
@@ -147,7 +152,7 @@ fn last_loss<N: Network>(network: &N, source: &impl Source<N::Inputs>, folds: Ve
 fn the_whole_study_model_learns_a_batch_by_heart() {
     let _turn = alone();
     let source = Noise::new(8);
-    let last = last_loss(&spine(1, 0.0), &source, source.folds(2), 60);
+    let last = last_loss(&spine(1, 0.0), &source, source.folds(2), 150);
     assert!(last < 0.01, "the loss of the batch ends at {last}");
 }
 
@@ -155,7 +160,7 @@ fn the_whole_study_model_learns_a_batch_by_heart() {
 fn the_crop_grader_learns_a_batch_by_heart() {
     let _turn = alone();
     let source = Noise::new(8);
-    let last = last_loss(&level(), &source, source.folds(2), 40);
+    let last = last_loss(&level(), &source, source.folds(2), 150);
     assert!(last < 0.01, "the loss of the batch ends at {last}");
 }
 
@@ -175,9 +180,10 @@ fn a_crop_reaches_its_own_cell_and_no_other() {
     let _ = crops.pixels.get(5).fill_(0.25);
     let after = network.logits(&batch.inputs, lumbar::model::Mode::Eval).unwrap();
     let moved = (after - before).abs().amax([2i64].as_slice(), false);
-    assert!(moved.double_value(&[study as i64, target.index() as i64]) > 1e-4);
+    let own = moved.double_value(&[study as i64, target.index() as i64]);
+    assert!(own > 0.0);
     let _ = moved.get(study as i64).get(target.index() as i64).fill_(0.0);
-    assert!(f64::try_from(moved.max()).unwrap() < 1e-5);
+    assert!(f64::try_from(moved.max()).unwrap() < 0.01 * own);
     let crops = batch.inputs.groups[1].as_mut().unwrap();
     crops.cells[0].1 = Mirror::target(Target::ALL[0]);
     let error = network.logits(&batch.inputs, lumbar::model::Mode::Eval).unwrap_err().to_string();
@@ -189,14 +195,8 @@ fn the_whole_study_model_resumes_to_the_same_bits() {
     let _turn = alone();
     tch::set_num_threads(1);
     let source = Noise::new(9);
-    let mut config = TrainConfig {
-        epochs: 2,
-        batch_size: 2,
-        ema_decay: 0.9,
-        freeze_epochs: 1,
-        checkpoint_steps: 1,
-        ..TrainConfig::default()
-    };
+    let mut config =
+        TrainConfig { epochs: 2, batch_size: 2, ema_decay: 0.9, freeze_epochs: 1, ..TrainConfig::default() };
     config.optimizer.layer_decay = 0.8;
     let table = |stops: &[u64]| {
         let folder = scratch();
@@ -225,7 +225,7 @@ fn a_checkpoint_of_another_network_is_refused() {
     let _turn = alone();
     let source = Noise::new(6);
     let folder = scratch();
-    let config = TrainConfig { epochs: 2, checkpoint_steps: 1, ..TrainConfig::default() };
+    let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
     let run = CrossValidation::open(folder.path(), &config, source.folds(2)).unwrap();
     let stop = StopToken::new();
     stop.stop();
@@ -236,7 +236,7 @@ fn a_checkpoint_of_another_network_is_refused() {
         axial_t2_slices: 4,
         ..spine(1, 0.5).0.config().clone()
     };
-    let wider = SpineConfig { architecture: Architecture::ResNet34d, ..other };
+    let wider = SpineConfig { architecture: Architecture::ResNet18d, ..other };
     let wider = WholeStudy(SpineModel::new(&wider, 1, Device::Cpu).unwrap());
     let error = run.fit_fold(0, &wider, &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err();
     assert!(matches!(error, TrainError::OtherNetwork(_)), "{error}");

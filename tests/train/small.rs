@@ -13,9 +13,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tch::{Device, Kind, Tensor};
 
-/// Torch's generator is one for the whole process: tests that draw from it run one at a time.
+/// Torch's generator is one for the whole process: tests that draw from it run one at a time, on one thread
+/// of torch's, which small pictures fill.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
+    tch::set_num_threads(1);
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

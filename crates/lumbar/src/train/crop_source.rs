@@ -70,9 +70,7 @@ impl CropSourceConfig {
         self.crop.check()?;
         self.intensity.check()?;
         self.augment.check()?;
-        for (field, value) in
-            [("jitter_mm", self.jitter_mm), ("evaluation_jitter_mm", self.evaluation_jitter_mm)]
-        {
+        for (field, value) in [("jitter_mm", self.jitter_mm), ("evaluation_jitter_mm", self.evaluation_jitter_mm)] {
             if !(0.0..=50.0).contains(&value) {
                 return Err(TrainError::Config { field, found: value.to_string(), allowed: "0–50" }.into());
             }
@@ -245,11 +243,8 @@ impl Shared {
         let Some(sighting) = ready.study.find(centre_mm, kind, None) else { return Ok(None) };
         let series = ready.study.series(sighting.series).ok_or("the study lost a series")?;
         let stack = series.data.stacks.get(sighting.place.stack).ok_or("the series lost a stack")?;
-        let mut augmentation = if plan.augmented {
-            augment.draw(size.width_px, size.height_px, &mut random)
-        } else {
-            Augmentation::NONE
-        };
+        let mut augmentation =
+            if plan.augmented { augment.draw(size.width_px, size.height_px, &mut random) } else { Augmentation::NONE };
         let mirror = match seen.condition.side() {
             // all sided crops look like left ones: another mirroring would undo that
             Some(side) => {
