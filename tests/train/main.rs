@@ -1,6 +1,9 @@
 //! `lumbar::train`: beside torch's optimizer and schedules, TensorBoard's reader, and runs that are killed.
 
+mod crops;
+mod networks;
 mod optimizer;
+mod predicting;
 mod resume;
 mod runs;
 mod small;

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lumbar::anatomy::{Severity, Target};
+use lumbar::anatomy::{Mirror, Severity, Target};
 use lumbar::metric::LabelTable;
 use lumbar::train::loss::MASKED;
 use lumbar::train::network::{Batch, BoxError, Mode, Network, Plan, Source};
@@ -13,9 +13,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tch::{Device, Kind, Tensor};
 
-/// Torch's generator is one for the whole process: tests that draw from it run one at a time.
+/// Torch's generator is one for the whole process: tests that draw from it run one at a time, on one thread
+/// of torch's, which small pictures fill.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
+    tch::set_num_threads(1);
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -104,6 +106,8 @@ pub(crate) struct SmallSource {
     pub(crate) labels: LabelTable,
     /// Waits so long for each batch, so that a run can be killed in its middle.
     pub(crate) delay_ms: u64,
+    /// Every picture is mirrored, whatever the plan says.
+    pub(crate) mirror_image: bool,
     /// Cells of this column are never shown.
     pub(crate) hidden: Option<usize>,
 }
@@ -121,7 +125,7 @@ impl SmallSource {
             });
             labels.insert(format!("{}", 1000 + study), row).unwrap();
         }
-        Self { labels, delay_ms: 0, hidden: None }
+        Self { labels, delay_ms: 0, mirror_image: false, hidden: None }
     }
 
     pub(crate) fn folds(&self, count: usize) -> Vec<Vec<String>> {
@@ -139,11 +143,14 @@ impl SmallSource {
             let row = self.labels.get(study).ok_or_else(|| format!("study {study} is unknown"))?;
             let seed = study.parse::<u64>()? ^ plan.seed << 20 ^ (plan.epoch + 1) << 40;
             let mut generator = StdRng::seed_from_u64(if plan.augmented { seed } else { 0 });
-            for label in row {
+            let cells = row.map(|label| {
                 let shown = label.map_or(0.5, |label| label.index() as f32);
-                pixels.push(shown + generator.random_range(-0.3..0.3f32));
-                classes.push(label.map_or(MASKED, |label| label.index() as i64));
-            }
+                let class = label.map_or(MASKED, |label| label.index() as i64);
+                (shown + generator.random_range(-0.3..0.3f32), class)
+            });
+            let cells = if plan.mirrored != self.mirror_image { Mirror::targets(&cells) } else { cells };
+            pixels.extend(cells.map(|(pixel, _)| pixel));
+            classes.extend(cells.map(|(_, class)| class));
         }
         let count = studies.len() as i64;
         let shown = self.hidden.map(|column| {

@@ -1,7 +1,13 @@
-//! From trained folds to a submission: tables of probabilities on disk, the submission's writer and its
-//! validator.
+//! From trained folds to a submission: the mean of folds and flips, temperature, the prior for what is
+//! missing, tables of probabilities on disk, the submission's writer and its validator.
 
+mod ensemble;
+mod folds;
 mod rows;
 pub mod submission;
+mod temperature;
 
+pub use ensemble::{average, mirrored_back};
+pub use folds::{PredictConfig, predict_folds, predict_studies};
 pub use rows::{RowsError, read_predictions, write_predictions};
+pub use temperature::Temperature;

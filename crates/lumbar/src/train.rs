@@ -4,10 +4,13 @@
 //! |---|---|
 //! | [`config`] | every setting of a run, checked, saved with it |
 //! | [`schedule`] | learning rate over the steps: warm-up and cosine, one cycle |
+//! | [`lr_finder`] | the learning-rate range test |
 //! | [`optimizer`] | AdamW with clipping and exponential moving average over one flat tensor |
 //! | [`loss`] | the competition's weighted log losses as a training loss |
 //! | [`history`] | one line of JSON an epoch; TensorBoard's event files |
 //! | [`checkpoint`] | everything that an exact resume needs, in one file, written atomically |
+//! | [`grader`] | the networks that are trained: over whole studies, over crops |
+//! | [`crop_source`] | batches for the crop grader, from the files of studies |
 //! | [`network`] | what the loop asks of a network and of whoever makes batches |
 //! | [`fold`] | one fold, from a split to its out-of-fold table |
 //! | [`cross_val`] | the folds of a run, merged |
@@ -16,12 +19,15 @@
 pub(crate) mod atomic;
 pub mod checkpoint;
 pub mod config;
+pub mod crop_source;
 pub mod cross_val;
 mod epoch;
 mod error;
 pub mod fold;
+pub mod grader;
 pub mod history;
 pub mod loss;
+pub mod lr_finder;
 pub mod network;
 pub mod observer;
 pub mod optimizer;

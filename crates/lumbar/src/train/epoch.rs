@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::Sums;
+use super::config::Precision;
 use super::loss::{Loss, MASKED};
 use super::network::{Batch, BoxError, Mode, Network, Plan, Source};
 use super::observer::{Event, Observer, StopToken};
@@ -71,7 +72,8 @@ impl<N: Network, S: Source<N::Inputs>> Loop<'_, N, S> {
                 let asked = Instant::now();
                 let batch = next(&mut batches, studies)?;
                 waited += asked.elapsed();
-                let batch_loss = self.loss.of(&self.logits(&batch, Mode::Train)?, &labels_shown(&batch)?)?;
+                let batch_loss =
+                    self.loss.of(&train_logits(self.network, &batch, self.config)?, &labels_shown(&batch)?)?;
                 batch_loss.f_backward()?;
                 loss += batch_loss.f_double_value(&[])? / group.len() as f64;
             }
@@ -116,11 +118,7 @@ impl<N: Network, S: Source<N::Inputs>> Loop<'_, N, S> {
     /// Predicts studies with the weights as they are; cells that are not shown get `prior`'s probabilities.
     pub(super) fn predict(&self, studies: &[String], prior: &Reference) -> Result<PredictionTable, TrainError> {
         let plan = plan::evaluation(self.config, studies);
-        predict(self.network, self.source, &plan, prior)
-    }
-
-    fn logits(&self, batch: &Batch<N::Inputs>, mode: Mode) -> Result<Tensor, TrainError> {
-        logits(self.network, batch, mode)
+        predict_at(self.network, self.source, &plan, prior, self.config.precision)
     }
 }
 
@@ -139,7 +137,8 @@ impl Sums {
     }
 }
 
-/// Predicts the studies of a plan: softmax of the logits, the prior where a cell is not shown.
+/// Predicts the studies of a plan in single precision: softmax of the logits, the prior where a cell is not
+/// shown.
 ///
 /// # Errors
 /// When a batch cannot be made or the network refuses it.
@@ -149,12 +148,22 @@ pub fn predict<N: Network, S: Source<N::Inputs>>(
     plan: &Plan,
     prior: &Reference,
 ) -> Result<PredictionTable, TrainError> {
+    predict_at(network, source, plan, prior, Precision::Float32)
+}
+
+fn predict_at<N: Network, S: Source<N::Inputs>>(
+    network: &N,
+    source: &S,
+    plan: &Plan,
+    prior: &Reference,
+    precision: Precision,
+) -> Result<PredictionTable, TrainError> {
     let mut table = PredictionTable::new();
     let mut batches = source.batches(plan);
     for studies in &plan.batches {
         let batch = next(&mut batches, studies)?;
         let probabilities = tch::no_grad(|| -> Result<Tensor, TrainError> {
-            Ok(logits(network, &batch, Mode::Eval)?.f_softmax(-1, Kind::Double)?.f_to_device(Device::Cpu)?)
+            Ok(logits(network, &batch, Mode::Eval, precision)?.f_softmax(-1, Kind::Double)?.f_to_device(Device::Cpu)?)
         })?;
         let probabilities: Vec<f64> = Vec::try_from(probabilities.f_flatten(0, -1)?)?;
         let shown: Option<Vec<bool>> = match &batch.shown {
@@ -176,10 +185,31 @@ pub fn predict<N: Network, S: Source<N::Inputs>>(
     Ok(table)
 }
 
-fn logits<N: Network>(network: &N, batch: &Batch<N::Inputs>, mode: Mode) -> Result<Tensor, TrainError> {
-    let logits = network
-        .logits(&batch.inputs, mode)
-        .map_err(|source| TrainError::Batch { studies: batch.studies.clone(), source })?;
+/// Logits in train mode, at the config's precision.
+pub(super) fn train_logits<N: Network>(
+    network: &N,
+    batch: &Batch<N::Inputs>,
+    config: &TrainConfig,
+) -> Result<Tensor, TrainError> {
+    logits(network, batch, Mode::Train, config.precision)
+}
+
+fn logits<N: Network>(
+    network: &N,
+    batch: &Batch<N::Inputs>,
+    mode: Mode,
+    precision: Precision,
+) -> Result<Tensor, TrainError> {
+    let refused = |source| TrainError::Batch { studies: batch.studies.clone(), source };
+    let autocast = match precision {
+        Precision::Float32 => None,
+        Precision::Bfloat16 => {
+            let guard = torch_ext::autocast::enter(batch.labels.device(), Kind::BFloat16);
+            Some(guard.map_err(|error| refused(error.into()))?)
+        }
+    };
+    let logits = network.logits(&batch.inputs, mode).map_err(refused)?;
+    drop(autocast);
     let expected = [batch.studies.len() as i64, Target::COUNT as i64, 3];
     if logits.size() != expected {
         return Err(TrainError::Shape { what: "logits", expected: format!("{expected:?}"), found: logits.size() });
@@ -188,7 +218,7 @@ fn logits<N: Network>(network: &N, batch: &Batch<N::Inputs>, mode: Mode) -> Resu
 }
 
 /// Labels with those masked that the inputs do not show.
-fn labels_shown<I>(batch: &Batch<I>) -> Result<Tensor, TrainError> {
+pub(super) fn labels_shown<I>(batch: &Batch<I>) -> Result<Tensor, TrainError> {
     Ok(match &batch.shown {
         Some(shown) => batch.labels.f_masked_fill(&shown.f_logical_not()?, MASKED)?,
         None => batch.labels.f_detach()?,

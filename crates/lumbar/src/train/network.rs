@@ -7,18 +7,10 @@ use tch::Tensor;
 
 use super::optimizer::Parameter;
 use crate::metric::LabelTable;
+pub use crate::model::Mode;
 
 /// The error of somebody else's code.
 pub type BoxError = Box<dyn Error + Send + Sync>;
-
-/// Whether a forward pass is of training or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Dropout drops, normalisation learns its statistics.
-    Train,
-    /// Nothing is random, nothing changes.
-    Eval,
-}
 
 /// A network that can be trained to grade studies.
 pub trait Network {
@@ -71,6 +63,9 @@ pub struct Plan {
     pub epoch: u64,
     /// Training batches are augmented, others are not.
     pub augmented: bool,
+    /// Each study mirrored across the body's mid-plane, its labels and `shown` through
+    /// [`Mirror`](crate::anatomy::Mirror): for flip test-time augmentation.
+    pub mirrored: bool,
     /// The studies of each batch.
     pub batches: Vec<Vec<String>>,
 }

@@ -21,7 +21,7 @@ pub(super) fn training(config: &TrainConfig, studies: &[String], epoch: usize) -
     if config.extent != Extent::Full {
         batches.truncate(1);
     }
-    Plan { seed: config.seed, epoch: drawn, augmented: true, batches }
+    Plan { seed: config.seed, epoch: drawn, augmented: true, mirrored: false, batches }
 }
 
 /// The batches that predict `studies`, in their order.
@@ -30,7 +30,7 @@ pub(super) fn evaluation(config: &TrainConfig, studies: &[String]) -> Plan {
     if config.extent != Extent::Full {
         batches.truncate(1);
     }
-    Plan { seed: config.seed, epoch: 0, augmented: false, batches }
+    Plan { seed: config.seed, epoch: 0, augmented: false, mirrored: false, batches }
 }
 
 /// Seed of torch's generator (dropout, stochastic depth) in a step.

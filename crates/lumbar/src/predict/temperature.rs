@@ -1,0 +1,200 @@
+use serde::{Deserialize, Serialize};
+
+use crate::anatomy::{ConditionGroup, Target};
+use crate::metric::{Cell, Graded, MetricError, PredictionTable};
+
+/// Temperatures are searched between 1/20 and 20.
+const WIDEST: f64 = 20.0;
+
+/// Probabilities below this count as this, so that their logarithm is finite.
+const LEAST: f64 = 1e-12;
+
+/// A temperature for each condition group: p ∝ p^(1/T). Above 1 it makes predictions more cautious, below 1
+/// bolder; it changes no ranking within a cell (Guo et al. 2017).
+///
+/// Fit it on out-of-fold predictions, never on those of the training studies. To judge how much it helps,
+/// fit it on the other folds: [`Temperature::out_of_fold`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Temperature {
+    /// Of spinal canal stenosis.
+    pub spinal: f64,
+    /// Of neural foraminal narrowing.
+    pub foraminal: f64,
+    /// Of subarticular stenosis.
+    pub subarticular: f64,
+}
+
+impl Temperature {
+    /// Changes nothing.
+    pub const ONE: Self = Self { spinal: 1.0, foraminal: 1.0, subarticular: 1.0 };
+
+    /// The temperatures that minimise each group's weighted log loss; 1 for a group without labels.
+    #[must_use]
+    pub fn fit(graded: &Graded) -> Self {
+        let [spinal, foraminal, subarticular] = ConditionGroup::ALL.map(|group| {
+            let cells = graded.select(|target| target.condition.group() == group);
+            if cells.is_empty() { 1.0 } else { best(&cells) }
+        });
+        Self { spinal, foraminal, subarticular }
+    }
+
+    /// The temperature of a target.
+    #[must_use]
+    pub const fn of(&self, target: Target) -> f64 {
+        match target.condition.group() {
+            ConditionGroup::Spinal => self.spinal,
+            ConditionGroup::Foraminal => self.foraminal,
+            ConditionGroup::Subarticular => self.subarticular,
+        }
+    }
+
+    /// Predictions at these temperatures.
+    #[must_use]
+    pub fn apply(&self, predictions: &PredictionTable) -> PredictionTable {
+        let mut table = PredictionTable::new();
+        for (study, row) in predictions.iter() {
+            let row = Target::ALL.map(|target| tempered(&row[target.index()], self.of(target)));
+            table.insert(study, row).expect("names of a table differ");
+        }
+        table
+    }
+
+    /// Predictions of each fold at the temperatures that fit the other folds: an honest view of what scaling
+    /// brings.
+    ///
+    /// # Errors
+    /// When labels and predictions do not fit together or `fold_of` knows no fold for a study.
+    pub fn out_of_fold(
+        labels: &crate::metric::LabelTable,
+        predictions: &PredictionTable,
+        fold_of: impl Fn(&str) -> Option<usize>,
+    ) -> Result<PredictionTable, MetricError> {
+        let mut folds = Vec::new();
+        for study in predictions.studies() {
+            let fold = fold_of(study).ok_or_else(|| MetricError::NoFold { study: study.clone() })?;
+            if !folds.contains(&fold) {
+                folds.push(fold);
+            }
+        }
+        let mut scaled = Vec::new();
+        for fold in folds {
+            let others = |study: &str| fold_of(study) != Some(fold);
+            let temperature = Self::fit(&Graded::join(&labels.filter(others), &predictions.filter(others))?);
+            scaled.push((fold, temperature.apply(&predictions.filter(|study| !others(study)))));
+        }
+        let mut table = PredictionTable::new();
+        for study in predictions.studies() {
+            let row = scaled.iter().find_map(|(_, part)| part.get(study));
+            table.insert(study, *row.expect("every study is in a fold"))?;
+        }
+        Ok(table)
+    }
+}
+
+/// The temperature with the least loss: golden-section search over its logarithm. The loss is convex in 1/T, so
+/// there is one minimum.
+fn best(cells: &[Cell]) -> f64 {
+    let ratio = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = (-WIDEST.ln(), WIDEST.ln());
+    while high - low > 1e-7 {
+        let (left, right) = (high - ratio * (high - low), low + ratio * (high - low));
+        if loss(cells, left.exp()) < loss(cells, right.exp()) {
+            high = right;
+        } else {
+            low = left;
+        }
+    }
+    ((low + high) / 2.0).exp()
+}
+
+/// Σ w·(−ln p) at a temperature.
+fn loss(cells: &[Cell], temperature: f64) -> f64 {
+    cells.iter().map(|cell| -cell.truth.weight() * tempered(&cell.raw, temperature)[cell.truth.index()].ln()).sum()
+}
+
+fn tempered(row: &[f64; 3], temperature: f64) -> [f64; 3] {
+    if temperature == 1.0 {
+        return *row;
+    }
+    let logits = row.map(|p| p.max(LEAST).ln() / temperature);
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exponentials = logits.map(|logit| (logit - largest).exp());
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.map(|value| value / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anatomy::Severity;
+    use crate::metric::{LabelTable, score};
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    /// Labels drawn from probabilities, and those probabilities made bolder by `boldness`.
+    fn bold(studies: usize, boldness: f64) -> (LabelTable, PredictionTable) {
+        let mut generator = StdRng::seed_from_u64(9);
+        let (mut labels, mut predictions) = (LabelTable::new(), PredictionTable::new());
+        for study in 0..studies {
+            let true_rows: [[f64; 3]; 25] = std::array::from_fn(|_| {
+                let logits: [f64; 3] = std::array::from_fn(|_| generator.random_range(-2.0..2.0f64));
+                let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+                logits.map(|logit| logit.exp() / sum)
+            });
+            // weights 1, 2, 4 shift the best prediction: p ∝ w·q has the least weighted loss where q is true
+            let truth = true_rows.map(|row| {
+                let mut draw = generator.random_range(0.0..1.0);
+                let class = row.iter().position(|p| {
+                    draw -= p;
+                    draw < 0.0
+                });
+                Some(Severity::ALL[class.unwrap_or(2)])
+            });
+            let weighted = true_rows.map(|row| {
+                let row: [f64; 3] = std::array::from_fn(|class| row[class] * Severity::ALL[class].weight());
+                let sum: f64 = row.iter().sum();
+                tempered(&row.map(|p| p / sum), 1.0 / boldness)
+            });
+            labels.insert(study, truth).unwrap();
+            predictions.insert(study, weighted).unwrap();
+        }
+        (labels, predictions)
+    }
+
+    #[test]
+    fn predictions_that_are_twice_too_bold_are_found_out() {
+        let (labels, predictions) = bold(800, 2.0);
+        let temperature = Temperature::fit(&Graded::join(&labels, &predictions).unwrap());
+        for found in [temperature.spinal, temperature.foraminal, temperature.subarticular] {
+            assert!((found - 2.0).abs() < 0.15, "{temperature:?}");
+        }
+    }
+
+    #[test]
+    fn scaling_helps_out_of_fold_too_and_keeps_probabilities() {
+        let (labels, predictions) = bold(200, 3.0);
+        let scaled =
+            Temperature::out_of_fold(&labels, &predictions, |study| study.parse::<usize>().ok().map(|n| n % 5))
+                .unwrap();
+        let total = |table: &PredictionTable| score(&Graded::join(&labels, table).unwrap()).unwrap().total();
+        assert!(total(&scaled) < total(&predictions));
+        for cell in scaled.iter().flat_map(|(_, row)| row) {
+            assert!((cell.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        }
+        assert_eq!(scaled.studies(), predictions.studies());
+        assert_eq!(Temperature::ONE.apply(&predictions), predictions);
+    }
+
+    #[test]
+    fn a_group_without_labels_keeps_its_predictions() {
+        let (labels, predictions) = bold(20, 2.0);
+        let mut masked = LabelTable::new();
+        for (study, row) in labels.iter() {
+            let mut row = *row;
+            row[5..15].fill(None);
+            masked.insert(study, row).unwrap();
+        }
+        assert_eq!(Temperature::fit(&Graded::join(&masked, &predictions).unwrap()).foraminal, 1.0);
+    }
+}
