@@ -52,8 +52,8 @@ fn a_user_can_add_a_crate_and_the_others_keep_their_versions() {
     assert_eq!(answers[2].stdout(), "3", "{:?}", answers[2]);
     assert_eq!(answers[3].stdout(), "2", "{:?}", answers[3]);
     let kernel = resolved(answers[4].text("stdout"));
-    let floating: Vec<_> =
-        kernel.difference(&resolved(&lock)).filter(|package| !package.contains("fastrand")).collect();
+    let workspace = resolved(&lock);
+    let floating: Vec<_> = kernel.difference(&workspace).filter(|package| !package.contains("fastrand")).collect();
     assert!(floating.is_empty(), "these moved: {floating:?}");
 }
 
