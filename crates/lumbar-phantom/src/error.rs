@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Everything that [`generate`](crate::generate) and [`score_references`](crate::score_references) can fail with.
+/// Everything that [`generate`](crate::generate()) and [`score_references`](crate::score_references) can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A field of [`PhantomConfig`](crate::PhantomConfig) lies outside its range.

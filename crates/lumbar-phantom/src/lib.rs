@@ -5,7 +5,7 @@
 //! recesses; sagittal T1, sagittal T2/STIR and axial T2 series sampled from it; and the competition's files and
 //! tables, oddities included. Readers disagree by a known amount, so the best possible score is known as well.
 //!
-//! [`generate`] writes a data set, [`score_references`] tells what uniform, constant and perfect predictions reach
+//! [`generate()`] writes a data set, [`score_references`] tells what uniform, constant and perfect predictions reach
 //! on it.
 //!
 //! # What still looks unlike MRI

@@ -26,7 +26,7 @@ pub(crate) fn test(places: &Places) -> Result<()> {
             .and_then(|()| passed())
     })?;
     steps.step("rustdoc", || {
-        let mut command = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+        let mut command = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
         run::show(command.env("RUSTDOCFLAGS", "--deny warnings")).and_then(|()| passed())
     })?;
     steps.step("tests", || {
