@@ -45,7 +45,8 @@ pub(crate) fn test(places: &Places) -> Result<()> {
         } else {
             &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]
         };
-        run::show(&mut cargo(arguments))?;
+        // Two tests run at a time on two cores: a thread pool of torch in each would only make them wait.
+        run::show(cargo(arguments).env("OMP_NUM_THREADS", "1"))?;
         Ok("passed".to_owned())
     })?;
     steps.step("documentation's examples", || {
