@@ -9,6 +9,7 @@
 //! - [`Figure::draw`]: anything that plotters draws.
 
 mod bars;
+mod encode;
 mod error;
 mod montage;
 mod tile;
@@ -118,11 +119,11 @@ impl Figure {
     pub fn from_rgb(alt: impl Into<String>, size_px: (u32, u32), rgb: Vec<u8>) -> Result<Self, FigureError> {
         let (width_px, height_px) = size_px;
         let found = rgb.len();
-        let picture = image::RgbImage::from_raw(width_px, height_px, rgb).filter(|_| width_px > 0 && height_px > 0);
-        let picture = picture.ok_or(FigureError::Size { width_px, height_px, bytes: found })?;
-        let mut png = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut png, image::ImageFormat::Png).map_err(FigureError::drawing)?;
-        Ok(Self { alt: alt.into(), width_px, height_px, png: png.into_inner(), svg: None })
+        if found == 0 || found as u64 != u64::from(width_px) * u64::from(height_px) * 3 {
+            return Err(FigureError::Size { width_px, height_px, bytes: found });
+        }
+        let png = encode::png(size_px, &rgb).map_err(FigureError::drawing)?;
+        Ok(Self { alt: alt.into(), width_px, height_px, png, svg: None })
     }
 
     /// What there is to see, in words.

@@ -3,7 +3,6 @@
 use lumbar::figure::{Figure, FigureError, MontageConfig, Tile, montage, window_of};
 use lumbar_dicom::{Series, Slice, Stack};
 
-use super::html::escape;
 use super::{Show, Shown};
 
 /// Slices shown of a stack, evenly spaced.
@@ -22,7 +21,7 @@ impl Show for Slice {
 
 impl Show for Stack {
     fn show(&self) -> Shown {
-        with_picture(of_stack(self), picture(self))
+        with_picture(of_stack(self), picture(self, ""))
     }
 }
 
@@ -30,7 +29,9 @@ impl Show for Series {
     fn show(&self) -> Shown {
         let text = self.to_string();
         match self.stacks.iter().max_by_key(|stack| stack.slices.len()) {
-            Some(stack) => with_picture(text, picture(stack)),
+            Some(stack) => {
+                with_picture(text, picture(stack, &format!("{} slices in {} stacks", self.len(), self.stacks.len())))
+            }
             None => Shown::default().text(text),
         }
     }
@@ -38,16 +39,7 @@ impl Show for Series {
 
 fn with_picture(text: String, picture: Result<Figure, FigureError>) -> Shown {
     match picture {
-        Ok(figure) => {
-            let shown = Shown::default().text(text.clone()).png(figure.png());
-            // A picture alone would hide the words: JupyterLab shows one part of a bundle.
-            shown.html(format!(
-                "<pre>{}</pre><img src=\"data:image/png;base64,{}\" alt=\"{}\">",
-                escape(&text),
-                base64::Engine::encode(&base64::engine::general_purpose::STANDARD, figure.png()),
-                escape(figure.alt()),
-            ))
-        }
+        Ok(figure) => Shown::default().text(text).png(figure.png()),
         Err(error) => Shown::default().text(format!("{text}\nno picture: {error}")),
     }
 }
@@ -81,14 +73,27 @@ fn of_stack(stack: &Stack) -> String {
     text
 }
 
-fn picture(stack: &Stack) -> Result<Figure, FigureError> {
+/// Some slices of a stack; the line above says what they are, since a notebook shows the picture alone.
+fn picture(stack: &Stack, of: &str) -> Result<Figure, FigureError> {
     let window = window_of(stack)?;
     let count = stack.slices.len();
     let shown = count.min(SLICES);
     let tiles: Vec<Tile> = (0..shown)
         .map(|number| Tile::of_slice(&stack.slices[number * count / shown], window))
         .collect::<Result<_, _>>()?;
-    let title = if shown < count { format!("{shown} of {count} slices") } else { String::new() };
+    let mut title = if shown < count { format!("{shown} of {count} slices") } else { format!("{count} slices") };
+    if !of.is_empty() {
+        title = format!("{of}; {title}");
+    }
+    if let Some(slice) = stack.slices.first() {
+        title.push_str(&format!(", {} × {}", slice.rows, slice.columns));
+        if let Some(geometry) = &slice.geometry {
+            title.push_str(&format!(", {}, pixels {:.2} mm", geometry.plane(), geometry.row_spacing_mm));
+        }
+    }
+    if let Some(spacing) = stack.spacing_mm() {
+        title.push_str(&format!(", {spacing:.2} mm apart"));
+    }
     montage(&tiles, &MontageConfig { columns: 6, tile_px: 150, title })
 }
 
@@ -112,16 +117,13 @@ mod tests {
             text.contains("instance 3") && text.contains("sagittal") && text.contains("0.500 × 0.500 mm"),
             "{text}"
         );
-        assert_eq!(
-            shown.parts().iter().map(|(mime, _)| *mime).collect::<Vec<_>>(),
-            ["text/plain", "image/png", "text/html"]
-        );
+        assert_eq!(shown.parts().iter().map(|(mime, _)| *mime).collect::<Vec<_>>(), ["text/plain", "image/png"]);
     }
 
     #[test]
     fn a_long_stack_shows_some_of_its_slices_and_says_so() {
         let stack = Stack::new((0..40).rev().map(slice).collect());
-        let figure = picture(&stack).unwrap();
+        let figure = picture(&stack, "").unwrap();
         assert!(figure.alt().starts_with("12 of 40 slices"), "{}", figure.alt());
         assert!(stack.show().parts()[0].1.contains("40 slices, 1.00 mm apart"));
     }
