@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lumbar_dicom::{Header, Outcome, Pixels, ReadOptions, Slice, read_series};
 use lumbar_tests::{oracle, scratch};
+use rayon::prelude::*;
 use serde_json::json;
 
 /// Counts what the current thread holds, and the most it held.
@@ -58,8 +59,8 @@ fn read(bytes: &[u8]) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
     let answer = (|| {
         let slices = Slice::from_header(&Header::read_bytes(bytes)?)?;
         // the first and last frames: thousands of claimed ones would take the test's time
-        let (first, last) = (&slices[0], &slices[slices.len() - 1]);
-        Ok(vec![first.pixels()?, last.pixels()?])
+        let ends = if slices.len() > 1 { vec![&slices[0], &slices[slices.len() - 1]] } else { vec![&slices[0]] };
+        ends.into_iter().map(Slice::pixels).collect()
     })();
     let most = MOST.get() - before;
     let allowed = (64 << 20) + 3 * bytes.len() as isize;
@@ -112,26 +113,29 @@ fn a_file_cut_anywhere_is_an_error_or_the_whole_picture() {
     for name in SMALL {
         let bytes = public(name);
         let whole = read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        for end in 0..bytes.len() {
+        (0..bytes.len()).into_par_iter().for_each(|end| {
             if let Ok(pixels) = read(&bytes[..end]) {
                 // only what stands behind the pixels may be missing
                 assert!(pixels == whole, "{name} cut at {end} of {} gives another picture", bytes.len());
             }
-        }
+        });
     }
 }
 
 #[test]
 fn any_flipped_byte_is_survived() {
     for name in SMALL {
-        let mut bytes = public(name);
-        for at in 0..bytes.len() {
-            // every bit of the head, one of the rest
-            let flip = [0xFF, 0x01, 0x80][at % 3];
-            bytes[at] ^= flip;
-            let _ = read(&bytes);
-            bytes[at] ^= flip;
-        }
+        let bytes = public(name);
+        (0..bytes.len()).into_par_iter().for_each_init(
+            || bytes.clone(),
+            |bytes, at| {
+                // one flip a byte, in turn: all its bits, the lowest, the highest
+                let flip = [0xFF, 0x01, 0x80][at % 3];
+                bytes[at] ^= flip;
+                let _ = read(bytes);
+                bytes[at] ^= flip;
+            },
+        );
     }
 }
 
