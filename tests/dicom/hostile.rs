@@ -161,6 +161,24 @@ fn claimed_lengths_are_not_believed() {
 }
 
 #[test]
+fn impossible_bits_are_errors_and_an_impossible_high_bit_is_the_highest() {
+    let with = |tag: u16, value: u16| {
+        let mut bytes = [described(2, 2), element((0x7FE0, 0x0010), 8, &[7; 8])].concat();
+        let head = element((0x0028, tag), 2, &[]);
+        let at = bytes.windows(head.len()).position(|bytes| bytes == head).expect("the attribute") + head.len();
+        bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        read(&bytes)
+    };
+    for (tag, value) in [(0x0100, 0), (0x0100, u16::MAX), (0x0101, u16::MAX)] {
+        assert!(with(tag, value).is_err(), "(0028,{tag:04X}) = {value}");
+    }
+    let good = with(0x0102, 11).unwrap_or_else(|error| panic!("{error}"));
+    for high in [0, 16, u16::MAX] {
+        assert!(with(0x0102, high).is_ok_and(|pixels| pixels == good), "HighBit = {high}");
+    }
+}
+
+#[test]
 fn nesting_without_end_is_refused() {
     for (sequence, item) in [(u32::MAX, u32::MAX), (0xFFFF_FFF0, 0xFFFF_FFF0)] {
         for tag in [(0x0009, 0x1001), (0x5200, 0x9230), (0x0020, 0x9113)] {
