@@ -1,6 +1,7 @@
-//! DICOM files against pydicom, highdicom, SimpleITK and nibabel, and against malice.
+//! DICOM files against pydicom, highdicom, dcm2niix, SimpleITK and nibabel, and against malice.
 
 mod coverage;
+mod dcm2niix;
 mod hostile;
 mod privacy;
 mod series;

@@ -88,14 +88,15 @@ fn dcm2niix_converts_every_slice() {
 
 #[test]
 fn the_pictures_tell_the_degree_of_disease() {
+    const STUDIES: usize = 8;
     let scratch = scratch();
     let folder = scratch.path().join("phantom");
-    generate(&plain_config(12), &folder, &|_| {}).unwrap();
+    generate(&plain_config(STUDIES), &folder, &|_| {}).unwrap();
     let found = oracle("phantom_visible", &json!({ "folder": folder }));
     let conditions = found.as_object().unwrap();
     assert_eq!(conditions.len(), 5);
     for (condition, found) in conditions {
-        assert_eq!(found["cells"], 60, "{condition}");
+        assert_eq!(found["cells"], 5 * STUDIES, "{condition}");
         let correlation = found["rank_correlation"].as_f64().unwrap();
         assert!(correlation < -0.9, "{condition}: {correlation}, narrow means diseased");
         for (other, leak) in found["leaks"].as_object().unwrap() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
-use lumbar_phantom::{Error, PhantomConfig, Preset, generate};
+use lumbar_phantom::{Error, PhantomConfig, Preset, Progress, Summary, generate};
 use lumbar_tests::scratch;
 use sha2::{Digest, Sha256};
 
@@ -31,36 +31,49 @@ fn small(seed: u64) -> PhantomConfig {
     PhantomConfig { studies: 3, test_studies: 1, seed, ..PhantomConfig::preset(Preset::Tiny) }
 }
 
+/// One study alone.
+fn smallest(seed: u64) -> PhantomConfig {
+    PhantomConfig { studies: 1, test_studies: 0, ..small(seed) }
+}
+
+/// What came of a phantom.
+struct Made {
+    files: BTreeMap<String, Vec<u8>>,
+    summary: Summary,
+    /// The progress that was told, in the order of telling.
+    told: Vec<Progress>,
+}
+
+fn made(config: &PhantomConfig, threads: usize) -> Made {
+    let scratch = scratch();
+    let folder = scratch.path().join("phantom");
+    let told = Mutex::new(Vec::new());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let summary = pool.install(|| generate(config, &folder, &|progress| told.lock().unwrap().push(*progress))).unwrap();
+    Made { files: hashes(&folder), summary, told: told.into_inner().unwrap() }
+}
+
+fn made_on_two_threads() -> &'static Made {
+    static MADE: OnceLock<Made> = OnceLock::new();
+    MADE.get_or_init(|| made(&small(5), 2))
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
-    let scratch = scratch();
-    let made = |name: &str, seed: u64, threads: usize| {
-        let folder = scratch.path().join(name);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| generate(&small(seed), &folder, &|_| {})).unwrap();
-        hashes(&folder)
-    };
-    let (one, two, other) = (made("one", 5, 1), made("two", 5, 2), made("other", 6, 2));
+    let (one, two, other) = (made(&small(5), 1).files, &made_on_two_threads().files, made(&smallest(6), 2).files);
     assert!(one.len() > 150);
-    assert!(one == two, "one and two threads differ");
+    assert!(one == *two, "one and two threads differ");
     let same = one.values().filter(|hash| other.values().any(|theirs| theirs == *hash)).count();
     assert_eq!(same, 0, "files of another seed");
 }
 
 #[test]
 fn progress_counts_every_study_once_and_the_summary_counts_the_files() {
-    let scratch = scratch();
-    let folder = scratch.path().join("phantom");
-    let seen = Mutex::new(Vec::new());
-    let summary = generate(&small(1), &folder, &|progress| {
-        assert_eq!(progress.studies, 4);
-        seen.lock().unwrap().push(progress.studies_done);
-    })
-    .unwrap();
-    let mut seen = seen.into_inner().unwrap();
-    seen.sort_unstable();
-    assert_eq!(seen, [1, 2, 3, 4]);
-    let files = hashes(&folder);
+    let Made { files, summary, told } = made_on_two_threads();
+    assert!(told.iter().all(|progress| progress.studies == 4));
+    let mut done: Vec<usize> = told.iter().map(|progress| progress.studies_done).collect();
+    done.sort_unstable();
+    assert_eq!(done, [1, 2, 3, 4]);
     assert_eq!(files.keys().filter(|name| name.ends_with(".dcm")).count(), summary.slices);
     assert_eq!((summary.studies, summary.test_studies), (3, 1));
 }
@@ -77,7 +90,7 @@ fn an_occupied_folder_is_left_as_it_is_and_an_empty_one_is_filled() {
     assert_eq!(fs::read_to_string(folder.join("thesis.txt")).unwrap(), "years of work");
 
     fs::remove_file(folder.join("thesis.txt")).unwrap();
-    generate(&PhantomConfig { studies: 1, test_studies: 0, ..small(1) }, &folder, &|_| {}).unwrap();
+    generate(&smallest(1), &folder, &|_| {}).unwrap();
     assert!(folder.join("train.csv").exists());
 }
 
@@ -97,7 +110,7 @@ fn a_phantom_that_failed_half_way_leaves_nothing_behind() {
     let scratch = scratch();
     let folder = scratch.path().join("phantom");
     // the target is taken while the studies are drawn: the last step must fail, and tidy up
-    let error = generate(&small(1), &folder, &|_| {
+    let error = generate(&smallest(1), &folder, &|_| {
         fs::create_dir_all(folder.join("someone else's")).unwrap();
     })
     .unwrap_err();

@@ -2,6 +2,7 @@
 
 mod files;
 mod folder;
+mod manifest;
 mod tables;
 
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::sync::OnceLock;
 use lumbar_phantom::{Detail, OddityRates, PhantomConfig, Preset, generate};
 use tempfile::TempDir;
 
-/// Small pictures, many oddities.
+/// Small pictures, each oddity in one study at least.
 fn odd_config() -> PhantomConfig {
     PhantomConfig {
         studies: 12,
@@ -19,9 +20,10 @@ fn odd_config() -> PhantomConfig {
             missing_t1: 0.1,
             missing_t2: 0.1,
             second_t1: 0.1,
-            instance_gap: 0.3,
+            instance_gap: 0.5,
             split_axial: 0.4,
             reversed_axial: 0.3,
+            level_slip: 0.2,
             missing_label: 0.2,
             missing_coordinate: 0.2,
             unlabelled_coordinate: 0.2,

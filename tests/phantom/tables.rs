@@ -5,7 +5,8 @@ use std::fs;
 
 use crate::{odd_config, odd_phantom};
 
-fn table(name: &str) -> Vec<Vec<String>> {
+/// The rows of a table, its heading first.
+pub(crate) fn table(name: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(odd_phantom().join(name)).unwrap();
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }

@@ -300,7 +300,7 @@ impl Header {
         if self.bits.stored == 0 || float {
             self.bits.stored = self.bits.allocated;
         }
-        if self.bits.stored > 0 && (self.bits.high + 1 < self.bits.stored || self.bits.high >= self.bits.allocated) {
+        if self.bits.stored > 0 && (self.bits.high < self.bits.stored - 1 || self.bits.high >= self.bits.allocated) {
             let (high, expected) = (self.bits.high, self.bits.stored - 1);
             // absent reads as 0; any other value is worth a word
             if high != 0 && self.oddities.len() < 10 {

@@ -1,0 +1,178 @@
+//! Searches for bytes that make the DICOM reader panic: `cargo xtask bench fuzz [SECONDS [SEED]]`, 60 seconds when
+//! none are given, a third for each target of `crates/lumbar-dicom/fuzz`.
+//!
+//! Where `cargo fuzz` is installed it does the search. Elsewhere the same targets get public files that are
+//! changed at random: it sees no coverage, so it finds less. Ends with 1 when something was found; the bytes
+//! are kept in `crates/lumbar-dicom/fuzz/artifacts/<target>`.
+
+extern crate self as libfuzzer_sys;
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use lumbar_dicom::{Codec, Header};
+use lumbar_tests::{oracle, scratch, workspace};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+
+/// Stands in for libFuzzer's macro: the targets' own sources become functions.
+#[macro_export]
+macro_rules! fuzz_target {
+    (|$bytes:ident: &[u8]| $body:block) => {
+        pub(crate) fn run($bytes: &[u8]) $body
+    };
+}
+
+/// `no_main` and the import in them are meant for the targets as programs.
+#[allow(unused_attributes, unused_imports)]
+#[path = "../../crates/lumbar-dicom/fuzz/fuzz_targets"]
+mod targets {
+    pub(crate) mod file;
+    pub(crate) mod header;
+    pub(crate) mod rle;
+}
+
+type Target = (&'static str, fn(&[u8]));
+const TARGETS: [Target; 3] =
+    [("header", targets::header::run), ("rle", targets::rle::run), ("file", targets::file::run)];
+/// Larger files spend the time on pixels.
+const LARGEST_SEED_BYTES: usize = 64 << 10;
+/// Lengths and counts that are easily mistaken.
+const WORDS: [u32; 9] = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, u32::MAX];
+/// A run beyond this is a finding as well.
+const SLOW: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    let words = std::env::args().skip(1).filter(|word| word != "--bench");
+    let numbers: Vec<u64> = words.map(|word| word.parse().expect("SECONDS and SEED are whole numbers")).collect();
+    let seconds = numbers.first().copied().unwrap_or(60);
+    let seed = numbers.get(1).copied().unwrap_or_else(|| UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()));
+    let fuzz = workspace().join("crates/lumbar-dicom/fuzz");
+    let guided = cargo(&fuzz).arg("--version").output().is_ok_and(|output| output.status.success());
+    println!("{seconds} s, seed {seed}, {}", if guided { "cargo fuzz" } else { "no cargo fuzz: plain mutation" });
+    let limit = Duration::from_secs(seconds) / TARGETS.len() as u32;
+    let search = if guided { libfuzzer } else { plain };
+    let files = public_files();
+    let frames: Vec<_> = files.iter().filter_map(|file| rle_seed(file)).collect();
+    let seeds = |name| if name == "rle" { &frames } else { &files };
+    let findings: usize = TARGETS.into_iter().map(|it| search(&fuzz, it, seeds(it.0), limit, seed)).sum();
+    println!("findings: {findings}");
+    if findings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Small files of pydicom and pydicom-data.
+fn public_files() -> Vec<Vec<u8>> {
+    let out = scratch();
+    let folders = oracle("dicom_series", &json!({ "task": "folders", "out": out.path() }));
+    let list = |name: &str| fs::read_dir(folders[name].as_str().expect("a folder")).expect("a folder");
+    let paths = list("pydicom").chain(list("data")).map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "dcm")).collect();
+    files.sort();
+    let bytes = files.into_iter().map(|path| fs::read(path).expect("a public file"));
+    bytes.filter(|bytes| bytes.len() <= LARGEST_SEED_BYTES).collect()
+}
+
+/// What the target `rle` takes: rows − 1, columns − 1, which width of a pixel, and a frame: here the second item
+/// of the pixels, behind the table of offsets.
+fn rle_seed(file: &[u8]) -> Option<Vec<u8>> {
+    let header = Header::read_bytes(file).ok().filter(|header| header.transfer_syntax.codec == Codec::Rle)?;
+    let pixels = file.windows(4).rposition(|tag| tag == b"\xE0\x7F\x10\x00")?;
+    let item = |from: usize| Some(from + file[from..].windows(4).position(|tag| tag == b"\xFE\xFF\x00\xE0")?);
+    let frame = item(item(pixels)? + 4)? + 8;
+    let length = u32::from_le_bytes(file[frame - 4..frame].try_into().ok()?) as usize;
+    let [rows, columns] = [header.rows, header.columns].map(|size| u8::try_from(size - 1));
+    let width = [8, 16, 32].iter().position(|&bits| bits == header.bits.allocated)? as u8;
+    Some([&[rows.ok()?, columns.ok()?, width], file.get(frame..frame + length)?].concat())
+}
+
+fn cargo(fuzz: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command.arg("fuzz").current_dir(fuzz).env("RUSTC_BOOTSTRAP", "1");
+    command
+}
+
+/// One target under libFuzzer; answers 1 when it stopped at a finding.
+fn libfuzzer(fuzz: &Path, (target, _): Target, seeds: &[Vec<u8>], limit: Duration, seed: u64) -> usize {
+    let folder = scratch();
+    for (number, bytes) in seeds.iter().enumerate() {
+        fs::write(folder.path().join(number.to_string()), bytes).expect("the folder takes it");
+    }
+    let corpus = fuzz.join("corpus").join(target);
+    fs::create_dir_all(&corpus).expect("a corpus");
+    let built = cargo(fuzz).args(["build", "--sanitizer", "none", target]).output().expect("cargo starts");
+    assert!(built.status.success(), "{target} does not build:\n{}", String::from_utf8_lossy(&built.stderr));
+    let mut command = cargo(fuzz);
+    command.args(["run", "--sanitizer", "none", target]).args([&corpus, folder.path()]);
+    let output = command
+        .args(["--", "-malloc_limit_mb=160", "-print_final_stats=1"])
+        // libFuzzer takes 0 for "without end" and a seed of 32 bits
+        .args([format!("-max_total_time={}", limit.as_secs().max(1)), format!("-seed={}", seed as u32)])
+        .output()
+        .expect("cargo starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let runs = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    println!("{target:<8} {:>10} runs", runs.unwrap_or("?").trim());
+    if !output.status.success() {
+        println!("{text}");
+    }
+    usize::from(!output.status.success())
+}
+
+/// One target on seeds that are changed at random; answers 1 when it stopped at a finding.
+fn plain(fuzz: &Path, (name, target): Target, seeds: &[Vec<u8>], limit: Duration, seed: u64) -> usize {
+    let (start, mut run) = (Instant::now(), 0_u64);
+    let mut finding = None;
+    while finding.is_none() && start.elapsed() < limit {
+        let bytes = mutated(seeds, &mut StdRng::seed_from_u64(seed.wrapping_add(run)));
+        run += 1;
+        let started = Instant::now();
+        // the panic's words are printed where it happens
+        let survived = catch_unwind(|| target(&bytes)).is_ok();
+        finding = (!survived || started.elapsed() > SLOW).then_some(bytes);
+    }
+    println!("{name:<8} {run:>10} runs");
+    let Some(bytes) = finding else { return 0 };
+    let path = fuzz.join("artifacts").join(name).join(format!("plain-{seed}-{run}"));
+    let made = fs::create_dir_all(path.parent().expect("a folder"));
+    made.and_then(|()| fs::write(&path, bytes)).expect("the finding is kept");
+    println!("{name:<8} panics or takes longer than {SLOW:?}: {}", path.display());
+    1
+}
+
+/// A seed with one to eight changes.
+fn mutated(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
+    let mut bytes = seeds.choose(random).expect("seeds").clone();
+    for _ in 0..random.random_range(1..=8) {
+        if bytes.is_empty() {
+            break;
+        }
+        // half of the changes near the start, where the attributes are
+        let reach = if random.random() { bytes.len() } else { bytes.len().min(2048) };
+        let at = random.random_range(0..reach);
+        let end = (at + random.random_range(1..64_usize)).min(bytes.len());
+        match random.random_range(0..8) {
+            0 => bytes[at] ^= 1 << random.random_range(0..8),
+            1 => bytes[at] = random.random(),
+            2 | 3 => {
+                let word = WORDS.choose(random).expect("words").to_le_bytes();
+                let width = (bytes.len() - at).min(if random.random() { 2 } else { 4 });
+                bytes[at..at + width].copy_from_slice(&word[..width]);
+            }
+            4 => bytes.truncate(at),
+            5 => drop(bytes.drain(at..end)),
+            6 => drop(bytes.splice(at..at, bytes[at..end].to_vec())),
+            _ => {
+                let other = seeds.choose(random).expect("seeds");
+                let from = random.random_range(0..other.len());
+                let to = (from + random.random_range(1..256_usize)).min(other.len());
+                drop(bytes.splice(at..end, other[from..to].iter().copied()));
+            }
+        }
+    }
+    bytes
+}
