@@ -72,11 +72,12 @@ fn values_show_themselves() {
         ("a", FIRST),
         ("a", "df!(\"a\" => [1, 2]).unwrap()"),
         ("a", "Tensor::rand([1, 40, 40], (Kind::Float, Device::Cpu))"),
-        ("a", "class_bars(\"t\", &[ClassCount { name: \"x\".into(), counts: [1, 2, 3], missing: 0 }])?"),
+        ("a", "let rows = vec![ClassCount { name: \"x\".into(), counts: [1, 2, 3], missing: 0 }];"),
+        ("a", "class_bars(\"t\", &rows)?"),
         ("a", "Array2::<f32>::zeros((2, 2))"),
     ]);
     assert!(answers[1].data("text/html").contains("2 rows × 1 columns"), "{:?}", answers[1]);
     assert!(!answers[2].data("image/png").is_empty(), "{:?}", answers[2]);
-    assert!(answers[3].data("image/svg+xml").contains("<svg"), "{:?}", answers[3]);
-    assert!(answers[4].data("text/plain").contains("Array f32 [2, 2]"), "{:?}", answers[4]);
+    assert!(answers[4].data("image/svg+xml").contains("<svg"), "{:?}", answers[4]);
+    assert!(answers[5].data("text/plain").contains("Array f32 [2, 2]"), "{:?}", answers[5]);
 }

@@ -77,11 +77,20 @@ pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Resul
         let rest: Vec<_> = env::split_paths(&rest).filter(|path| !path.as_os_str().is_empty()).collect();
         env::join_paths(first.iter().cloned().chain(rest)).unwrap_or_default()
     };
+    // The build folder's own library first: an inherited path may hold another build of it, and a path in this
+    // variable wins over the one that is linked into a cell.
+    let mut libraries: Vec<PathBuf> = std::fs::read_dir(folder.join("target"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("debug")))
+        .filter(|built| built.join("liblumbar_notebook.so").exists())
+        .collect();
+    libraries.push(torch.join("lib"));
     let toolchain_bin = toolchain.rustc.parent().unwrap_or(Path::new("/")).to_owned();
     let mut list = toolchain.variables();
     list.extend([
         ("PATH", prepend(&[places.bin(), toolchain_bin], "PATH")),
-        ("LD_LIBRARY_PATH", prepend(&[torch.join("lib")], "LD_LIBRARY_PATH")),
+        ("LD_LIBRARY_PATH", prepend(&libraries, "LD_LIBRARY_PATH")),
         ("LIBTORCH", torch.into_os_string()),
         ("LUMBAR_WORKSPACE", places.workspace.clone().into_os_string()),
         ("LUMBAR_HOME", places.home.clone().into_os_string()),
@@ -111,6 +120,25 @@ pub const REMOVED: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_build_folders_own_library_is_found_first() {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places {
+            workspace: home.path().to_owned(),
+            home: home.path().join(".lumbar"),
+            target: home.path().join("target"),
+        };
+        if env::var_os("LIBTORCH").is_some_and(|torch| Path::new(&torch).join("lib").is_dir()) {
+            let built = home.path().join("kernel-0/target/x/debug");
+            std::fs::create_dir_all(&built).unwrap();
+            std::fs::write(built.join("liblumbar_notebook.so"), "").unwrap();
+            let toolchain = Toolchain { cargo: "cargo".into(), rustc: "/r/rustc".into(), rustup: None };
+            let list = of_kernel(&places, &toolchain, &home.path().join("kernel-0")).unwrap();
+            let paths = list.iter().find(|(name, _)| *name == "LD_LIBRARY_PATH").unwrap();
+            assert_eq!(env::split_paths(&paths.1).next(), Some(built));
+        }
+    }
 
     #[test]
     fn a_missing_torch_names_the_folder_and_the_remedy() {

@@ -14,9 +14,9 @@ mod error;
 mod montage;
 mod tile;
 
-use std::fs;
 use std::path::Path;
 use std::sync::Once;
+use std::{fmt, fs};
 
 use plotters::backend::{BitMapBackend, SVGBackend};
 use plotters::coord::Shift;
@@ -51,7 +51,7 @@ pub(crate) const FONT: &str = "sans-serif";
 /// assert!(figure.png().starts_with(b"\x89PNG"));
 /// # Ok::<(), lumbar::figure::FigureError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Figure {
     alt: String,
     width_px: u32,
@@ -167,6 +167,13 @@ impl Figure {
         fs::write(&temporary, bytes)
             .and_then(|()| fs::rename(&temporary, path))
             .map_err(|source| FigureError::Write { path: path.to_owned(), source })
+    }
+}
+
+/// What it shows and how large it is; never its bytes.
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Figure({:?}, {} × {} pixels)", self.alt, self.width_px, self.height_px)
     }
 }
 
