@@ -73,11 +73,12 @@ fn values_show_themselves() {
         ("a", "df!(\"a\" => [1, 2]).unwrap()"),
         ("a", "Tensor::rand([1, 40, 40], (Kind::Float, Device::Cpu))"),
         ("a", "let rows = vec![ClassCount { name: \"x\".into(), counts: [1, 2, 3], missing: 0 }];"),
-        ("a", "class_bars(\"t\", &rows)?"),
+        ("a", "let figure = class_bars(\"t\", &rows)?;"),
+        ("a", "figure"),
         ("a", "Array2::<f32>::zeros((2, 2))"),
     ]);
     assert!(answers[1].data("text/html").contains("2 rows × 1 columns"), "{:?}", answers[1]);
     assert!(!answers[2].data("image/png").is_empty(), "{:?}", answers[2]);
-    assert!(answers[4].data("image/svg+xml").contains("<svg"), "{:?}", answers[4]);
-    assert!(answers[5].data("text/plain").contains("Array f32 [2, 2]"), "{:?}", answers[5]);
+    assert!(answers[5].data("image/svg+xml").contains("<svg"), "{:?}", answers[5]);
+    assert!(answers[6].data("text/plain").contains("Array f32 [2, 2]"), "{:?}", answers[6]);
 }
