@@ -68,24 +68,13 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// Where the toolchain or torch is missing.
 pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Result<Vec<(&'static str, OsString)>> {
-    let torch = places.torch();
-    if !torch.join("lib").is_dir() {
-        bail!("no libtorch at {}: run `cargo xtask setup` in {}", torch.display(), places.workspace.display());
-    }
+    let torch = checked_torch(places.torch(), &places.workspace)?;
     let prepend = |first: &[PathBuf], variable: &str| -> OsString {
         let rest = env::var_os(variable).unwrap_or_default();
         let rest: Vec<_> = env::split_paths(&rest).filter(|path| !path.as_os_str().is_empty()).collect();
         env::join_paths(first.iter().cloned().chain(rest)).unwrap_or_default()
     };
-    // The build folder's own library first: an inherited path may hold another build of it, and a path in this
-    // variable wins over the one that is linked into a cell.
-    let mut libraries: Vec<PathBuf> = std::fs::read_dir(folder.join("target"))
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path().join("debug")))
-        .filter(|built| built.join("liblumbar_notebook.so").exists())
-        .collect();
-    libraries.push(torch.join("lib"));
+    let libraries = library_folders(folder, &torch);
     let toolchain_bin = toolchain.rustc.parent().unwrap_or(Path::new("/")).to_owned();
     let mut list = toolchain.variables();
     list.extend([
@@ -103,6 +92,27 @@ pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Resul
         ("JUPYTER_PATH", folder.join("no-such-kernels").into_os_string()),
     ]);
     Ok(list)
+}
+
+/// The folder with libtorch, or what to do when it is not there.
+fn checked_torch(torch: PathBuf, workspace: &Path) -> Result<PathBuf> {
+    if !torch.join("lib").is_dir() {
+        bail!("no libtorch at {}: run `cargo xtask setup` in {}", torch.display(), workspace.display());
+    }
+    Ok(torch)
+}
+
+/// The build folder's own library first: an inherited path may hold another build of it, and a path in
+/// `LD_LIBRARY_PATH` wins over the one that is linked into a cell.
+fn library_folders(folder: &Path, torch: &Path) -> Vec<PathBuf> {
+    let mut libraries: Vec<PathBuf> = std::fs::read_dir(folder.join("target"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("debug")))
+        .filter(|built| built.join("liblumbar_notebook.so").exists())
+        .collect();
+    libraries.push(torch.join("lib"));
+    libraries
 }
 
 /// Variables that would change what cargo does in a build folder, to be removed.
@@ -123,35 +133,17 @@ mod tests {
 
     #[test]
     fn the_build_folders_own_library_is_found_first() {
-        let home = tempfile::tempdir().unwrap();
-        let places = Places {
-            workspace: home.path().to_owned(),
-            home: home.path().join(".lumbar"),
-            target: home.path().join("target"),
-        };
-        if env::var_os("LIBTORCH").is_some_and(|torch| Path::new(&torch).join("lib").is_dir()) {
-            let built = home.path().join("kernel-0/target/x/debug");
-            std::fs::create_dir_all(&built).unwrap();
-            std::fs::write(built.join("liblumbar_notebook.so"), "").unwrap();
-            let toolchain = Toolchain { cargo: "cargo".into(), rustc: "/r/rustc".into(), rustup: None };
-            let list = of_kernel(&places, &toolchain, &home.path().join("kernel-0")).unwrap();
-            let paths = list.iter().find(|(name, _)| *name == "LD_LIBRARY_PATH").unwrap();
-            assert_eq!(env::split_paths(&paths.1).next(), Some(built));
-        }
+        let folder = tempfile::tempdir().unwrap();
+        let built = folder.path().join("target/x/debug");
+        std::fs::create_dir_all(&built).unwrap();
+        std::fs::write(built.join("liblumbar_notebook.so"), "").unwrap();
+        assert_eq!(library_folders(folder.path(), Path::new("/torch")), [built, PathBuf::from("/torch/lib")]);
     }
 
     #[test]
     fn a_missing_torch_names_the_folder_and_the_remedy() {
         let empty = tempfile::tempdir().unwrap();
-        let places = Places {
-            workspace: empty.path().to_owned(),
-            home: empty.path().join(".lumbar"),
-            target: empty.path().join("target"),
-        };
-        let toolchain = Toolchain { cargo: "cargo".into(), rustc: "/r/rustc".into(), rustup: None };
-        if env::var_os("LIBTORCH").is_none() {
-            let error = of_kernel(&places, &toolchain, empty.path()).unwrap_err().to_string();
-            assert!(error.contains("no libtorch at") && error.contains("cargo xtask setup"), "{error}");
-        }
+        let error = checked_torch(empty.path().join("torch"), Path::new("/checkout")).unwrap_err().to_string();
+        assert!(error.contains("no libtorch at") && error.contains("cargo xtask setup"), "{error}");
     }
 }
