@@ -2,4 +2,5 @@
 
 mod folds;
 mod phantom;
+mod real;
 mod transforms;
