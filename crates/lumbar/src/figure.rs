@@ -5,13 +5,27 @@
 //! a machine without any font.
 //!
 //! - [`Tile`], [`montage()`]: slices with true proportions, the letters of the patient's sides, marks and lines.
+//!   A [heat layer](Tile::heat) shows where a model looks.
 //! - [`class_bars`]: how often each severity occurs.
+//! - [`severity_table`]: the 25 predictions of a study beside its labels.
+//! - [`score_ladder`], [`learning_curves`], [`curves`]: what a model reached, and how it came there.
+//! - [`probability_distributions`], [`reliability_diagram`], [`confusion_matrices`]: what its predictions are
+//!   like, for [groups of cells](CellGroup).
 //! - [`Figure::draw`]: anything that plotters draws.
 
 mod bars;
+mod confusion;
+mod curves;
+mod distributions;
 mod encode;
 mod error;
+mod groups;
+mod heat;
+mod ladder;
 mod montage;
+mod reliability;
+mod sheet;
+mod study_table;
 mod tile;
 
 use std::path::Path;
@@ -25,8 +39,15 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
 
 pub use bars::{ClassCount, class_bars};
+pub use confusion::confusion_matrices;
+pub use curves::{Curve, CurvePanel, FoldHistory, ReferenceLine, curves, learning_curves};
+pub use distributions::probability_distributions;
 pub use error::FigureError;
+pub use groups::CellGroup;
+pub use ladder::{LadderStep, score_ladder};
 pub use montage::{MontageConfig, montage};
+pub use reliability::reliability_diagram;
+pub use study_table::severity_table;
 pub use tile::{Line, Mark, Tile, window_of};
 
 /// Colours of the three severities: blue, orange and vermilion of Okabe and Ito's palette, which people who

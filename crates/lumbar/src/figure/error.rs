@@ -33,6 +33,14 @@ pub enum FigureError {
         /// Which picture.
         what: &'static str,
     },
+    /// Values that cannot be drawn.
+    #[error("{what}: {reason}")]
+    Values {
+        /// Which picture.
+        what: &'static str,
+        /// What was expected and found.
+        reason: String,
+    },
     /// A file ending that is not known.
     #[error("cannot write {}: expected the ending png or svg", path.display())]
     Ending {

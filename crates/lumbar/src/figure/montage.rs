@@ -1,6 +1,5 @@
 //! Slices side by side.
 
-use ndarray::Array2;
 use plotters::backend::BitMapBackend;
 use plotters::drawing::IntoDrawingArea;
 use plotters::element::{PathElement, Text};
@@ -80,7 +79,7 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
         })
         .collect();
     for (tile, place) in tiles.iter().zip(&places) {
-        place.paint(&tile.grey, &mut rgb, width);
+        place.paint(tile, &mut rgb, width);
     }
     fonts();
     {
@@ -125,8 +124,8 @@ impl Place {
 
     /// The slice's grey values, interpolated linearly where they are enlarged and averaged where they are
     /// made smaller.
-    fn paint(&self, grey: &Array2<u8>, rgb: &mut [u8], stride: u32) {
-        let (rows, columns) = grey.dim();
+    fn paint(&self, tile: &Tile, rgb: &mut [u8], stride: u32) {
+        let (rows, columns) = tile.grey.dim();
         let across = Spans::new(columns, self.width as usize);
         let down = Spans::new(rows, self.height as usize);
         for (y, vertical) in down.0.iter().enumerate() {
@@ -134,10 +133,16 @@ impl Place {
                 let mut sum = 0.0;
                 for &(row, row_weight) in vertical {
                     for &(column, column_weight) in horizontal {
-                        sum += f32::from(grey[[row, column]]) * row_weight * column_weight;
+                        sum += f32::from(tile.grey[[row, column]]) * row_weight * column_weight;
                     }
                 }
                 let at = ((self.y as usize + y) * stride as usize + self.x as usize + x) * 3;
+                if let Some(heat) = &tile.heat {
+                    let share = |pixel: usize, of: u32| (pixel as f64 + 0.5) / f64::from(of);
+                    let colour = heat.over(sum, share(x, self.width), share(y, self.height));
+                    rgb[at..at + 3].copy_from_slice(&colour);
+                    continue;
+                }
                 // 64 greys: see the encoder.
                 let grey = (sum / 255.0 * 63.0).round() as u32 * 255 / 63;
                 rgb[at..at + 3].fill(grey as u8);
@@ -242,6 +247,7 @@ fn text(
 mod tests {
     use super::super::Mark;
     use super::*;
+    use ndarray::Array2;
 
     fn decode(figure: &Figure) -> image::RgbImage {
         image::load_from_memory(figure.png()).unwrap().to_rgb8()

@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2};
 use plotters::style::RGBColor;
 
 use super::FigureError;
+use super::heat::Heat;
 
 /// One slice of a [`super::montage()`]: grey values, true proportions, caption, side letters, marks and lines.
 ///
@@ -25,6 +26,7 @@ pub struct Tile {
     pub(super) sides: Option<Sides>,
     pub(super) marks: Vec<Mark>,
     pub(super) lines: Vec<Line>,
+    pub(super) heat: Option<Heat>,
 }
 
 /// Letters at the four edges of a slice: where it points in the patient.
@@ -77,6 +79,7 @@ impl Tile {
             sides: None,
             marks: Vec::new(),
             lines: Vec::new(),
+            heat: None,
         }
     }
 
@@ -142,6 +145,18 @@ impl Tile {
     #[must_use]
     pub fn line(mut self, line: Line) -> Self {
         self.lines.push(line);
+        self
+    }
+
+    /// Paints a map over the slice, such as one of [`grad_cam`](crate::explain::grad_cam), in five bands from
+    /// 0.2 to 1. It covers the whole slice whatever its size; values are clipped to 0 – 1, and what is not
+    /// finite counts as 0.
+    ///
+    /// # Shapes
+    /// `map`: rows × columns, of any number.
+    #[must_use]
+    pub fn heat(mut self, map: ArrayView2<'_, f32>) -> Self {
+        self.heat = Some(Heat::new(map));
         self
     }
 

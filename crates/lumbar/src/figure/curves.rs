@@ -1,0 +1,301 @@
+//! Curves in panels: what training came to epoch by epoch, a score over the number of studies, a range test.
+
+use plotters::coord::Shift;
+use plotters::drawing::DrawingArea;
+use plotters::prelude::DrawingBackend;
+
+use super::sheet::{Align, CURVE_COLOURS, FRAME, GRID, Ink, QUIET, Scale, Sheet, width_px};
+use super::{Chart, Figure, FigureError};
+use crate::train::history::EpochRecord;
+
+const WIDTH_PX: i32 = 940;
+const TOP_PX: i32 = 86;
+const PLOT_PX: i32 = 270;
+const LEFT_PX: i32 = 62;
+const BOTTOM_PX: i32 = 50;
+
+/// A curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Its name in the legend; curves of the same name in several panels have the same colour.
+    pub name: String,
+    /// (x, y); where y is not finite the curve has a gap.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A level line to compare curves with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferenceLine {
+    /// Written on it.
+    pub name: String,
+    /// Where it lies.
+    pub value: f64,
+}
+
+/// One panel of [`curves`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CurvePanel {
+    /// Above it.
+    pub title: String,
+    /// Below it.
+    pub x_label: String,
+    /// Its curves.
+    pub curves: Vec<Curve>,
+    /// Level lines.
+    pub references: Vec<ReferenceLine>,
+    /// Whether x runs by its logarithm; every x has to be above zero.
+    pub is_log_x: bool,
+    /// Whether each curve's least value has a mark.
+    pub marks_least: bool,
+}
+
+/// The epochs of a fold under its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoldHistory {
+    /// For example `fold 0`.
+    pub name: String,
+    /// Its epochs.
+    pub records: Vec<EpochRecord>,
+}
+
+struct Curves<'a> {
+    title: &'a str,
+    panels: &'a [CurvePanel],
+    names: Vec<&'a str>,
+}
+
+/// Curves in panels side by side, with one legend.
+///
+/// # Errors
+/// When a panel has no point that can be drawn, or x is not above zero where it runs by its logarithm.
+///
+/// ```
+/// use lumbar::figure::{Curve, CurvePanel, curves};
+///
+/// let panel = CurvePanel {
+///     title: "score".into(),
+///     x_label: "labelled studies".into(),
+///     curves: vec![Curve { name: "whole study".into(), points: vec![(64.0, 0.95), (128.0, 0.9), (256.0, 0.8)] }],
+///     is_log_x: false,
+///     ..CurvePanel::default()
+/// };
+/// let figure = curves("More studies, lower score", &[panel])?;
+/// assert!(figure.svg().unwrap().contains("labelled studies"));
+/// # Ok::<(), lumbar::figure::FigureError>(())
+/// ```
+pub fn curves(title: &str, panels: &[CurvePanel]) -> Result<Figure, FigureError> {
+    if panels.is_empty() {
+        return Err(FigureError::Empty { what: "curves" });
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for panel in panels {
+        if drawn(panel).next().is_none() {
+            return Err(FigureError::Empty { what: "curves" });
+        }
+        if let Some((x, _)) = drawn(panel).find(|(x, _)| panel.is_log_x && *x <= 0.0) {
+            let reason = format!("{}: x runs by its logarithm, expected values above 0, found {x}", panel.title);
+            return Err(FigureError::Values { what: "curves", reason });
+        }
+        for curve in &panel.curves {
+            if !names.contains(&curve.name.as_str()) {
+                names.push(&curve.name);
+            }
+        }
+    }
+    let ends: Vec<String> = panels
+        .iter()
+        .flat_map(|panel| panel.curves.iter().map(move |curve| (panel, curve)))
+        .filter_map(|(panel, curve)| {
+            let (x, y) = curve.points.iter().rev().find(|(_, y)| y.is_finite())?;
+            Some(format!("{} of {} ends at {y:.3} ({} {x})", panel.title, curve.name, panel.x_label))
+        })
+        .collect();
+    let height = TOP_PX + PLOT_PX + BOTTOM_PX;
+    let alt = format!("{title}: {}", ends.join("; "));
+    Figure::of_chart(alt, (WIDTH_PX as u32, height as u32), &Curves { title, panels, names })
+}
+
+/// Training loss and validation score over the epochs, a curve for each fold, the best epoch of each marked.
+///
+/// `references` are levels of the score, such as the best constant and the oracle.
+///
+/// # Errors
+/// When there is no epoch. A fold without any validation score has no curve there; if none has one, there is
+/// no panel for it.
+pub fn learning_curves(
+    title: &str,
+    folds: &[FoldHistory],
+    references: &[ReferenceLine],
+) -> Result<Figure, FigureError> {
+    let of = |value: &dyn Fn(&EpochRecord) -> f64| -> Vec<Curve> {
+        let points =
+            |records: &[EpochRecord]| records.iter().map(|record| ((record.epoch + 1) as f64, value(record))).collect();
+        folds.iter().map(|fold| Curve { name: fold.name.clone(), points: points(&fold.records) }).collect()
+    };
+    let panel = |title: &str, curves, references: &[ReferenceLine], marks_least| CurvePanel {
+        title: title.to_owned(),
+        x_label: "epoch".to_owned(),
+        curves,
+        references: references.to_vec(),
+        is_log_x: false,
+        marks_least,
+    };
+    let training = panel("training loss", of(&|record| record.training_loss), &[], false);
+    let scores = of(&|record| record.score().unwrap_or(f64::NAN));
+    let validation = panel("validation score (lower is better)", scores, references, true);
+    if drawn(&validation).next().is_none() {
+        return curves(title, &[training]);
+    }
+    curves(title, &[training, validation])
+}
+
+/// The points that can be drawn.
+fn drawn(panel: &CurvePanel) -> impl Iterator<Item = (f64, f64)> {
+    let points = panel.curves.iter().flat_map(|curve| &curve.points);
+    points.copied().filter(|(x, y)| x.is_finite() && y.is_finite())
+}
+
+/// Least and greatest value, with some room beyond them.
+fn range(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
+    let finite = values.filter(|value| value.is_finite());
+    let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let room = (high - low).max(1e-9) * room;
+    (low - room, high + room)
+}
+
+impl Chart for Curves<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
+        let sheet = Sheet(area);
+        sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;
+        let mut x = 14;
+        for (number, name) in self.names.iter().enumerate() {
+            sheet.path(&[(x, 42), (x + 18, 42)], self.colour(number), 3)?;
+            sheet.text(*name, (x + 24, 42), Align::Left, Ink::BODY)?;
+            x += 24 + width_px(name, Ink::BODY.size) + 18;
+        }
+        let count = self.panels.len() as i32;
+        for (panel, number) in self.panels.iter().zip(0..) {
+            let left = LEFT_PX + number * WIDTH_PX / count;
+            let right = (number + 1) * WIDTH_PX / count - 18;
+            self.panel(&sheet, panel, (left, right))?;
+        }
+        Ok(())
+    }
+}
+
+impl Curves<'_> {
+    fn colour(&self, number: usize) -> plotters::style::RGBColor {
+        CURVE_COLOURS[number % CURVE_COLOURS.len()]
+    }
+
+    fn panel<B: DrawingBackend>(
+        &self,
+        sheet: &Sheet<'_, B>,
+        panel: &CurvePanel,
+        (left, right): (i32, i32),
+    ) -> Result<(), FigureError> {
+        let (top, bottom) = (TOP_PX, TOP_PX + PLOT_PX);
+        let xs = range(drawn(panel).map(|(x, _)| x), 0.0);
+        let levels = panel.references.iter().map(|line| line.value);
+        let ys = range(drawn(panel).map(|(_, y)| y).chain(levels), 0.06);
+        let across = if panel.is_log_x { Scale::log(xs, (left, right)) } else { Scale::new(xs, (left, right)) };
+        let up = Scale::new(ys, (bottom, top));
+        sheet.text(&*panel.title, (left, top - 14), Align::Left, Ink::HEAD)?;
+        for (value, text) in up.ticks(6) {
+            sheet.path(&[(left, up.at(value)), (right, up.at(value))], GRID, 1)?;
+            sheet.text(text, (left - 7, up.at(value)), Align::Right, Ink::TICK)?;
+        }
+        for (value, text) in across.ticks(8) {
+            if panel.is_log_x || (value.fract() == 0.0 || xs.1 - xs.0 < 4.0 && !text.contains('.')) || xs.1 - xs.0 < 1.0
+            {
+                sheet.path(&[(across.at(value), bottom), (across.at(value), bottom + 4)], FRAME, 1)?;
+                sheet.text(text.trim_end_matches(".0"), (across.at(value), bottom + 14), Align::Centre, Ink::TICK)?;
+            }
+        }
+        sheet.path(&[(left, top), (left, bottom), (right, bottom)], FRAME, 1)?;
+        sheet.text(&*panel.x_label, ((left + right) / 2, bottom + 34), Align::Centre, Ink::NOTE)?;
+        for line in &panel.references {
+            let y = up.at(line.value);
+            sheet.dashed((left, y), (right, y), QUIET)?;
+            sheet.text(format!("{} {:.3}", line.name, line.value), (right, y - 8), Align::Right, Ink::TICK)?;
+        }
+        for curve in &panel.curves {
+            let number = self.names.iter().position(|name| *name == curve.name).unwrap_or(0);
+            let colour = self.colour(number);
+            let at = |&(x, y): &(f64, f64)| (across.at(x), up.at(y));
+            for run in curve.points.split(|(x, y)| !x.is_finite() || !y.is_finite()) {
+                match run {
+                    [] => {}
+                    [alone] => sheet.dot(at(alone), 3, colour)?,
+                    several => sheet.path(&several.iter().map(at).collect::<Vec<_>>(), colour, 2)?,
+                }
+            }
+            let finite = curve.points.iter().filter(|(_, y)| y.is_finite());
+            if let Some(least) = finite.min_by(|one, other| one.1.total_cmp(&other.1)).filter(|_| panel.marks_least) {
+                sheet.dot(at(least), 4, colour)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Score;
+
+    fn history(name: &str, scores: &[Option<f64>]) -> FoldHistory {
+        let record = |(epoch, score): (usize, &Option<f64>)| EpochRecord {
+            epoch,
+            step: epoch as u64,
+            lr: 1e-3,
+            training_loss: 1.0 / (epoch + 1) as f64,
+            gradient_norm: 1.0,
+            skipped_steps: 0,
+            validation: score.map(|part| Score {
+                spinal: part,
+                foraminal: part,
+                subarticular: part,
+                any_severe_spinal: part,
+            }),
+        };
+        FoldHistory { name: name.into(), records: scores.iter().enumerate().map(record).collect() }
+    }
+
+    #[test]
+    fn every_fold_and_reference_is_named_and_the_description_says_where_curves_end() {
+        let folds = [history("fold 0", &[Some(1.0), Some(0.7)]), history("fold 1", &[Some(1.0), Some(0.8)])];
+        let references = [ReferenceLine { name: "best constant".into(), value: 0.95 }];
+        let figure = learning_curves("Run", &folds, &references).unwrap();
+        let svg = figure.svg().unwrap();
+        assert!(["fold 0", "fold 1", "best constant 0.950"].iter().all(|name| svg.contains(name)));
+        assert!(figure.alt().contains("of fold 1 ends at 0.800 (epoch 2)"), "{}", figure.alt());
+    }
+
+    #[test]
+    fn a_fold_without_scores_keeps_its_loss_and_no_epoch_is_an_error() {
+        let figure = learning_curves("Run", &[history("fold 0", &[None])], &[]).unwrap();
+        assert!(!figure.svg().unwrap().contains("validation score"));
+        assert!(matches!(learning_curves("Run", &[], &[]), Err(FigureError::Empty { .. })));
+        assert!(matches!(learning_curves("Run", &[history("f", &[])], &[]), Err(FigureError::Empty { .. })));
+    }
+
+    #[test]
+    fn a_gap_parts_a_curve() {
+        let lines = |points: &[(f64, f64)]| {
+            let curves_of = vec![Curve { name: "c".into(), points: points.to_vec() }];
+            let panel = CurvePanel { title: "t".into(), curves: curves_of, ..CurvePanel::default() };
+            curves("t", &[panel]).unwrap().svg().unwrap().matches("<polyline").count()
+        };
+        let whole = lines(&[(0.0, 1.0), (1.0, 2.0), (2.0, 1.0), (3.0, 2.0), (4.0, 0.0)]);
+        let parted = lines(&[(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 2.0), (4.0, 0.0)]);
+        assert_eq!(parted, whole + 1);
+    }
+
+    #[test]
+    fn zero_has_no_logarithm() {
+        let curve = Curve { name: "c".into(), points: vec![(0.0, 1.0)] };
+        let panel = CurvePanel { curves: vec![curve], is_log_x: true, ..CurvePanel::default() };
+        assert!(matches!(curves("t", &[panel]), Err(FigureError::Values { .. })));
+    }
+}

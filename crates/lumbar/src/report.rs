@@ -1,0 +1,152 @@
+//! A run on one page: a self-contained HTML file without scripts and without anything to load.
+//!
+//! A [`Report`] takes tables, histories and pictures that are already there and returns text; it reads and
+//! writes no file. The page holds the study numbers of the data set and nothing else that names anybody.
+//!
+//! ```
+//! use lumbar::anatomy::Severity;
+//! use lumbar::metric::{LabelTable, Reference};
+//! use lumbar::report::{ReferenceKind, ReferencePredictor, Report};
+//!
+//! let mut labels = LabelTable::new();
+//! for study in 0..9 {
+//!     labels.insert(study, std::array::from_fn(|target| Some(Severity::ALL[(study + target) % 3])))?;
+//! }
+//! let predictions = Reference::best_constant(&labels, 1.0).predict(labels.studies());
+//! let uniform = Reference::uniform().predict(labels.studies());
+//! let mut report = Report::new("a run", labels, predictions);
+//! report.references.push(ReferencePredictor { kind: ReferenceKind::Uniform, predictions: uniform });
+//! let page = report.html()?;
+//! assert!(page.contains("not a medical device") && !page.contains("<script"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod page;
+mod sections;
+mod worst;
+
+use std::fmt;
+
+use crate::figure::{Figure, FigureError, FoldHistory};
+use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
+
+pub use page::escape;
+pub use worst::{Mistake, WorstCell, worst_cells};
+
+/// What stands on every page.
+pub const DISCLAIMER: &str =
+    "For research and teaching only. This is not a medical device, and nothing on this page is for diagnosis.";
+
+/// Everything that a report is made of.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What was trained.
+    pub title: String,
+    /// Names and values for the head of the page: architecture, number of folds, seed, … Whatever is put here
+    /// is shown, so no paths.
+    pub facts: Vec<(String, String)>,
+    /// What a reader has to know first: folds that are missing, studies that were left out.
+    pub notes: Vec<String>,
+    /// Labels of the studies that are predicted.
+    pub labels: LabelTable,
+    /// Out-of-fold predictions of the same studies.
+    pub predictions: PredictionTable,
+    /// Predictors of the same studies to compare with.
+    pub references: Vec<ReferencePredictor>,
+    /// The epochs of each fold; may be empty.
+    pub histories: Vec<FoldHistory>,
+    /// Cells that were predicted worst, with their pictures; may be empty.
+    pub worst: Vec<WorstCase>,
+    /// How intervals are drawn.
+    pub bootstrap: BootstrapConfig,
+}
+
+/// Which predictor there is to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferenceKind {
+    /// One third each.
+    Uniform,
+    /// The other folds' class frequencies, weighted as the score weighs: what can be reached without looking
+    /// at a picture.
+    BestConstant,
+    /// Knows the latent degree of disease of a phantom, and not the readers' noise: the floor for any model.
+    Oracle,
+}
+
+impl fmt::Display for ReferenceKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Uniform => "uniform",
+            Self::BestConstant => "best constant",
+            Self::Oracle => "oracle",
+        })
+    }
+}
+
+/// A predictor to compare with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferencePredictor {
+    /// Which.
+    pub kind: ReferenceKind,
+    /// What it predicts.
+    pub predictions: PredictionTable,
+}
+
+/// A badly predicted cell with its picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorstCase {
+    /// The cell.
+    pub cell: WorstCell,
+    /// The slice, the crop and where the model looked; none where there is no picture, with the reason in
+    /// `remark`.
+    pub picture: Option<Figure>,
+    /// A sentence below it; may be empty.
+    pub remark: String,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// Tables that do not fit together, or nothing to measure.
+    #[error("the report of {what}: {source}")]
+    Metric {
+        /// Whose table.
+        what: String,
+        /// What is wrong.
+        source: MetricError,
+    },
+    /// A chart that cannot be drawn.
+    #[error(transparent)]
+    Figure(#[from] FigureError),
+}
+
+impl Report {
+    /// A report of predictions alone; the other fields can be filled in.
+    #[must_use]
+    pub fn new(title: impl Into<String>, labels: LabelTable, predictions: PredictionTable) -> Self {
+        Self {
+            title: title.into(),
+            facts: Vec::new(),
+            notes: Vec::new(),
+            labels,
+            predictions,
+            references: Vec::new(),
+            histories: Vec::new(),
+            worst: Vec::new(),
+            bootstrap: BootstrapConfig::default(),
+        }
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    /// When labels and predictions (the run's or a reference's) are not of the same studies, a part of the
+    /// score has no labelled row, or the bootstrap's config is out of range.
+    pub fn html(&self) -> Result<String, ReportError> {
+        sections::page(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Small pieces of HTML.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+
+use crate::figure::Figure;
+
+/// Text as HTML shows it literally.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// A table whose first column holds names and the others numbers; `head` and `rows` are HTML.
+pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut html = format!("<div class=\"scroll\"><table><caption>{caption}</caption><thead><tr>");
+    for name in head {
+        let _ = write!(html, "<th scope=\"col\">{name}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+    for row in rows {
+        html.push_str("<tr>");
+        for (place, cell) in row.iter().enumerate() {
+            let _ = if place == 0 {
+                write!(html, "<th scope=\"row\">{cell}</th>")
+            } else {
+                write!(html, "<td>{cell}</td>")
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</tbody></table></div>\n");
+    html
+}
+
+/// A picture inside the page: charts as SVG, pictures of pixels as PNG.
+pub(super) fn picture(figure: &Figure, caption: &str) -> String {
+    let alt = escape(figure.alt());
+    let body = match figure.svg() {
+        // the element alone: an XML declaration has no place in HTML
+        Some(svg) => {
+            let svg = svg.find("<svg").map_or(svg, |start| &svg[start..]);
+            format!("<div role=\"img\" aria-label=\"{alt}\">{svg}</div>")
+        }
+        None => {
+            let png = base64::engine::general_purpose::STANDARD.encode(figure.png());
+            let (width, height) = (figure.width_px(), figure.height_px());
+            format!("<img alt=\"{alt}\" width=\"{width}\" height=\"{height}\" src=\"data:image/png;base64,{png}\">")
+        }
+    };
+    let caption = if caption.is_empty() { String::new() } else { format!("<figcaption>{caption}</figcaption>") };
+    format!("<figure>{body}{caption}</figure>\n")
+}
+
+/// One section of a page.
+pub(super) struct Section {
+    /// Of its anchor.
+    pub(super) id: &'static str,
+    /// Its heading.
+    pub(super) title: &'static str,
+    /// HTML.
+    pub(super) body: String,
+}
+
+/// The whole file.
+pub(super) fn page(title: &str, head: &str, sections: &[Section]) -> String {
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{head}\n<nav>"
+    );
+    for Section { id, title, .. } in sections {
+        let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
+    }
+    html.push_str("</nav>\n");
+    for Section { id, title, body } in sections {
+        let _ = write!(html, "<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n");
+    }
+    html.push_str("</body>\n</html>\n");
+    html
+}
+
+const STYLE: &str = "
+body{font:15px/1.5 'DejaVu Sans',Verdana,sans-serif;color:#1a1a1a;background:#fff;max-width:1010px;margin:24px auto;padding:0 18px}
+h1{font-size:26px;margin:0 0 8px}h2{font-size:20px;margin:38px 0 8px;border-bottom:2px solid #0072b2;padding-bottom:4px}
+h3{font-size:16px;margin:22px 0 6px}
+p{max-width:78ch;margin:8px 0}
+.warning{border-left:5px solid #d55e00;background:#fdf1e8;padding:8px 14px;font-weight:bold}
+.note{border-left:5px solid #e69f00;background:#fdf7e8;padding:6px 14px}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:#606060}dd{margin:0}
+nav{margin:14px 0}nav a{margin-right:16px;color:#0072b2}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:10px 0}
+caption{text-align:left;color:#606060;padding-bottom:4px}
+th,td{padding:3px 10px;border-bottom:1px solid #e2e2e2;text-align:right;white-space:nowrap}
+th{font-weight:bold}tbody th{font-weight:normal}th:first-child{text-align:left}
+tr.model th,tr.model td{font-weight:bold;color:#0072b2}
+td small{color:#606060;font-weight:normal}
+figure{margin:14px 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#606060;font-size:13px;max-width:78ch}
+.cases{display:grid;grid-template-columns:1fr;gap:18px}.case{border:1px solid #d0d0d0;padding:10px 14px}
+.case p{margin:4px 0}
+@media print{nav{display:none}figure,.case{break-inside:avoid}}
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_data_cannot_become_markup() {
+        assert_eq!(escape("<b a=\"1\">&"), "&lt;b a=&quot;1&quot;&gt;&amp;");
+    }
+
+    #[test]
+    fn a_picture_of_pixels_lies_inside_the_page_with_its_description() {
+        let figure = Figure::from_rgb("two <pixels>", (2, 1), vec![0; 6]).unwrap();
+        let html = picture(&figure, "");
+        assert!(html.contains("alt=\"two &lt;pixels&gt;\" width=\"2\" height=\"1\" src=\"data:image/png;base64,iVBOR"));
+    }
+}

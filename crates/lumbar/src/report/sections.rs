@@ -1,0 +1,300 @@
+//! The sections of a report, in the order in which they are read.
+
+use std::fmt::Write as _;
+
+use super::page::{Section, escape, page as whole_page, picture, table};
+use super::{DISCLAIMER, Mistake, ReferenceKind, Report, ReportError, WorstCase};
+use crate::anatomy::{Condition, Severity, Target};
+use crate::figure::{
+    CellGroup, ClassCount, LadderStep, ReferenceLine, class_bars, confusion_matrices, learning_curves,
+    probability_distributions, reliability_diagram, score_ladder,
+};
+use crate::metric::{
+    Graded, Interval, LabelTable, MetricError, ScoreIntervals, Summary, by_group, by_target, score_difference,
+    score_intervals,
+};
+
+/// Bins of the reliability diagrams.
+const BINS: usize = 10;
+
+/// What a section needs of a predictor.
+struct Judged {
+    name: String,
+    kind: Option<ReferenceKind>,
+    graded: Graded,
+    score: ScoreIntervals,
+}
+
+pub(super) fn page(report: &Report) -> Result<String, ReportError> {
+    let mut judged = Vec::with_capacity(report.references.len() + 1);
+    for reference in &report.references {
+        judged.push(judge(report, &reference.kind.to_string(), Some(reference.kind), &reference.predictions)?);
+    }
+    let run = judge(report, "this run", None, &report.predictions)?;
+    let mut sections = vec![
+        Section { id: "score", title: "Score", body: score_section(report, &judged, &run)? },
+        Section { id: "labels", title: "Labels", body: labels_section(&report.labels)? },
+    ];
+    if !report.histories.is_empty() {
+        sections.push(Section { id: "curves", title: "Curves", body: curves_section(report, &judged)? });
+    }
+    let groups = CellGroup::by_condition_group(&run.graded);
+    sections.push(Section { id: "targets", title: "Targets", body: targets_section(&run.graded) });
+    sections.push(Section {
+        id: "probabilities",
+        title: "Probabilities",
+        body: probabilities_section(&run.graded, &groups)?,
+    });
+    sections.push(Section { id: "reliability", title: "Reliability", body: reliability_section(&groups)? });
+    sections.push(Section { id: "confusion", title: "Confusion", body: confusion_section(&groups)? });
+    if !report.worst.is_empty() {
+        sections.push(Section { id: "worst", title: "Worst cases", body: worst_section(&report.worst) });
+    }
+    sections.push(Section { id: "reading", title: "How to read this", body: READING.to_owned() });
+    Ok(whole_page(&escape(&report.title), &head(report), &sections))
+}
+
+fn judge(
+    report: &Report,
+    name: &str,
+    kind: Option<ReferenceKind>,
+    predictions: &crate::metric::PredictionTable,
+) -> Result<Judged, ReportError> {
+    let named = |source: MetricError| ReportError::Metric { what: name.to_owned(), source };
+    let graded = Graded::join(&report.labels, predictions).map_err(named)?;
+    let score = score_intervals(&graded, &report.bootstrap).map_err(named)?;
+    Ok(Judged { name: name.to_owned(), kind, graded, score })
+}
+
+fn head(report: &Report) -> String {
+    let mut html = format!("<p class=\"warning\">{DISCLAIMER}</p>\n");
+    for note in &report.notes {
+        let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(note));
+    }
+    html.push_str("<dl>");
+    for (name, value) in &report.facts {
+        let _ = write!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
+    }
+    html.push_str("</dl>");
+    html
+}
+
+fn with_interval(interval: &Interval) -> String {
+    let Interval { estimate, low, high, .. } = interval;
+    format!("{estimate:.3} <small>{low:.3} – {high:.3}</small>")
+}
+
+fn score_row(name: &str, score: &ScoreIntervals) -> Vec<String> {
+    [name.to_owned(), with_interval(&score.total)].into_iter().chain(score.parts.iter().map(with_interval)).collect()
+}
+
+fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result<String, ReportError> {
+    let confidence = 100.0 * report.bootstrap.confidence;
+    let (studies, cells) = (run.graded.studies().len(), run.graded.cells().len());
+    let mut html = format!(
+        "<p>The competition's score of {studies} studies with {cells} labelled cells, each predicted by a model that \
+         was not trained on it. Lower is better; 0 is perfect. Small numbers: {confidence:.0}% intervals of a \
+         bootstrap over studies ({} draws).</p>\n",
+        report.bootstrap.replicates
+    );
+    let mut rows: Vec<Vec<String>> =
+        references.iter().chain([run]).map(|judged| score_row(&judged.name, &judged.score)).collect();
+    for reference in references {
+        let difference = score_difference(&run.graded, &reference.graded, &report.bootstrap)
+            .map_err(|source| ReportError::Metric { what: reference.name.clone(), source })?;
+        rows.push(score_row(&format!("this run − {}", reference.name), &difference));
+        if reference.kind == Some(ReferenceKind::BestConstant) {
+            let verdict = if difference.total.high < 0.0 {
+                "The run is better than the best constant by more than chance explains: it has learned something \
+                 from the pictures."
+            } else if difference.total.low > 0.0 {
+                "The run is <b>worse</b> than the best constant, which has seen no picture."
+            } else {
+                "The run is <b>not shown to be better</b> than the best constant, which has seen no picture: the \
+                 interval of the difference holds zero."
+            };
+            let _ = writeln!(html, "<p>{verdict}</p>");
+        }
+    }
+    if let Some(share) = share_of_gap(references, run) {
+        let _ = writeln!(
+            html,
+            "<p>It closes {:.0}% of the gap between the best constant and the oracle.</p>",
+            100.0 * share
+        );
+    }
+    let head = ["predictor", "score", "spinal", "foraminal", "subarticular", "any severe spinal"];
+    html.push_str(&table("Weighted log losses and their mean", &head, &rows));
+    let step = |judged: &Judged| LadderStep {
+        name: judged.name.clone(),
+        score: judged.score,
+        is_reference: judged.kind.is_some(),
+    };
+    let steps: Vec<LadderStep> = references.iter().chain([run]).map(step).collect();
+    html.push_str(&picture(&score_ladder("Score beside the reference predictors", &steps)?, ""));
+    Ok(html)
+}
+
+/// How far the run is on the way from the best constant (0) to the oracle (1), where both are there.
+fn share_of_gap(references: &[Judged], run: &Judged) -> Option<f64> {
+    let of =
+        |kind| references.iter().find(|judged| judged.kind == Some(kind)).map(|judged| judged.score.total.estimate);
+    let (constant, oracle) = (of(ReferenceKind::BestConstant)?, of(ReferenceKind::Oracle)?);
+    (constant > oracle).then(|| (constant - run.score.total.estimate) / (constant - oracle))
+}
+
+fn labels_section(labels: &LabelTable) -> Result<String, ReportError> {
+    let rows: Vec<ClassCount> = Condition::ALL
+        .map(|condition| {
+            let mut row = ClassCount { name: condition.title().to_owned(), counts: [0; 3], missing: 0 };
+            for (_, labels) in labels.iter() {
+                for target in Target::ALL.into_iter().filter(|target| target.condition == condition) {
+                    match labels[target.index()] {
+                        Some(severity) => row.counts[severity.index()] += 1,
+                        None => row.missing += 1,
+                    }
+                }
+            }
+            row
+        })
+        .into();
+    let caption = "Cells without a label are left out of every number on this page.";
+    Ok(picture(&class_bars("Labels of the five conditions, all levels", &rows)?, caption))
+}
+
+fn curves_section(report: &Report, references: &[Judged]) -> Result<String, ReportError> {
+    let lines: Vec<ReferenceLine> = references
+        .iter()
+        .filter(|judged| judged.kind != Some(ReferenceKind::Uniform))
+        .map(|judged| ReferenceLine { name: judged.name.clone(), value: judged.score.total.estimate })
+        .collect();
+    let figure = learning_curves("Training of each fold", &report.histories, &lines)?;
+    let caption = "Dots: the best epoch of each fold. Predictions on this page are those of the last epoch, so that \
+                   no epoch was picked by the studies that it is judged on.";
+    Ok(picture(&figure, caption))
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
+}
+
+fn summary_row(name: String, summary: &Summary) -> Vec<String> {
+    let [normal, moderate, severe] = summary.count;
+    let numbers = [
+        summary.weighted_log_loss,
+        summary.auroc_severe,
+        summary.auroc_at_least_moderate,
+        summary.average_precision_severe,
+        summary.balanced_accuracy,
+        summary.kappa_quadratic,
+        summary.ranked_probability_score,
+        summary.calibration_error,
+    ];
+    [name, format!("{normal} / {moderate} / {severe}")].into_iter().chain(numbers.map(optional)).collect()
+}
+
+fn targets_section(graded: &Graded) -> String {
+    const HEAD: [&str; 10] = [
+        "",
+        "normal / moderate / severe",
+        "log loss",
+        "AUROC<br>severe",
+        "AUROC<br>≥ moderate",
+        "avg. precision<br>severe",
+        "balanced<br>accuracy",
+        "kappa<br>quadratic",
+        "ranked<br>prob. score",
+        "calibration<br>error",
+    ];
+    let groups: Vec<_> = by_group(graded)
+        .iter()
+        .map(|(group, summary)| summary_row(format!("<b>{group}</b>, all levels"), summary))
+        .collect();
+    let targets: Vec<_> =
+        by_target(graded).iter().map(|(target, summary)| summary_row(escape(&target.to_string()), summary)).collect();
+    let mut html = table("Groups of the score", &HEAD, &groups);
+    html.push_str(&table("Each target alone; – where a measure is not defined for want of a class", &HEAD, &targets));
+    html
+}
+
+fn probabilities_section(graded: &Graded, groups: &[CellGroup]) -> Result<String, ReportError> {
+    let caption = "Where a model tells severities apart, the strip of the row's own severity lies to the right.";
+    let pooled = probability_distributions("Predicted probabilities by label, sides and levels pooled", groups)?;
+    let conditions = CellGroup::by_condition(graded);
+    let apart = probability_distributions("The same for each condition, levels pooled", &conditions)?;
+    let levels = probability_distributions("The same for each level, conditions pooled", &CellGroup::by_level(graded))?;
+    Ok(picture(&pooled, caption) + &picture(&apart, "") + &picture(&levels, ""))
+}
+
+fn reliability_section(groups: &[CellGroup]) -> Result<String, ReportError> {
+    let figure = reliability_diagram("Observed share against predicted probability", groups, BINS)?;
+    let caption = "A model that is trained with the score's weights of 1, 2 and 4 gives rare, heavy severities more \
+                   probability than their share: severe then lies below the diagonal, and that is what the score \
+                   asks for. Whiskers take cells as independent and are too narrow: the cells of a study are not.";
+    Ok(picture(&figure, caption))
+}
+
+fn confusion_section(groups: &[CellGroup]) -> Result<String, ReportError> {
+    Ok(picture(&confusion_matrices("Label against most probable severity", groups)?, ""))
+}
+
+fn worst_section(worst: &[WorstCase]) -> String {
+    let mut html = String::from(
+        "<p>The cells that cost most, one of each study. Left: the slice with the reader's mark; right: the crop that \
+         the model sees and, in colour, where its features speak for the severity it found most probable \
+         (Grad-CAM). A map shows where a model looks, not whether it is right to.</p>\n",
+    );
+    for (mistake, title) in [
+        (Mistake::Missed, "Missed: labelled more severe than predicted"),
+        (Mistake::FalseAlarm, "False alarms: labelled milder than predicted"),
+    ] {
+        let mut cases = worst.iter().filter(|case| case.cell.mistake == mistake).peekable();
+        if cases.peek().is_none() {
+            continue;
+        }
+        let _ = write!(html, "<h3>{title}</h3>\n<div class=\"cases\">\n");
+        for case in cases {
+            html.push_str(&worst_case(case));
+        }
+        html.push_str("</div>\n");
+    }
+    html
+}
+
+fn worst_case(case: &WorstCase) -> String {
+    let cell = &case.cell;
+    let predicted: Vec<String> = Severity::ALL
+        .iter()
+        .map(|severity| format!("{} {:.1}%", severity.title(), 100.0 * cell.probabilities[severity.index()]))
+        .collect();
+    let mut html = format!(
+        "<div class=\"case\"><p><b>Study {}, {}</b>: labelled <b>{}</b>, predicted {}; loss {:.2}</p>",
+        escape(&cell.study),
+        escape(&cell.target.to_string()),
+        cell.truth,
+        predicted.join(", "),
+        cell.loss
+    );
+    if let Some(figure) = &case.picture {
+        html.push_str(&picture(figure, ""));
+    }
+    if !case.remark.is_empty() {
+        let _ = write!(html, "<p><small>{}</small></p>", escape(&case.remark));
+    }
+    html.push_str("</div>\n");
+    html
+}
+
+const READING: &str = "
+<p><b>Score.</b> The mean of four weighted log losses: spinal canal stenosis, neural foraminal narrowing and \
+subarticular stenosis over their cells, each with weight 1 (normal/mild), 2 (moderate) or 4 (severe), and one per study \
+for any severe spinal canal stenosis. Uniform predictions have ln 3 = 1.099 in the first three. The best constant is what \
+can be reached without looking at a picture; the oracle, where the data is synthetic, is what nobody can beat because \
+labels are noisy.</p>
+<p><b>Intervals</b> come from drawing whole studies with replacement. They tell how much the number depends on which \
+studies happen to be here, not how a model trained anew would differ.</p>
+<p><b>What the model cannot know.</b> A label is the grade of readers who disagree among themselves; some cells among the \
+worst are ones where another reader would have sided with the model. Symptoms, age and earlier examinations, which a \
+radiologist knows, are not in the data. Another scanner, hospital or population is not in it either: nothing here says \
+how a model would do there.</p>
+";
