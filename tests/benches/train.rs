@@ -10,9 +10,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use lumbar::anatomy::Target;
+use lumbar::data::Split;
 use lumbar::data::crop::CropConfig;
 use lumbar::data::manifest::{Manifest, StudyRecord};
-use lumbar::data::Split;
 use lumbar::metric::Reference;
 use lumbar::model::{Architecture, LevelConfig, LevelModel};
 use lumbar::predict::submission::{Overwrite, Sample, write};
@@ -56,7 +56,8 @@ fn main() {
 }
 
 fn compare(words: &[String]) {
-    let number = |place: usize, default: usize| words.get(place).map_or(default, |word| word.parse().expect("a number"));
+    let number =
+        |place: usize, default: usize| words.get(place).map_or(default, |word| word.parse().expect("a number"));
     let (studies, epochs) = (number(0, 24), number(1, 2));
     let data = home().join("phantom");
     let manifest = Manifest::read(&data).expect("run `cargo xtask setup` first");
@@ -70,7 +71,10 @@ fn compare(words: &[String]) {
          prediction of {} studies with flips",
         job.predicted.len()
     );
-    println!("{:<10} {:>12} {:>12} {:>7} {:>12} {:>12}", "", "ours, img/s", "peer, img/s", "ratio", "ours, MB", "peer, MB");
+    println!(
+        "{:<10} {:>12} {:>12} {:>7} {:>12} {:>12}",
+        "", "ours, img/s", "peer, img/s", "ratio", "ours, MB", "peer, MB"
+    );
     for task in ["train", "predict"] {
         let ours = run(Command::new(std::env::current_exe().expect("a program")).arg(task).arg(json!(job).to_string()));
         let peers = [0, 1].map(|workers| run(&mut peer(task, &job, out.path(), workers)));
@@ -78,7 +82,12 @@ fn compare(words: &[String]) {
         let peer = &peers[usize::from(seconds(&peers[1]) < seconds(&peers[0]))];
         let images = |answer: &Value| answer["images"].as_f64().expect("a number");
         // marks without a slice are counted on neither side
-        assert!((images(&ours) / images(peer) - 1.0).abs() < 0.02, "{} images here, {} there", ours["images"], peer["images"]);
+        assert!(
+            (images(&ours) / images(peer) - 1.0).abs() < 0.02,
+            "{} images here, {} there",
+            ours["images"],
+            peer["images"]
+        );
         let rate = |answer: &Value| images(answer) / seconds(answer);
         println!(
             "{task:<10} {:>12.0} {:>12.0} {:>6.2}× {:>12.0} {:>12.0}",
@@ -157,7 +166,8 @@ fn train(job: &Job) -> usize {
     let config = TrainConfig { epochs: job.epochs, batch_size: 8, ..TrainConfig::default() };
     let split = Fold { fold: 0, training: job.training.clone(), validation };
     let mut observer = |_: &Event| {};
-    fit(&grader(0), &source, &split, &config, Device::Cpu, &job.run, &StopToken::new(), &mut observer).expect("trained");
+    fit(&grader(0), &source, &split, &config, Device::Cpu, &job.run, &StopToken::new(), &mut observer)
+        .expect("trained");
     job.epochs * images(&manifest, &job.training)
 }
 
