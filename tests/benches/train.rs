@@ -14,7 +14,7 @@ use lumbar::data::Split;
 use lumbar::data::crop::CropConfig;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::metric::Reference;
-use lumbar::model::{Architecture, LevelConfig, LevelModel};
+use lumbar::model::{Architecture, LevelConfig, LevelModel, Module};
 use lumbar::predict::submission::{Overwrite, Sample, write};
 use lumbar::predict::{PredictConfig, predict_studies};
 use lumbar::train::TrainConfig;
@@ -122,12 +122,12 @@ fn run(command: &mut Command) -> Value {
 }
 
 /// One side's work in a process of its own, so that its peak memory is its own.
-fn child(job: &str, work: fn(&Job) -> usize) {
+fn child(job: &str, work: fn(&Job) -> (usize, Value)) {
     torch_ext::memory::keep_freed_pages();
     tch::set_num_threads(THREADS);
     let job: Job = serde_json::from_str(job).expect("a job");
     let start = Instant::now();
-    let images = work(&job);
+    let (images, parts) = work(&job);
     let seconds = start.elapsed().as_secs_f64();
     // SAFETY: getrusage fills the structure that it is given.
     let usage = unsafe {
@@ -135,12 +135,17 @@ fn child(job: &str, work: fn(&Job) -> usize) {
         assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
         usage
     };
-    println!("{}", json!({"total_s": seconds, "images": images, "peak_mb": usage.ru_maxrss as f64 / 1024.0}));
+    let peak_mb = usage.ru_maxrss as f64 / 1024.0;
+    println!("{}", json!({"total_s": seconds, "images": images, "peak_mb": peak_mb, "parts": parts}));
 }
 
 fn grader(seed: u64) -> CropGrader<LevelModel> {
     let config = LevelConfig { architecture: Architecture::ResNet18d, drop_path_rate: 0.0, ..LevelConfig::default() };
-    let model = |part| LevelModel::new(&config, seed + part, Device::Cpu).expect("a model");
+    let model = |part| {
+        let model = LevelModel::new(&config, seed + part, Device::Cpu).expect("a model");
+        model.registry().to_channels_last().expect("another layout");
+        model
+    };
     CropGrader { canal: model(0), foramen: model(1), recess: model(2) }
 }
 
@@ -159,21 +164,36 @@ fn images(manifest: &Manifest, names: &[String]) -> usize {
     marked.sum::<usize>() * SLICES
 }
 
-fn train(job: &Job) -> usize {
+fn train(job: &Job) -> (usize, Value) {
+    let start = Instant::now();
     let manifest = Manifest::read(&job.data).expect("the phantom");
     let validation = job.predicted[..1].to_vec();
     let source = source(&manifest, &[&job.training[..], &validation[..]].concat());
     let config = TrainConfig { epochs: job.epochs, batch_size: 8, ..TrainConfig::default() };
     let split = Fold { fold: 0, training: job.training.clone(), validation };
-    let mut observer = |_: &Event| {};
+    let decode_s = start.elapsed().as_secs_f64();
+    let (mut epochs_s, mut waited_s, mut validation_s) = (Vec::new(), 0.0, 0.0);
+    let mut observer = |event: &Event| match event {
+        Event::Step { data, .. } => waited_s += data.as_secs_f64(),
+        Event::EpochEnded { training, validation, .. } => {
+            epochs_s.push(training.as_secs_f64());
+            validation_s += validation.as_secs_f64();
+        }
+        _ => {}
+    };
     fit(&grader(0), &source, &split, &config, Device::Cpu, &job.run, &StopToken::new(), &mut observer)
         .expect("trained");
-    job.epochs * images(&manifest, &job.training)
+    let parts = json!({
+        "decode_s": decode_s, "epochs_s": epochs_s, "waited_s": waited_s, "validation_s": validation_s,
+    });
+    (job.epochs * images(&manifest, &job.training), parts)
 }
 
-fn predict(job: &Job) -> usize {
+fn predict(job: &Job) -> (usize, Value) {
+    let start = Instant::now();
     let manifest = Manifest::read(&job.data).expect("the phantom");
     let source = source(&manifest, &job.predicted);
+    let decode_s = start.elapsed().as_secs_f64();
     let network = grader(0);
     let newest = Store::open(&job.run.join("checkpoints")).and_then(|store| store.newest()).expect("a checkpoint");
     load_weights(&network, &newest.expect("a checkpoint").checkpoint).expect("weights that fit");
@@ -182,5 +202,5 @@ fn predict(job: &Job) -> usize {
     let table = predict_studies(&network, &source, &job.predicted, &prior, &config).expect("predictions");
     let sample = Sample::of_studies(&job.predicted);
     write(&job.run.join("submission.csv"), &table, &sample, Overwrite::Refuse).expect("a submission");
-    2 * images(&manifest, &job.predicted)
+    (2 * images(&manifest, &job.predicted), json!({"decode_s": decode_s}))
 }
