@@ -7,4 +7,5 @@ pub mod figure;
 pub mod metric;
 pub mod model;
 pub mod predict;
+pub mod run;
 pub mod train;
