@@ -3,15 +3,31 @@
 pub use std::collections::{BTreeMap, HashMap};
 pub use std::path::{Path, PathBuf};
 
-pub use lumbar::anatomy::{Condition, Level, Severity, Side, Target};
-pub use lumbar::data::manifest::{Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
-pub use lumbar::data::{SeriesId, SeriesKind, Split, StudyId};
-pub use lumbar::figure::{
-    self, ClassCount, Figure, Line, Mark, MontageConfig, SEVERITY_COLOURS, Tile, class_bars, montage, window_of,
+pub use lumbar::anatomy::{Condition, ConditionGroup, Level, Mirror, Severity, Side, Target};
+pub use lumbar::data::augment::{
+    AffineRange, AugmentConfig, Augmentation, BiasRange, DistortionRange, DropoutRange, FilterRange, ToneRange,
 };
-pub use lumbar::{anatomy, data};
+pub use lumbar::data::channels::{ChannelConfig, StudyChannels, study_channels};
+pub use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
+pub use lumbar::data::intensity::{IntensityConfig, Window};
+pub use lumbar::data::manifest::{Labels, Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
+pub use lumbar::data::random::generator;
+pub use lumbar::data::render::Renderer;
+pub use lumbar::data::study::{Study, StudyPoint, StudyPoints};
+pub use lumbar::data::{Affine, SeriesId, SeriesKind, Split, StudyId};
+pub use lumbar::figure::{
+    self, ClassCount, Curve, CurvePanel, Figure, Line, Mark, MontageConfig, SEVERITY_COLOURS, Tile, class_bars, curves,
+    montage, severity_table, window_of,
+};
+pub use lumbar::model::{
+    Architecture, BackboneConfig, EfficientNet, Features, Mode, Module, Registry, Role, SpineConfig, SpineModel,
+    Summary,
+};
+pub use lumbar::train::crop_source::{CropSource, CropSourceConfig, Marked};
+pub use lumbar::train::network::{Plan, Source};
+pub use lumbar::{anatomy, data, model, train};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
-pub use ndarray::{self, Array1, Array2, Array3, Axis};
+pub use ndarray::{self, Array1, Array2, Array3, Axis, s};
 pub use plotters::{self, style::RGBColor};
 pub use polars::prelude::*;
 pub use tch::{self, Cuda, Device, Kind, Tensor};

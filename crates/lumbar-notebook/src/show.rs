@@ -9,6 +9,7 @@ mod dicom;
 mod figure;
 mod frame;
 mod html;
+mod summary;
 mod tensor;
 
 use base64::Engine as _;
