@@ -234,7 +234,10 @@ impl Encoded {
         // what the bytes betray beats what the meta says
         let codec = if self.codec == Codec::DeflatedFrames { self.codec } else { sniff(bytes).unwrap_or(self.codec) };
         match codec {
-            Codec::Rle => rle::decode(bytes, count, usize::from(self.bits.allocated / 8)).map_err(rle::Broken::codec),
+            Codec::Rle => {
+                let width = usize::from(self.bits.allocated / 8);
+                rle::decode(bytes, count, width, stored::mask(self.bits)).map_err(rle::Broken::codec)
+            }
             Codec::Jpeg => Ok(self.widened(jpeg::decode(bytes, self.rows, self.columns)?)),
             Codec::JpegLs => Ok(self.widened(Raw::U16(jpegls::decode(bytes, self.rows, self.columns)?))),
             Codec::Jpeg2000 => {
