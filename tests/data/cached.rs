@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use lumbar::anatomy::Target;
+use lumbar::anatomy::{Mirror, Target};
 use lumbar::data::SeriesKind;
 use lumbar::data::Split;
 use lumbar::data::augment::Augmentation;
@@ -152,4 +152,41 @@ fn an_unaugmented_crop_of_a_batch_is_the_crop_of_the_studys_files() {
         }
     }
     assert!(compared > Target::COUNT, "{compared}");
+}
+
+#[test]
+fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
+    let folder = lumbar_tests::scratch();
+    let manifest = phantom(folder.path(), 2);
+    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
+    let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
+    let [plain, mirrored] = [false, true].map(|mirrored| batches(&source, &plan(&studies, false, mirrored)).remove(0));
+    let picture = |batch: &Batch<Crops>, place: usize, target: Target| {
+        let group = batch.inputs.groups.iter().flatten().find(|group| group.cells.contains(&(place, target)))?;
+        let index = group.cells.iter().position(|cell| *cell == (place, target))?;
+        Some(group.pixels.get(index as i64))
+    };
+    let mut seen = [0; 2];
+    for place in 0..studies.len() {
+        for target in Target::ALL {
+            let other = Mirror::target(target);
+            let label =
+                |batch: &Batch<Crops>, target: Target| batch.labels.int64_value(&[place as i64, target.index() as i64]);
+            assert_eq!(label(&mirrored, target), label(&plain, other), "{target:?}");
+            let (found, expected) = (picture(&mirrored, place, target), picture(&plain, place, other));
+            assert_eq!(found.is_some(), expected.is_some());
+            let (Some(found), Some(expected)) = (found, expected) else { continue };
+            if target.condition.side().is_some() {
+                // both sides are seen as left ones: what is left in the mirror is the right side as it is always seen
+                assert_eq!(found, expected, "{target:?}");
+                seen[0] += 1;
+            } else {
+                // the canal's sagittal slices come in the other order
+                assert_eq!(found, expected.flip([0]), "{target:?}");
+                seen[1] += 1;
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 4), "{seen:?}");
 }

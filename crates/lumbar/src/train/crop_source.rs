@@ -10,6 +10,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
+use torch_ext::floats::Floats;
 
 use super::TrainError;
 use super::grader::{Crops, GroupCrops};
@@ -329,19 +330,20 @@ impl Shared {
             .collect::<Result<_, BoxError>>()?;
         let mut groups = [None, None, None];
         for (slot, group) in groups.iter_mut().zip(ConditionGroup::ALL) {
-            let (mut values, mut cells) = (Vec::new(), Vec::new());
-            for (&(place, target), pixels) in wanted.iter().zip(&cut) {
-                if let Some(pixels) = pixels.as_ref().filter(|_| target.condition.group() == group) {
-                    values.extend_from_slice(pixels);
-                    cells.push((place, target));
-                }
+            let shown = || {
+                let all = wanted.iter().zip(&cut).filter(|((_, target), _)| target.condition.group() == group);
+                all.filter_map(|(cell, pixels)| Some((*cell, pixels.as_ref()?)))
+            };
+            let cells: Vec<(usize, Target)> = shown().map(|(cell, _)| cell).collect();
+            if cells.is_empty() {
+                continue;
             }
-            if !cells.is_empty() {
-                let (slices, height, width) = self.config.crop.shape();
-                let shape = [cells.len() as i64, slices as i64, height as i64, width as i64];
-                let pixels = Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(self.device)?;
-                *slot = Some(GroupCrops { pixels, cells });
+            let (slices, height, width) = self.config.crop.shape();
+            let mut values = Floats::zeros(&[cells.len(), slices, height, width].map(|side| side as i64))?;
+            for (values, (_, pixels)) in values.chunks_exact_mut(slices * height * width).zip(shown()) {
+                values.copy_from_slice(pixels);
             }
+            *slot = Some(GroupCrops { pixels: values.into_tensor().f_to_device(self.device)?, cells });
         }
         let inputs = Crops { studies: studies.len(), groups, device: self.device };
         let shown = Some(inputs.shown()?);
