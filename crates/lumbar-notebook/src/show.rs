@@ -9,7 +9,10 @@ mod dicom;
 mod figure;
 mod frame;
 mod html;
+mod metric;
+mod study_table;
 mod tensor;
+mod train;
 
 use base64::Engine as _;
 

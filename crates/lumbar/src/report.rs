@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod case_picture;
 mod page;
 mod sections;
 mod worst;
@@ -30,6 +31,7 @@ use std::fmt;
 use crate::figure::{Figure, FigureError, FoldHistory};
 use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
 
+pub use case_picture::{cam_tiles, case_picture, slice_tile};
 pub use page::escape;
 pub use worst::{Mistake, WorstCell, worst_cells};
 
