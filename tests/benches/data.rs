@@ -11,7 +11,7 @@ use std::time::Instant;
 use lumbar::data::augment::AugmentConfig;
 use lumbar::data::loader::{Dataset, Loader, LoaderConfig, SampleShape, Sampler};
 use lumbar::data::random::generator;
-use lumbar::data::render::{Border, Normalisation, Plane, Renderer, Request};
+use lumbar::data::render::{Border, Normalisation, Plane, Region, Renderer, Request};
 use lumbar::data::{Affine, StudyId};
 
 /// Side of the stored picture.
@@ -35,8 +35,9 @@ fn render(pixels: &[u16], side: usize, config: &AugmentConfig, number: u64, rend
     let augmentation = config.draw(side, side, &mut generator(7, number, StudyId(number), "augment"));
     let scale = SOURCE as f64 / side as f64;
     let from_crop = Affine::scale([scale; 2], [0.0; 2]).then(&Affine::shift([(scale - 1.0) / 2.0; 2]));
-    let plane =
-        Plane { pixels: pixels.into(), rows: SOURCE, columns: SOURCE, from_crop, gain: 1.0 / 1100.0, offset: 0.0 };
+    let region = Region::whole(SOURCE, SOURCE);
+    let (gain, offset) = (1.0 / 1100.0, 0.0);
+    let plane = Plane { pixels: pixels.into(), rows: SOURCE, columns: SOURCE, region, from_crop, gain, offset };
     let request = Request {
         width: side,
         height: side,
@@ -44,7 +45,7 @@ fn render(pixels: &[u16], side: usize, config: &AugmentConfig, number: u64, rend
         augmentation: &augmentation,
         normalisation: Normalisation { mean: 0.5, std: 0.5 },
     };
-    renderer.render(Some(&plane), &request, 0, out);
+    renderer.render(Some(&plane), &request, 0, out).expect("all of the picture is there");
 }
 
 /// Seconds of processor time of this thread: a busy machine slows both sides, and this counts neither's wait.

@@ -4,7 +4,7 @@
 
 use lumbar::data::Affine;
 use lumbar::data::augment::{Augmentation, BiasField, Filter, Hole, Lens, Tone, Warp};
-use lumbar::data::render::{Border, Normalisation, Plane, Renderer, Request};
+use lumbar::data::render::{Border, Normalisation, Plane, Region, Renderer, Request};
 use lumbar_tests::oracle;
 use serde_json::{Value, json};
 
@@ -31,10 +31,12 @@ fn ask(mut request: Value) -> Vec<f64> {
 
 fn render(from_crop: Affine, border: Border, augmentation: &Augmentation, width: usize, height: usize) -> Vec<f32> {
     let pixels = picture();
-    let plane = Plane { pixels: pixels[..].into(), rows: HEIGHT, columns: WIDTH, from_crop, gain: 1.0, offset: 0.0 };
+    let region = Region::whole(HEIGHT, WIDTH);
+    let plane =
+        Plane { pixels: pixels[..].into(), rows: HEIGHT, columns: WIDTH, region, from_crop, gain: 1.0, offset: 0.0 };
     let request = Request { width, height, border, augmentation, normalisation: Normalisation::NONE };
     let mut out = vec![0.0; width * height];
-    Renderer::new().render(Some(&plane), &request, 0, &mut out);
+    Renderer::new().render(Some(&plane), &request, 0, &mut out).expect("all of the slice is there");
     out
 }
 

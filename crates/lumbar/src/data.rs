@@ -6,6 +6,7 @@
 mod affine;
 pub mod augment;
 pub mod cache;
+pub mod channels;
 pub mod crop;
 pub mod folds;
 mod ids;

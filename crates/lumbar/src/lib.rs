@@ -8,4 +8,5 @@ pub mod metric;
 pub mod model;
 pub mod predict;
 pub mod report;
+pub mod run;
 pub mod train;

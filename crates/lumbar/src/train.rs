@@ -11,6 +11,7 @@
 //! | [`checkpoint`] | everything that an exact resume needs, in one file, written atomically |
 //! | [`grader`] | the networks that are trained: over whole studies, over crops |
 //! | [`crop_source`] | batches for the crop grader, from the files of studies |
+//! | [`study_source`] | batches for the whole-study model, from the files of studies |
 //! | [`network`] | what the loop asks of a network and of whoever makes batches |
 //! | [`fold`] | one fold, from a split to its out-of-fold table |
 //! | [`cross_val`] | the folds of a run, merged |
@@ -33,9 +34,11 @@ pub mod observer;
 pub mod optimizer;
 mod plan;
 pub mod schedule;
+pub mod study_source;
 pub mod tensorboard;
 
 pub use config::TrainConfig;
 pub use cross_val::CrossValidation;
 pub use epoch::predict;
+pub(crate) use epoch::predict_batch;
 pub use error::TrainError;

@@ -32,8 +32,9 @@ pub use config::{
 };
 pub use dropout::Hole;
 pub use filter::Filter;
-pub(crate) use filter::FilterScratch;
+pub(crate) use filter::FilterRows;
 pub use mix::{Mix, MixConfig, MixKind};
+pub(crate) use noise::NoiseRows;
 pub use noise::{Noise, NoiseKind};
 pub use tone::Tone;
 pub(crate) use tone::{apply as apply_tone, to_unit};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Affine;
 use super::augment::{Augmentation, ConfigError, check_range};
 use super::intensity::Window;
-use super::render::{Border, Normalisation, Plane, Renderer, Request};
+use super::render::{Border, Normalisation, NotKept, Plane, Region, Renderer, Request};
 
 pub use frame::CropFrame;
 
@@ -109,6 +109,9 @@ pub enum CropError {
     /// A slice cannot be decoded.
     #[error(transparent)]
     Pixels(#[from] lumbar_dicom::Error),
+    /// Only a part of the slice was kept, and not the one that the crop shows.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
 }
 
 /// Cuts a crop from a stack: decoded pixels are sampled once, with the augmentation composed into the way.
@@ -173,7 +176,7 @@ pub fn crop_into(
             let slice = &stack.slices[index];
             Some((slice, frame.from_crop(slice.geometry.as_ref()?)))
         }) else {
-            renderer.render(None, &request, number, picture);
+            renderer.render(None, &request, number, picture)?;
             continue;
         };
         let from_crop = if mirror && across { Affine::flip_columns(width).then(&from_crop) } else { from_crop };
@@ -192,15 +195,16 @@ fn render_slice(
     out: &mut [f32],
 ) -> Result<(), CropError> {
     let (rows, columns) = (slice.rows, slice.columns);
+    let region = Region::whole(rows, columns);
     let (gain, offset) = window.gain_offset(slice.rescale, slice.is_inverted());
     macro_rules! render {
         ($pixels:expr) => {
             renderer.render(
-                Some(&Plane { pixels: $pixels.into(), rows, columns, from_crop, gain, offset }),
+                Some(&Plane { pixels: $pixels.into(), rows, columns, region, from_crop, gain, offset }),
                 request,
                 number,
                 out,
-            )
+            )?
         };
     }
     match &slice.pixels()? {
@@ -213,8 +217,8 @@ fn render_slice(
             // 32- and 64-bit values are rescaled before they are rounded to f32.
             let (gain, offset) = window.gain_offset(lumbar_dicom::Rescale::NONE, slice.is_inverted());
             let pixels = wide.rescaled(slice.rescale);
-            let plane = Plane { pixels: pixels.as_slice().into(), rows, columns, from_crop, gain, offset };
-            renderer.render(Some(&plane), request, number, out);
+            let plane = Plane { pixels: pixels.as_slice().into(), rows, columns, region, from_crop, gain, offset };
+            renderer.render(Some(&plane), request, number, out)?;
         }
     }
     Ok(())

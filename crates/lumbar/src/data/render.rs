@@ -1,82 +1,15 @@
 //! From stored pixels to a crop in one pass: coordinates composed, pixels interpolated, rescaled, windowed,
 //! augmented and normalised row by row, without a picture in between.
 
+mod plane;
 mod sample;
 
 use serde::{Deserialize, Serialize};
 
-use super::Affine;
-use super::augment::{Augmentation, BiasField, FilterScratch, WarpRows, to_unit};
+use super::augment::{Augmentation, BiasRows, FilterRows, NoiseRows, WarpRows, apply_tone, to_unit};
 use sample::Row;
 
-/// A stored value that turns into a float.
-trait Pixel: Copy {
-    fn value(self) -> f32;
-}
-
-/// Stored values of one of the kinds that are sampled from as they are.
-///
-/// An enum and not a type parameter, so that the code is compiled (and optimised) in this crate.
-#[derive(Debug, Clone, Copy)]
-#[allow(missing_docs, reason = "the kinds' names say it")]
-pub enum Samples<'a> {
-    U8(&'a [u8]),
-    I8(&'a [i8]),
-    U16(&'a [u16]),
-    I16(&'a [i16]),
-    F32(&'a [f32]),
-}
-
-macro_rules! kinds {
-    ($($kind:ty => $name:ident),*) => {
-        $(impl Pixel for $kind {
-            #[inline(always)]
-            fn value(self) -> f32 {
-                self as f32
-            }
-        }
-
-        impl<'a> From<&'a [$kind]> for Samples<'a> {
-            fn from(pixels: &'a [$kind]) -> Self {
-                Self::$name(pixels)
-            }
-        })*
-
-        impl Samples<'_> {
-            /// How many there are.
-            #[must_use]
-            pub const fn len(&self) -> usize {
-                match self {
-                    $(Self::$name(pixels) => pixels.len(),)*
-                }
-            }
-
-            /// Whether there is none.
-            #[must_use]
-            pub const fn is_empty(&self) -> bool {
-                self.len() == 0
-            }
-        }
-    };
-}
-kinds!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, f32 => F32);
-
-/// One slice of pixels to sample from.
-#[derive(Debug, Clone, Copy)]
-pub struct Plane<'a> {
-    /// Row-major, `rows` × `columns`.
-    pub pixels: Samples<'a>,
-    /// Height.
-    pub rows: usize,
-    /// Width.
-    pub columns: usize,
-    /// Where each pixel of the crop (before augmentation) lies in this slice, in pixels.
-    pub from_crop: Affine,
-    /// A stored value times `gain` plus `offset` is 0…1; beyond, it is cut off.
-    pub gain: f32,
-    /// See `gain`.
-    pub offset: f32,
-}
+pub use plane::{NotKept, Plane, Region, Samples};
 
 /// What is beyond the edge of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -112,7 +45,9 @@ impl Normalisation {
 #[derive(Debug, Default)]
 pub struct Renderer {
     row: Row,
-    filter: FilterScratch,
+    /// One row of the crop on its way.
+    line: Vec<f32>,
+    filter: FilterRows,
 }
 
 /// What is asked of a [`Renderer`].
@@ -145,85 +80,138 @@ impl Renderer {
     /// # Shapes
     /// `out` is row-major, `height` × `width`.
     ///
+    /// # Errors
+    /// When the crop shows a part of the slice that the plane's region leaves out.
+    ///
     /// # Panics
-    /// When `out` or `plane.pixels` has another size than was said.
-    pub fn render(&mut self, plane: Option<&Plane>, request: &Request, slice: usize, out: &mut [f32]) {
-        assert_eq!(out.len(), request.width * request.height, "the crop's buffer fits its size");
-        if let Some(plane) = plane {
-            assert_eq!(plane.pixels.len(), plane.rows * plane.columns, "a slice has rows × columns pixels");
-        }
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has the instructions, as was just asked.
-            unsafe { self.render_avx2(plane, request, slice, out) };
-            return;
-        }
-        self.render_here(plane, request, slice, out);
-    }
-
-    /// The same code compiled for AVX2. Fused multiply-add stays off: it would round differently.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn render_avx2(&mut self, plane: Option<&Plane>, request: &Request, slice: usize, out: &mut [f32]) {
-        self.render_here(plane, request, slice, out);
-    }
-
-    #[inline(always)]
-    fn render_here(&mut self, plane: Option<&Plane>, request: &Request, slice: usize, out: &mut [f32]) {
-        let Request { width, height, border, augmentation, normalisation } = *request;
-        if out.is_empty() {
-            return;
-        }
-        let outside = if let Border::Constant(value) = border { value } else { 0.0 };
-        let back = augmentation.affine.inverse();
-        match (plane, back) {
-            (Some(plane), Some(back)) if plane.rows > 0 && plane.columns > 0 => {
-                let to_source = back.then(&plane.from_crop);
-                let warp = WarpRows::new(&augmentation.warp, width, height);
-                self.row.resize(width);
-                match plane.pixels {
-                    Samples::U8(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
-                    Samples::I8(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
-                    Samples::U16(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
-                    Samples::I16(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
-                    Samples::F32(pixels) => self.row.sample_all(plane, pixels, &warp, &to_source, border, out),
-                }
-            }
-            _ => out.fill(to_unit(outside)),
-        }
-        self.finish(augmentation, normalisation, width, height, slice, out);
-    }
-
-    #[inline(always)]
-    fn finish(
+    /// When `out` or `plane.pixels` has another size than was said, or the region is no part of the slice.
+    pub fn render(
         &mut self,
-        augmentation: &Augmentation,
-        normalisation: Normalisation,
-        width: usize,
-        height: usize,
+        plane: Option<&Plane>,
+        request: &Request,
         slice: usize,
         out: &mut [f32],
-    ) {
-        let bias =
-            augmentation.bias.as_ref().map(|bias: &BiasField| super::augment::BiasRows::new(bias, width, height));
-        for (y, line) in out.chunks_exact_mut(width).enumerate() {
-            super::augment::apply_tone(&augmentation.tone, line);
+    ) -> Result<(), NotKept> {
+        assert_eq!(out.len(), request.width * request.height, "the crop's buffer fits its size");
+        if let Some(Plane { pixels, rows, columns, region, .. }) = plane {
+            assert_eq!(pixels.len(), region.width * region.height, "a region has width × height pixels");
+            let inside = region.x + region.width <= *columns && region.y + region.height <= *rows;
+            assert!(inside, "the region {region:?} lies in a slice of {columns} × {rows} pixels");
+        }
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            // SAFETY: the processor has the instructions, as is asked before each.
+            if has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") {
+                return unsafe { self.render_avx512(plane, request, slice, out) };
+            }
+            if has!("avx2") {
+                return unsafe { self.render_avx2(plane, request, slice, out) };
+            }
+        }
+        self.render_here(plane, request, slice, out)
+    }
+
+    /// The same code compiled for AVX-512. Rust fuses no multiplication with an addition, so that no bit changes.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    fn render_avx512(
+        &mut self,
+        plane: Option<&Plane>,
+        request: &Request,
+        slice: usize,
+        out: &mut [f32],
+    ) -> Result<(), NotKept> {
+        self.render_here(plane, request, slice, out)
+    }
+
+    /// The same code compiled for AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn render_avx2(
+        &mut self,
+        plane: Option<&Plane>,
+        request: &Request,
+        slice: usize,
+        out: &mut [f32],
+    ) -> Result<(), NotKept> {
+        self.render_here(plane, request, slice, out)
+    }
+
+    #[inline(always)]
+    fn render_here(
+        &mut self,
+        plane: Option<&Plane>,
+        request: &Request,
+        slice: usize,
+        out: &mut [f32],
+    ) -> Result<(), NotKept> {
+        let Request { width, height, border, augmentation, normalisation } = *request;
+        if out.is_empty() {
+            return Ok(());
+        }
+        let outside = to_unit(if let Border::Constant(value) = border { value } else { 0.0 });
+        let seen = plane.filter(|plane| plane.rows > 0 && plane.columns > 0);
+        let seen = seen.and_then(|plane| Some((plane, augmentation.affine.inverse()?.then(&plane.from_crop))));
+        let warp = WarpRows::new(&augmentation.warp, width, height);
+        let bias = augmentation.bias.as_ref().map(|bias| BiasRows::new(bias, width, height));
+        let finish = Finish::new(request, slice);
+        let Self { row, line, filter } = self;
+        row.resize(width);
+        line.resize(width, 0.0);
+        let filtered = filter.start(&augmentation.filter, width, height);
+        for (y, out) in out.chunks_exact_mut(width).enumerate() {
+            let values = if filtered { filter.row_mut(y) } else { &mut line[..] };
+            match seen {
+                Some((plane, to_source)) => row.sample(plane, &warp, &to_source, border, y, values)?,
+                None => values.fill(outside),
+            }
+            apply_tone(&augmentation.tone, values);
             if let Some(bias) = &bias {
-                bias.apply(y, line);
+                bias.apply(y, values);
+            }
+            if filtered {
+                filter.end_row(y);
+            } else {
+                finish.apply(y * width, values, out);
             }
         }
-        augmentation.filter.apply_with(out, width, &mut self.filter);
-        if let Some(noise) = &augmentation.noise {
-            noise.apply(out, slice);
+        if filtered {
+            for (y, out) in out.chunks_exact_mut(width).enumerate() {
+                filter.filtered(y, line);
+                finish.apply(y * width, line, out);
+            }
         }
+        // Holes lie over everything: what is blanked before and after the normalisation is the same.
+        let Normalisation { mean, std } = normalisation;
         for hole in &augmentation.holes {
-            hole.apply(out, width, augmentation.hole_value);
+            hole.apply(out, width, (augmentation.hole_value - mean) * (1.0 / std));
         }
-        if normalisation != Normalisation::NONE {
-            let scale = 1.0 / normalisation.std;
-            for value in out {
-                *value = (*value - normalisation.mean) * scale;
-            }
+        Ok(())
+    }
+}
+
+/// What comes after the blur: noise and normalisation.
+struct Finish {
+    noise: Option<NoiseRows>,
+    mean: f32,
+    scale: f32,
+}
+
+impl Finish {
+    fn new(request: &Request, slice: usize) -> Self {
+        let noise = request.augmentation.noise.as_ref().map(|noise| NoiseRows::new(noise, slice));
+        Self { noise, mean: request.normalisation.mean, scale: 1.0 / request.normalisation.std }
+    }
+
+    /// `start` is the number of the row's first pixel in the picture.
+    #[inline(always)]
+    fn apply(&self, start: usize, values: &mut [f32], out: &mut [f32]) {
+        if let Some(noise) = &self.noise {
+            noise.apply(start, values);
+        }
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = (*value - self.mean) * self.scale;
         }
     }
 }

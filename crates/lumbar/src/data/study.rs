@@ -3,9 +3,10 @@
 
 mod points;
 
-use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, read_series};
+use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, Slice, Stack, read_series};
 use serde::Serialize;
 
+use super::channels::plane_of as plane_of_kind;
 use super::manifest::{PointRecord, SeriesRecord, StudyRecord};
 use super::{SeriesId, SeriesKind, Split, StudyId};
 
@@ -68,6 +69,22 @@ pub enum StudyOddity {
         /// What it seems to be.
         kind: SeriesKind,
     },
+    /// Slices that cannot be decoded are left out.
+    #[error("series {series}: {slices} slices cannot be decoded, the first because {first}")]
+    SlicesNotDecoded {
+        /// The series.
+        series: SeriesId,
+        /// How many.
+        slices: usize,
+        /// Why the first cannot.
+        first: String,
+    },
+    /// There is no series of a kind, or none that can be read and lies in the patient.
+    #[error("there is no usable {kind} series")]
+    KindMissing {
+        /// The kind.
+        kind: SeriesKind,
+    },
     /// The table says one plane, the pictures lie in another.
     #[error("series {series} is called {kind} and lies in the {plane} plane")]
     OtherPlane {
@@ -124,22 +141,57 @@ impl Study {
     /// # Errors
     /// When not one series can be read.
     pub fn open(record: &StudyRecord) -> Result<Self, StudyError> {
+        let study = Self::read(record);
+        if study.series.is_empty() {
+            let first = study.oddities.iter().find_map(|oddity| match oddity {
+                StudyOddity::SeriesUnreadable { cause, .. } => Some(cause.clone()),
+                _ => None,
+            });
+            return Err(StudyError::NothingReadable { study: record.id, first });
+        }
+        Ok(study)
+    }
+
+    /// Reads and decodes whatever can be: what cannot is left out and reported in [`Study::oddities`], even
+    /// where nothing is left. For predictions, which every study has to get.
+    #[must_use]
+    pub fn salvage(record: &StudyRecord) -> Self {
+        let mut study = Self::read(record);
+        for StudySeries { id, data, .. } in &mut study.series {
+            let mut failed = Vec::new();
+            for stack in &mut data.stacks {
+                let count = stack.slices.len();
+                let keep = |slice: &Slice| slice.loaded().map_err(|error| failed.push(error.to_string())).ok();
+                let slices: Vec<Slice> = stack.slices.iter().filter_map(keep).collect();
+                // a stack with a slice less lies otherwise: it is measured anew
+                if slices.len() == count { stack.slices = slices } else { *stack = Stack::new(slices) }
+            }
+            data.stacks.retain(|stack| !stack.slices.is_empty());
+            if let Some(first) = failed.first().cloned() {
+                study.oddities.push(StudyOddity::SlicesNotDecoded { series: *id, slices: failed.len(), first });
+            }
+        }
+        study.series.retain(|series| !series.data.is_empty());
+        for kind in SeriesKind::ALL {
+            if study.series_of(kind).next().is_none() {
+                study.oddities.push(StudyOddity::KindMissing { kind });
+            }
+        }
+        study
+    }
+
+    fn read(record: &StudyRecord) -> Self {
         let mut study = Self { id: record.id, split: record.split, series: Vec::new(), oddities: Vec::new() };
-        let mut first = None;
         for series in &record.series {
             match read_series(&series.folder, &ReadOptions::default(), &()) {
                 Ok(data) => study.add(series, data),
                 Err(error) => {
                     let cause = error.to_string();
-                    first.get_or_insert_with(|| cause.clone());
                     study.oddities.push(StudyOddity::SeriesUnreadable { series: series.id, cause });
                 }
             }
         }
-        if study.series.is_empty() {
-            return Err(StudyError::NothingReadable { study: record.id, first });
-        }
-        Ok(study)
+        study
     }
 
     fn add(&mut self, record: &SeriesRecord, data: Series) {
@@ -158,7 +210,7 @@ impl Study {
         let kind = record.kind.or_else(|| kind_of(&data, plane));
         match (record.kind, kind, plane) {
             (None, Some(kind), _) => self.oddities.push(StudyOddity::KindFromPictures { series: id, kind }),
-            (Some(kind), _, Some(plane)) if plane != expected_plane(kind) => {
+            (Some(kind), _, Some(plane)) if plane != plane_of_kind(kind) => {
                 self.oddities.push(StudyOddity::OtherPlane { series: id, kind, plane: plane.to_string() });
             }
             _ => {}
@@ -221,13 +273,6 @@ impl Study {
                 .cmp(&near.covered)
                 .then(distance(near.projection.distance_mm).total_cmp(&distance(other.projection.distance_mm)))
         })
-    }
-}
-
-fn expected_plane(kind: SeriesKind) -> Plane {
-    match kind {
-        SeriesKind::SagittalT1 | SeriesKind::SagittalT2 => Plane::Sagittal,
-        SeriesKind::AxialT2 => Plane::Axial,
     }
 }
 

@@ -21,6 +21,19 @@ impl Reference {
         Self { rows: [[1.0 / 3.0; 3]; Target::COUNT] }
     }
 
+    /// Probabilities that were saved before.
+    ///
+    /// # Errors
+    /// [`MetricError::NotProbabilities`] when a row is not finite, negative or zero for all three severities.
+    pub fn of_rows(rows: [[f64; 3]; Target::COUNT]) -> Result<Self, MetricError> {
+        for (target, found) in Target::ALL.into_iter().zip(rows) {
+            if found.iter().any(|value| !value.is_finite() || *value < 0.0) || found.iter().sum::<f64>() <= 0.0 {
+                return Err(MetricError::NotProbabilities { study: "prior".to_owned(), target, found });
+            }
+        }
+        Ok(Self { rows })
+    }
+
     /// The constant that minimises each target's weighted log loss over `labels`: its class frequencies
     /// weighted 1/2/4.
     ///

@@ -5,7 +5,8 @@ use std::fmt;
 use tch::{Device, Kind, Tensor};
 
 use super::error::{Error, Result};
-use super::pass::{Mode, Module};
+use super::pass::{Mode, Module, Pass};
+use super::registry::Registry;
 
 /// A model that can be copied and folded.
 pub trait Foldable: Module + Sized {
@@ -80,6 +81,21 @@ impl<M: Foldable> Inference<M> {
         let xs = xs.f_to_kind(self.kind)?;
         let xs = if xs.dim() == 4 { torch_ext::layout::channels_last(&xs)? } else { xs };
         Ok(self.model.forward(&xs, Mode::Eval)?.f_to_kind(Kind::Float)?)
+    }
+}
+
+/// In eval mode alone: there is nothing left to train, and the registry is empty.
+impl<M: Foldable> Module for Inference<M> {
+    fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        if pass.training() {
+            let (expected, found) = ("eval".to_owned(), "train".to_owned());
+            return Err(Error::Config { field: "mode", expected, found });
+        }
+        self.forward(xs)
+    }
+
+    fn registry(&self) -> &Registry {
+        self.model.registry()
     }
 }
 

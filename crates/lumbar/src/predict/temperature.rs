@@ -49,12 +49,18 @@ impl Temperature {
         }
     }
 
+    /// The probabilities of a target at its temperature.
+    #[must_use]
+    pub fn scale(&self, target: Target, probabilities: &[f64; 3]) -> [f64; 3] {
+        tempered(probabilities, self.of(target))
+    }
+
     /// Predictions at these temperatures.
     #[must_use]
     pub fn apply(&self, predictions: &PredictionTable) -> PredictionTable {
         let mut table = PredictionTable::new();
         for (study, row) in predictions.iter() {
-            let row = Target::ALL.map(|target| tempered(&row[target.index()], self.of(target)));
+            let row = Target::ALL.map(|target| self.scale(target, &row[target.index()]));
             table.insert(study, row).expect("names of a table differ");
         }
         table

@@ -266,16 +266,27 @@ impl TrainConfig {
     /// Each field in which `other` differs, with both values: `optimizer.lr is 0.001 there and 0.002 here`.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let value = |config| serde_json::to_value(config).expect("a config of numbers and names has a JSON form");
-        let mut found = Vec::new();
-        compare("", &value(self), &value(other), &mut found);
-        found
+        differences(self, other)
     }
+}
+
+/// Each field in which two configs of one kind differ.
+pub(crate) fn differences<T: Serialize>(here: &T, there: &T) -> Vec<String> {
+    let value = |config| serde_json::to_value(config).expect("a config of numbers and names has a JSON form");
+    let mut found = Vec::new();
+    compare("", &value(here), &value(there), &mut found);
+    found
 }
 
 fn compare(name: &str, here: &serde_json::Value, there: &serde_json::Value, found: &mut Vec<String>) {
     match (here, there) {
         (serde_json::Value::Object(here), serde_json::Value::Object(there)) => {
+            // one variant of an enum here, another one there
+            if let Some((own, _)) = here.iter().find(|(field, _)| !there.contains_key(*field)) {
+                let other = there.keys().next().map_or("", String::as_str);
+                found.push(format!("{name} is {other} there and {own} here"));
+                return;
+            }
             for (field, value) in here {
                 let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
                 compare(&name, value, &there[field], found);
@@ -286,7 +297,7 @@ fn compare(name: &str, here: &serde_json::Value, there: &serde_json::Value, foun
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(
+pub(crate) fn within<T: PartialOrd + std::fmt::Display>(
     field: &'static str,
     value: T,
     range: std::ops::RangeInclusive<T>,

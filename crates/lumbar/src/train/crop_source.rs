@@ -131,7 +131,8 @@ impl CropSource {
     /// Opens and decodes studies. Those without labels are there to be predicted.
     ///
     /// # Errors
-    /// When the config is out of range, a study cannot be opened or decoded, or its points cannot be found.
+    /// When the config is out of range or a study's points cannot be found. What cannot be read or decoded is left
+    /// out, see [`CropSource::oddities`].
     pub fn open(
         records: &[&StudyRecord],
         points: &dyn Points,
@@ -142,7 +143,7 @@ impl CropSource {
         let opened: Vec<(String, Ready)> = records
             .par_iter()
             .map(|record| {
-                let study = Study::open(record)?.load()?;
+                let study = Study::salvage(record);
                 let mut windows = HashMap::new();
                 for series in &study.series {
                     windows.insert(series.id, Window::of_series(&series.data, &config.intensity)?);
@@ -157,6 +158,13 @@ impl CropSource {
         }
         let studies = opened.into_iter().collect();
         Ok(Self(Arc::new(Shared { config: config.clone(), device, labels, studies })))
+    }
+
+    /// What was odd about a study's files, in words; nothing for a study that is not open.
+    #[must_use]
+    pub fn oddities(&self, study: &str) -> Vec<String> {
+        let ready = self.0.studies.get(study);
+        ready.map_or_else(Vec::new, |ready| ready.study.oddities.iter().map(ToString::to_string).collect())
     }
 }
 

@@ -162,27 +162,36 @@ fn predict_at<N: Network, S: Source<N::Inputs>>(
     let mut batches = source.batches(plan);
     for studies in &plan.batches {
         let batch = next(&mut batches, studies)?;
-        let probabilities = tch::no_grad(|| -> Result<Tensor, TrainError> {
-            Ok(logits(network, &batch, Mode::Eval, precision)?.f_softmax(-1, Kind::Double)?.f_to_device(Device::Cpu)?)
-        })?;
-        let probabilities: Vec<f64> = Vec::try_from(probabilities.f_flatten(0, -1)?)?;
-        let shown: Option<Vec<bool>> = match &batch.shown {
-            Some(shown) => Some(Vec::try_from(shown.f_to_device(Device::Cpu)?.f_flatten(0, -1)?)?),
-            None => None,
-        };
-        for (place, study) in batch.studies.iter().enumerate() {
-            let row = std::array::from_fn(|target| {
-                let cell = place * Target::COUNT + target;
-                if shown.as_ref().is_none_or(|shown| shown[cell]) {
-                    std::array::from_fn(|class| probabilities[cell * 3 + class])
-                } else {
-                    prior.rows()[target]
-                }
-            });
-            table.insert(study, row)?;
+        for (study, row) in batch.studies.iter().zip(cells(network, &batch, precision)?) {
+            table.insert(study, std::array::from_fn(|target| row[target].unwrap_or(prior.rows()[target])))?;
         }
     }
     Ok(table)
+}
+
+/// Probabilities of each study of a batch over its targets; none where a cell is not shown.
+type Cells = Vec<[Option<[f64; 3]>; Target::COUNT]>;
+
+/// Predicts one batch in single precision.
+pub(crate) fn predict_batch<N: Network>(network: &N, batch: &Batch<N::Inputs>) -> Result<Cells, TrainError> {
+    cells(network, batch, Precision::Float32)
+}
+
+fn cells<N: Network>(network: &N, batch: &Batch<N::Inputs>, precision: Precision) -> Result<Cells, TrainError> {
+    let probabilities = tch::no_grad(|| -> Result<Tensor, TrainError> {
+        Ok(logits(network, batch, Mode::Eval, precision)?.f_softmax(-1, Kind::Double)?.f_to_device(Device::Cpu)?)
+    })?;
+    let probabilities: Vec<f64> = Vec::try_from(probabilities.f_flatten(0, -1)?)?;
+    let shown: Option<Vec<bool>> = match &batch.shown {
+        Some(shown) => Some(Vec::try_from(shown.f_to_device(Device::Cpu)?.f_flatten(0, -1)?)?),
+        None => None,
+    };
+    let cell = |cell: usize| {
+        let is_shown = shown.as_ref().is_none_or(|shown| shown[cell]);
+        is_shown.then(|| std::array::from_fn(|class| probabilities[cell * 3 + class]))
+    };
+    let row = |place: usize| std::array::from_fn(|target| cell(place * Target::COUNT + target));
+    Ok((0..batch.studies.len()).map(row).collect())
 }
 
 /// Logits in train mode, at the config's precision.

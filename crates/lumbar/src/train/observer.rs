@@ -5,12 +5,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use super::history::EpochRecord;
 
 /// Something that happened. Events come in order, from the thread that trains.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Written as JSON, times are in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
+    /// Studies are read and decoded, before the first fold.
+    Preparing {
+        /// Studies that are ready.
+        done: usize,
+        /// Of how many.
+        total: usize,
+    },
+    /// Something of a study is missing or unreadable; training goes on without it.
+    StudyOdd {
+        /// The study's name.
+        study: String,
+        /// What, in words.
+        what: String,
+    },
     /// A fold starts or goes on.
     FoldStarted {
         /// Which, from 0.
@@ -57,8 +76,10 @@ pub enum Event {
         /// Studies in this step.
         studies: usize,
         /// Time spent waiting for batches.
+        #[serde(rename = "data_s", serialize_with = "seconds")]
         data: Duration,
         /// Time of the whole step.
+        #[serde(rename = "total_s", serialize_with = "seconds")]
         total: Duration,
     },
     /// A step that was left out because its loss or gradient was not finite.
@@ -77,8 +98,10 @@ pub enum Event {
         /// What is written to the history.
         record: EpochRecord,
         /// Time of training.
+        #[serde(rename = "training_s", serialize_with = "seconds")]
         training: Duration,
         /// Time of validation.
+        #[serde(rename = "validation_s", serialize_with = "seconds")]
         validation: Duration,
     },
     /// A checkpoint lies on the disk.
@@ -107,6 +130,10 @@ pub enum Event {
         /// The out-of-fold table.
         table: PathBuf,
     },
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 /// Takes the events. A closure `FnMut(&Event)` is one.

@@ -26,41 +26,34 @@ pub enum Filter {
     Median5,
 }
 
-/// Buffers of [`Filter::apply`], reused from picture to picture.
-#[derive(Debug, Default)]
-pub(crate) struct FilterScratch {
-    padded: Vec<f32>,
-    lines: Vec<f32>,
-}
-
 impl Filter {
     /// Blurs a picture in place.
     ///
     /// # Shapes
     /// `picture` is row-major, `picture.len() / width` × `width`.
     pub fn apply(&self, picture: &mut [f32], width: usize) {
-        self.apply_with(picture, width, &mut FilterScratch::default());
-    }
-
-    #[inline(always)]
-    pub(crate) fn apply_with(&self, picture: &mut [f32], width: usize, scratch: &mut FilterScratch) {
         if width == 0 || picture.len() < width {
             return;
         }
-        match *self {
-            Self::None => {}
-            Self::Gaussian { sigma_px } => gaussian(picture, width, sigma_px, scratch),
-            Self::Motion { length_px, angle_deg } => motion(picture, width, length_px, angle_deg, scratch),
-            Self::Median3 => median::<3>(picture, width, scratch),
-            Self::Median5 => median::<5>(picture, width, scratch),
+        let mut rows = FilterRows::default();
+        if !rows.start(self, width, picture.len() / width) {
+            return;
+        }
+        for (y, line) in picture.chunks_exact(width).enumerate() {
+            rows.row_mut(y).copy_from_slice(line);
+            rows.end_row(y);
+        }
+        for (y, line) in picture.chunks_exact_mut(width).enumerate() {
+            rows.filtered(y, line);
         }
     }
 }
 
 /// What a filter sees beyond the edge.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Edge {
     /// `c b | a b c`: OpenCV's BORDER_REFLECT_101.
+    #[default]
     Reflected,
     /// `a a | a b c`: OpenCV's BORDER_REPLICATE.
     Repeated,
@@ -69,11 +62,12 @@ enum Edge {
 impl Edge {
     fn index(self, at: isize, size: usize) -> usize {
         let last = size as isize - 1;
-        if last == 0 {
-            return 0;
+        if (0..=last).contains(&at) {
+            return at as usize;
         }
         let index = match self {
             Self::Repeated => at.clamp(0, last),
+            Self::Reflected if last == 0 => 0,
             Self::Reflected => {
                 let period = at.rem_euclid(2 * last);
                 period.min(2 * last - period)
@@ -83,47 +77,99 @@ impl Edge {
     }
 }
 
-/// The picture with `radius` more pixels on each side, into `padded`; returns the padded width.
-#[inline(always)]
-fn pad(picture: &[f32], width: usize, radius: usize, edge: Edge, padded: &mut Vec<f32>) -> usize {
-    let (height, wide) = (picture.len() / width, width + 2 * radius);
-    padded.clear();
-    padded.resize(wide * (height + 2 * radius), 0.0);
-    for (row, line) in padded.chunks_exact_mut(wide).enumerate() {
-        let from = edge.index(row as isize - radius as isize, height);
-        let source = &picture[from * width..(from + 1) * width];
-        line[radius..radius + width].copy_from_slice(source);
+/// A filter that takes a picture row by row and gives it back row by row; its buffers are used again from
+/// picture to picture.
+#[derive(Debug, Default)]
+pub(crate) struct FilterRows {
+    filter: Filter,
+    edge: Edge,
+    /// How many pixels it sees on each side.
+    radius: usize,
+    width: usize,
+    height: usize,
+    /// Length of the stored rows: `radius` more pixels on each side.
+    wide: usize,
+    rows: Vec<f32>,
+    /// One stored row on its way.
+    line: Vec<f32>,
+    weights: Vec<f32>,
+    offsets: Vec<(usize, usize)>,
+}
+
+impl FilterRows {
+    /// Makes ready for a picture; false when the filter would not change it.
+    pub(crate) fn start(&mut self, filter: &Filter, width: usize, height: usize) -> bool {
+        (self.radius, self.edge) = match *filter {
+            Filter::None => (0, Edge::Reflected),
+            Filter::Gaussian { sigma_px } => ((f64::from(sigma_px) * 3.5) as usize, Edge::Reflected),
+            Filter::Motion { length_px, .. } => (length_px / 2, Edge::Reflected),
+            Filter::Median3 => (1, Edge::Repeated),
+            Filter::Median5 => (2, Edge::Repeated),
+        };
+        if self.radius == 0 {
+            return false;
+        }
+        (self.filter, self.width, self.height, self.wide) = (*filter, width, height, width + 2 * self.radius);
+        // What the buffers hold from before is written over.
+        self.rows.resize(self.wide * height, 0.0);
+        self.line.resize(self.wide, 0.0);
+        match *filter {
+            Filter::Gaussian { sigma_px } => gaussian_weights(f64::from(sigma_px), self.radius, &mut self.weights),
+            Filter::Motion { length_px, angle_deg } => self.offsets = motion_offsets(length_px, angle_deg),
+            Filter::None | Filter::Median3 | Filter::Median5 => {}
+        }
+        true
+    }
+
+    /// Where row `y` of the picture has to be put, before [`FilterRows::end_row`].
+    #[inline(always)]
+    pub(crate) fn row_mut(&mut self, y: usize) -> &mut [f32] {
+        &mut self.rows[y * self.wide + self.radius..][..self.width]
+    }
+
+    /// Fills in what lies beyond the ends of row `y`.
+    #[inline(always)]
+    pub(crate) fn end_row(&mut self, y: usize) {
+        let (radius, width, edge) = (self.radius, self.width, self.edge);
+        let row = &mut self.rows[y * self.wide..][..self.wide];
         for column in 0..radius {
-            line[column] = source[edge.index(column as isize - radius as isize, width)];
-            line[radius + width + column] = source[edge.index((width + column) as isize, width)];
+            row[column] = row[radius + edge.index(column as isize - radius as isize, width)];
+            row[radius + width + column] = row[radius + edge.index((width + column) as isize, width)];
         }
     }
-    wide
+
+    /// Row `y` of the filtered picture, when all rows are there.
+    #[inline(always)]
+    pub(crate) fn filtered(&mut self, y: usize, out: &mut [f32]) {
+        let Self { filter, edge, radius, height, wide, rows, line, weights, offsets, .. } = self;
+        // the stored row `down` rows below the uppermost that the filter sees
+        let row = |down: usize| {
+            let from = edge.index((y + down) as isize - *radius as isize, *height);
+            &rows[from * *wide..][..*wide]
+        };
+        match filter {
+            Filter::None => {}
+            Filter::Gaussian { .. } => {
+                // along the columns, the ends of the rows too, then along the row
+                weighted(line, weights, row);
+                let width = out.len();
+                weighted(out, weights, |right| &line[right..right + width]);
+            }
+            Filter::Motion { .. } => mean(out, offsets, |(down, right)| &row(down)[right..]),
+            Filter::Median3 => median3([row(0), row(1), row(2)], out),
+            Filter::Median5 => median5([row(0), row(1), row(2), row(3), row(4)], out),
+        }
+    }
 }
 
-#[inline(always)]
-fn gaussian(picture: &mut [f32], width: usize, sigma_px: f32, scratch: &mut FilterScratch) {
-    let radius = (f64::from(sigma_px) * 3.5) as usize;
-    if radius == 0 {
-        return;
-    }
-    let weights: Vec<f64> =
-        (0..=2 * radius).map(|k| (-0.5 * ((k as f64 - radius as f64) / f64::from(sigma_px)).powi(2)).exp()).collect();
-    let total: f64 = weights.iter().sum();
-    let weights: Vec<f32> = weights.iter().map(|weight| (weight / total) as f32).collect();
-
-    let wide = pad(picture, width, radius, Edge::Reflected, &mut scratch.padded);
-    // along the columns into `lines`, which keeps the padding on the left and right, then along the rows
-    scratch.lines.clear();
-    scratch.lines.resize(wide, 0.0);
-    for (row, out) in picture.chunks_exact_mut(width).enumerate() {
-        let line = &mut scratch.lines[..];
-        weighted(line, &weights, |k| &scratch.padded[(row + k) * wide..][..wide]);
-        weighted(out, &weights, |k| &line[k..k + width]);
-    }
+fn gaussian_weights(sigma_px: f64, radius: usize, weights: &mut Vec<f32>) {
+    let weight = |k: usize| (-0.5 * ((k as f64 - radius as f64) / sigma_px).powi(2)).exp();
+    let total: f64 = (0..=2 * radius).map(weight).sum();
+    weights.clear();
+    weights.extend((0..=2 * radius).map(|k| (weight(k) / total) as f32));
 }
 
-/// The weighted sum of lines that are alike from both ends.
+/// The weighted sum of lines; the weights are alike from both ends.
 #[inline(always)]
 fn weighted<'a>(out: &mut [f32], weights: &[f32], line: impl Fn(usize) -> &'a [f32]) {
     let middle = weights.len() / 2;
@@ -138,22 +184,14 @@ fn weighted<'a>(out: &mut [f32], weights: &[f32], line: impl Fn(usize) -> &'a [f
     }
 }
 
+/// The mean of shifted lines.
 #[inline(always)]
-fn motion(picture: &mut [f32], width: usize, length_px: usize, angle_deg: f32, scratch: &mut FilterScratch) {
-    let radius = length_px / 2;
-    if radius == 0 {
-        return;
-    }
-    let offsets = motion_offsets(length_px, angle_deg);
+fn mean<'a>(out: &mut [f32], offsets: &[(usize, usize)], line: impl Fn((usize, usize)) -> &'a [f32]) {
     let weight = 1.0 / offsets.len() as f32;
-    let wide = pad(picture, width, radius, Edge::Reflected, &mut scratch.padded);
-    for (row, out) in picture.chunks_exact_mut(width).enumerate() {
-        out.fill(0.0);
-        for (down, right) in &offsets {
-            let line = &scratch.padded[(row + down) * wide + right..][..width];
-            for (out, value) in out.iter_mut().zip(line) {
-                *out += weight * value;
-            }
+    out.fill(0.0);
+    for offset in offsets {
+        for (out, value) in out.iter_mut().zip(line(*offset)) {
+            *out += weight * value;
         }
     }
 }
@@ -175,104 +213,79 @@ fn motion_offsets(length_px: usize, angle_deg: f32) -> Vec<(usize, usize)> {
     offsets
 }
 
-/// Pixels that are sorted side by side: comparing two of these is one instruction or a few.
-const LANES: usize = 16;
-type Lanes = [f32; LANES];
-
+/// The smaller and the greater of two: two instructions for a whole vector of pixels.
 #[inline(always)]
-fn sort2(values: &mut [Lanes], low: usize, high: usize) {
-    let (below, from_high) = values.split_at_mut(high);
-    for (low, high) in below[low].iter_mut().zip(&mut from_high[0]) {
-        let (a, b) = (*low, *high);
-        *low = if a < b { a } else { b };
-        *high = if a < b { b } else { a };
-    }
+fn ordered(a: f32, b: f32) -> (f32, f32) {
+    if a < b { (a, b) } else { (b, a) }
 }
 
-/// The middle one of `values[..count]`, found by dropping the least and the greatest again and again.
-#[inline(always)]
-fn middle(values: &mut [Lanes], count: usize) -> Lanes {
-    let keep = count / 2 + 2;
-    let mut next = keep;
-    let (mut first, mut last) = (0, keep - 1);
-    loop {
-        // least to `first`, greatest to `last`
-        for index in first + 1..=last {
-            sort2(values, first, index);
-        }
-        for index in first + 1..last {
-            sort2(values, index, last);
-        }
-        first += 1;
-        if next == count {
-            last -= 1;
-            if first >= last {
-                return values[first];
-            }
-        } else {
-            values[last] = values[next];
-            next += 1;
-        }
-    }
+/// Sorts by comparing fixed places, so that a loop over pixels becomes vector instructions; what nobody looks
+/// at afterwards is not computed.
+macro_rules! compare {
+    ($values:ident: $($low:literal $high:literal),*) => {
+        $(($values[$low], $values[$high]) = ordered($values[$low], $values[$high]);)*
+    };
 }
 
 #[inline(always)]
-fn median<const SIZE: usize>(picture: &mut [f32], width: usize, scratch: &mut FilterScratch) {
-    let radius = SIZE / 2;
-    // Blocks of LANES pixels may reach beyond the row: the lines are that much longer.
-    let wide = pad(picture, width, radius, Edge::Repeated, &mut scratch.padded);
-    let long = wide + 2 * LANES;
-    scratch.lines.clear();
-    scratch.lines.resize(SIZE * long, 0.0);
-    for (row, out) in picture.chunks_exact_mut(width).enumerate() {
-        // every column of SIZE pixels sorted, once for all windows that it is in
-        for start in (0..wide).step_by(LANES) {
-            let mut column = [[0.0; LANES]; SIZE];
-            for (k, lanes) in column.iter_mut().enumerate() {
-                let line = &scratch.padded[(row + k) * wide..][..wide];
-                let end = (start + LANES).min(wide);
-                lanes[..end - start].copy_from_slice(&line[start..end]);
-            }
-            for last in (1..SIZE).rev() {
-                for k in 0..last {
-                    sort2(&mut column, k, k + 1);
-                }
-            }
-            for (k, lanes) in column.iter().enumerate() {
-                scratch.lines[k * long + start..][..LANES].copy_from_slice(lanes);
-            }
-        }
-        for start in (0..width).step_by(LANES) {
-            let mut window = [[[0.0; LANES]; SIZE]; SIZE];
-            for (k, ranked) in window.iter_mut().enumerate() {
-                for (shift, lanes) in ranked.iter_mut().enumerate() {
-                    lanes.copy_from_slice(&scratch.lines[k * long + start + shift..][..LANES]);
-                }
-                for last in (1..SIZE).rev() {
-                    for shift in 0..last {
-                        sort2(ranked, shift, shift + 1);
-                    }
-                }
-            }
-            // With columns and rows sorted, (i, j) is no smaller than (i+1)(j+1) − 1 others and no greater than
-            // (SIZE−i)(SIZE−j) − 1; what has more than half on one side is not in the middle, and as many drop
-            // out above as below.
-            let mut left = [[0.0; LANES]; 25];
-            let mut count = 0;
-            for (i, ranked) in window.iter().enumerate() {
-                for (j, lanes) in ranked.iter().enumerate() {
-                    let half = SIZE * SIZE / 2 + 1;
-                    if (i + 1) * (j + 1) <= half && (SIZE - i) * (SIZE - j) <= half {
-                        left[count] = *lanes;
-                        count += 1;
-                    }
-                }
-            }
-            let medians = middle(&mut left, count);
-            let end = (start + LANES).min(width);
-            out[start..end].copy_from_slice(&medians[..end - start]);
-        }
+fn sort3(mut v: [f32; 3]) -> [f32; 3] {
+    compare!(v: 0 1, 1 2, 0 1);
+    v
+}
+
+#[inline(always)]
+fn sort5(mut v: [f32; 5]) -> [f32; 5] {
+    compare!(v: 0 1, 3 4, 2 4, 2 3, 1 4, 0 3, 0 2, 1 3, 1 2);
+    v
+}
+
+#[inline(always)]
+fn median3(rows: [&[f32]; 3], out: &mut [f32]) {
+    let [a, b, c] = rows.map(<[f32]>::array_windows::<3>);
+    for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
+        let [first, second, third]: [[f32; 3]; 3] = std::array::from_fn(|k| sort3([a[k], b[k], c[k]]));
+        // the greatest of the least, the median of the middle ones, the least of the greatest
+        let [_, _, least] = sort3([first[0], second[0], third[0]]);
+        let [_, middle, _] = sort3([first[1], second[1], third[1]]);
+        let [greatest, _, _] = sort3([first[2], second[2], third[2]]);
+        [_, *out, _] = sort3([least, middle, greatest]);
     }
+}
+
+/// With its columns sorted and then its rows, the value at (i, j) of the window is no smaller than
+/// (i + 1)(j + 1) − 1 others and no greater than (5 − i)(5 − j) − 1. The 13 that have at most twelve on either
+/// side are left, as many dropped out above as below, and their median is that of all.
+#[inline(always)]
+fn median5(rows: [&[f32]; 5], out: &mut [f32]) {
+    let [a, b, c, d, e] = rows.map(<[f32]>::array_windows::<5>);
+    for (((((out, a), b), c), d), e) in out.iter_mut().zip(a).zip(b).zip(c).zip(d).zip(e) {
+        let columns: [[f32; 5]; 5] = std::array::from_fn(|k| sort5([a[k], b[k], c[k], d[k], e[k]]));
+        let rank = |k: usize| sort5(std::array::from_fn(|column| columns[column][k]));
+        let [_, _, _, a3, a4] = rank(0);
+        let [_, _, b2, b3, b4] = rank(1);
+        let [_, c1, c2, c3, _] = rank(2);
+        let [d0, d1, d2, _, _] = rank(3);
+        let [e0, e1, _, _, _] = rank(4);
+        *out = median13([a3, a4, b2, b3, b4, c1, c2, c3, d0, d1, d2, e0, e1]);
+    }
+}
+
+/// The least and the greatest of eight cannot be the median of 13: out with them, in with the next, and so on.
+#[inline(always)]
+fn median13(mut v: [f32; 13]) -> f32 {
+    // least to the front and greatest to the back of 0..8, 1..8, 2..8, …, the free place taken by the next
+    compare!(v: 0 4, 1 5, 2 6, 3 7, 0 1, 2 3, 0 2, 4 5, 6 7, 5 7);
+    v[7] = v[8];
+    compare!(v: 1 5, 2 6, 3 7, 1 2, 3 4, 1 3, 5 6, 4 7, 6 7);
+    v[7] = v[9];
+    compare!(v: 2 5, 3 6, 4 7, 2 3, 2 4, 5 6, 6 7);
+    v[7] = v[10];
+    compare!(v: 3 5, 4 6, 3 4, 3 7, 5 6, 6 7);
+    v[7] = v[11];
+    compare!(v: 4 5, 6 7, 4 6, 5 7);
+    v[7] = v[12];
+    compare!(v: 5 6, 6 7, 5 6);
+    v[6]
 }
 
 #[cfg(test)]

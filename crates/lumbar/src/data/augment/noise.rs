@@ -1,8 +1,6 @@
-use std::sync::LazyLock;
-
 use serde::{Deserialize, Serialize};
 
-use super::tone::to_unit;
+use super::tone::{log2, to_unit};
 
 /// Noise added to values in 0…1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,105 +27,109 @@ pub enum NoiseKind {
 impl Noise {
     /// Adds the noise of slice number `slice`; values are cut off at 0 and 1.
     pub fn apply(&self, picture: &mut [f32], slice: usize) {
-        let mut normal = Normal::new(self.seed, slice);
+        NoiseRows::new(self, slice).apply(0, picture);
+    }
+}
+
+/// The noise of one slice. A pixel's noise follows from the seed, the slice and the pixel's number alone, so that
+/// any part of a picture can be done at any time, many pixels at once.
+pub(crate) struct NoiseRows {
+    kind: NoiseKind,
+    std: f32,
+    /// For the two channels.
+    keys: [[u32; 2]; 2],
+}
+
+impl NoiseRows {
+    pub(crate) fn new(noise: &Noise, slice: usize) -> Self {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let stream = mix(noise.seed ^ mix((slice as u64 + 1).wrapping_mul(GOLDEN)));
+        let key = |channel: u64| {
+            let bits = mix(stream.wrapping_add(channel.wrapping_mul(GOLDEN)));
+            [bits as u32, (bits >> 32) as u32]
+        };
+        Self { kind: noise.kind, std: noise.std, keys: [key(1), key(2)] }
+    }
+
+    /// Adds the noise of the pixels from number `start` on.
+    #[inline(always)]
+    pub(crate) fn apply(&self, start: usize, values: &mut [f32]) {
+        let (std, [first, second], mut pixel) = (self.std, self.keys, start as u32);
         match self.kind {
-            NoiseKind::Gaussian => normal.each(picture, |value, [first, _]| to_unit(value + self.std * first)),
-            NoiseKind::Rician => normal.each(picture, |value, [first, second]| {
-                let (real, imaginary) = (value + self.std * first, self.std * second);
-                to_unit((real * real + imaginary * imaginary).sqrt())
-            }),
+            NoiseKind::Gaussian => {
+                for value in values {
+                    *value = to_unit(*value + std * normal(pixel, first));
+                    pixel = pixel.wrapping_add(1);
+                }
+            }
+            NoiseKind::Rician => {
+                for value in values {
+                    let (real, imaginary) = (*value + std * normal(pixel, first), std * normal(pixel, second));
+                    *value = to_unit((real * real + imaginary * imaginary).sqrt());
+                    pixel = pixel.wrapping_add(1);
+                }
+            }
         }
     }
 }
 
-/// Levels of the normal distribution: the middles (by mass) of 4,096 slices of equal probability, scaled to
-/// variance 1. Drawing one is a table look-up; the tails end at ±3.8.
-const LEVELS: usize = 4096;
-
-static TABLE: LazyLock<Box<[f32; LEVELS]>> = LazyLock::new(|| {
-    let mut quantiles = [0.0; LEVELS];
-    for (level, quantile) in quantiles.iter_mut().enumerate() {
-        *quantile = normal_quantile((level as f64 + 0.5) / LEVELS as f64);
-    }
-    let variance = quantiles.iter().map(|q| q * q).sum::<f64>() / LEVELS as f64;
-    Box::new(quantiles.map(|q| (q / variance.sqrt()) as f32))
-});
-
-/// Inverse of the normal distribution function, to 1.2e-9 relative (Acklam's rational approximation).
-fn normal_quantile(p: f64) -> f64 {
-    const A: [f64; 6] = [
-        -3.969683028665376e+01,
-        2.209460984245205e+02,
-        -2.759285104469687e+02,
-        1.38357751867269e+02,
-        -3.066479806614716e+01,
-        2.506628277459239e+00,
-    ];
-    const B: [f64; 6] = [
-        -5.447609879822406e+01,
-        1.615858368580409e+02,
-        -1.556989798598866e+02,
-        6.680131188771972e+01,
-        -1.328068155288572e+01,
-        1.0,
-    ];
-    const C: [f64; 6] = [
-        -7.784894002430293e-03,
-        -3.223964580411365e-01,
-        -2.400758277161838e+00,
-        -2.549732539343734e+00,
-        4.374664141464968e+00,
-        2.938163982698783e+00,
-    ];
-    const D: [f64; 5] =
-        [7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1.0];
-    let polynomial = |coefficients: &[f64], x: f64| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
-    let tail = |p: f64| {
-        let q = (-2.0 * p.ln()).sqrt();
-        polynomial(&C, q) / polynomial(&D, q)
-    };
-    if p < 0.02425 {
-        tail(p)
-    } else if p > 1.0 - 0.02425 {
-        -tail(1.0 - p)
-    } else {
-        let q = p - 0.5;
-        q * polynomial(&A, q * q) / polynomial(&B, q * q)
-    }
-}
-
-/// A stream of normal numbers: 64-bit counters through SplitMix64's mixer, two numbers of 12 bits for each of two pixels.
-struct Normal {
-    counter: u64,
-    table: &'static [f32; LEVELS],
-}
-
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
-fn mix(mut bits: u64) -> u64 {
+/// SplitMix64's mixer.
+const fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
 
-impl Normal {
-    fn new(seed: u64, slice: usize) -> Self {
-        let counter = mix(seed ^ mix((slice as u64 + 1).wrapping_mul(GOLDEN)));
-        Self { counter, table: &TABLE }
-    }
+/// A number of the standard normal distribution: the counter through two rounds of a 32-bit mixer (its
+/// multipliers: C. Wellons, "Prospecting for hash functions"), 23 bits of that through the inverse of the
+/// distribution function. The tails end at ±5.3.
+#[inline(always)]
+fn normal(counter: u32, [first, second]: [u32; 2]) -> f32 {
+    let mut bits = counter ^ first;
+    bits = (bits ^ (bits >> 16)).wrapping_mul(0x21f0_aaad);
+    bits = (bits ^ (bits >> 15)).wrapping_mul(0x735a_2d97);
+    bits = (bits ^ (bits >> 15)).wrapping_add(second);
+    bits = (bits ^ (bits >> 16)).wrapping_mul(0x7feb_352d);
+    bits = (bits ^ (bits >> 15)).wrapping_mul(0x846c_a68b);
+    bits ^= bits >> 16;
+    // odd multiples of 2⁻²⁴: neither 0 nor 1, and exact, as is 1 minus it
+    let uniform = ((bits >> 8) | 1) as i32 as f32 * (1.0 / 16_777_216.0);
+    normal_quantile(uniform)
+}
 
-    /// Changes each value with two normal numbers of its own.
-    #[inline(always)]
-    fn each(&mut self, values: &mut [f32], change: impl Fn(f32, [f32; 2]) -> f32) {
-        let draw = |bits: u64, place: u32| self.table[(bits >> (12 * place)) as usize % LEVELS];
-        for pair in values.chunks_mut(2) {
-            self.counter = self.counter.wrapping_add(GOLDEN);
-            let bits = mix(self.counter);
-            for (value, place) in pair.iter_mut().zip([0, 2]) {
-                *value = change(*value, [draw(bits, place), draw(bits, place + 1)]);
-            }
-        }
-    }
+/// Inverse of the normal distribution function: √2 · erf⁻¹(2p − 1) by M. Giles, "Approximating the erfinv
+/// function" (2010), both of its polynomials without a branch.
+#[inline(always)]
+fn normal_quantile(p: f32) -> f32 {
+    const MIDDLE: [f32; 9] = [
+        2.810_226_4e-8,
+        3.432_739_4e-7,
+        -3.523_387_7e-6,
+        -4.391_506_5e-6,
+        2.185_808_7e-4,
+        -1.253_725_e-3,
+        -4.177_681_6e-3,
+        2.466_407_3e-1,
+        1.501_409_4,
+    ];
+    const TAIL: [f32; 9] = [
+        -2.002_142_6e-4,
+        1.009_505_6e-4,
+        1.349_343_2e-3,
+        -3.673_428_4e-3,
+        5.739_507_7e-3,
+        -7.622_461_3e-3,
+        9.438_870_5e-3,
+        1.001_674_1,
+        2.832_976_8,
+    ];
+    let x = 2.0 * p - 1.0;
+    let w = -std::f32::consts::LN_2 * log2(4.0 * p * (1.0 - p));
+    let polynomial = |coefficients: &[f32; 9], at: f32| coefficients.iter().fold(0.0, |sum, c| sum * at + c);
+    let middle = polynomial(&MIDDLE, w - 2.5);
+    let positive = if w > 0.0 { w } else { 0.0 };
+    let tail = polynomial(&TAIL, positive.sqrt() - 3.0);
+    std::f32::consts::SQRT_2 * x * if w < 5.0 { middle } else { tail }
 }
 
 #[cfg(test)]
@@ -172,9 +174,47 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_the_normal_distribution() {
-        for (p, z) in [(0.5, 0.0), (0.975, 1.959_963_985), (0.001, -3.090_232_306), (0.158_655_254, -1.0)] {
-            assert!((normal_quantile(p) - z).abs() < 1e-7, "{p}");
+    fn quantiles_are_those_of_the_normal_distribution() {
+        for (p, z) in [
+            (0.5, 0.0),
+            (0.975, 1.959_963_985),
+            (0.001, -3.090_232_306),
+            (0.158_655_254, -1.0),
+            (0.999_999, 4.753_424),
+            (1.0 / 16_777_216.0, -5.294_704),
+        ] {
+            let (found, rounding) = (f64::from(normal_quantile(p)), f64::from(p.min(1.0 - p)));
+            // what p, rounded to 24 bits, allows
+            let slope = 6e-8 / (rounding * (1.0_f64).max(f64::abs(z)));
+            assert!((found - z).abs() < 3e-6 + slope, "{p}: {found}, not {z}");
         }
+    }
+
+    #[test]
+    fn noise_follows_the_normal_distribution_into_its_tails() {
+        const COUNT: u32 = 1 << 22;
+        let keys = NoiseRows::new(&Noise { kind: NoiseKind::Gaussian, std: 1.0, seed: 5 }, 2).keys;
+        let mut beyond = [0; 5];
+        let limits = [0.5, 1.0, 2.0, 3.0, 4.0];
+        for pixel in 0..COUNT {
+            let value = normal(pixel, keys[0]).abs();
+            beyond.iter_mut().zip(limits).for_each(|(count, limit)| *count += u32::from(value > limit));
+        }
+        // twice the tail beyond each limit
+        let expected = [0.617_075_08, 0.317_310_51, 0.045_500_26, 0.002_699_80, 0.000_063_34];
+        for ((found, part), limit) in beyond.into_iter().zip(expected).zip(limits) {
+            let count = f64::from(COUNT) * part;
+            let miss = (f64::from(found) - count) / (count * (1.0 - part)).sqrt();
+            assert!(miss.abs() < 4.0, "beyond {limit}: {found} of {count}: {miss} standard deviations off");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_picture_has_the_noise_of_the_whole() {
+        let noise = Noise { kind: NoiseKind::Rician, std: 0.1, seed: 3 };
+        let (mut whole, mut part) = (vec![0.5; 300], vec![0.5; 100]);
+        noise.apply(&mut whole, 4);
+        NoiseRows::new(&noise, 4).apply(150, &mut part);
+        assert_eq!(whole[150..250], part);
     }
 }

@@ -52,8 +52,9 @@ pub(crate) fn power(value: f32, exponent: f32) -> f32 {
     if value > f32::MIN_POSITIVE { result } else { 0.0 }
 }
 
+/// The logarithm to base 2 of a positive, normal number.
 #[inline(always)]
-fn log2(value: f32) -> f32 {
+pub(crate) fn log2(value: f32) -> f32 {
     // value = 2^exponent · fraction with the fraction in √½…√2
     const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
     let shifted = value.to_bits().wrapping_sub(SQRT_HALF_BITS);

@@ -123,7 +123,8 @@ fn at(table: &[f64], position: f64) -> f64 {
     table[before] + (table[before + 1] - table[before]) * (position - before as f64)
 }
 
-struct Optics {
+/// A lens as numbers.
+pub(crate) struct Optics {
     /// Middle of the output and of the input, in pixels. OpenCV's default camera puts the one on the middle
     /// of the pixels and albumentations the other on the middle of the area.
     centre: [f64; 2],
@@ -150,7 +151,7 @@ impl Optics {
     }
 
     #[inline(always)]
-    fn inverse(&self, x: f64, y: f64) -> [f64; 2] {
+    pub(crate) fn inverse(&self, x: f64, y: f64) -> [f64; 2] {
         let (x, y) = (x - self.centre[0], y - self.centre[1]);
         let (across, down) = (x * self.scale[0], y * self.scale[1]);
         let square = across * across + down * down;
@@ -161,9 +162,11 @@ impl Optics {
 
 /// The map for whole rows of output pixels.
 pub(crate) struct WarpRows {
-    x: Vec<f64>,
-    y: Vec<f64>,
-    optics: Option<Optics>,
+    /// Input column of each output column, without the lens.
+    pub(crate) x: Vec<f64>,
+    /// Input row of each output row, without the lens.
+    pub(crate) y: Vec<f64>,
+    pub(crate) optics: Option<Optics>,
 }
 
 impl WarpRows {
@@ -176,23 +179,6 @@ impl WarpRows {
             }
             Warp::Optical { lens, k } => {
                 Self { x: straight(width), y: straight(height), optics: Some(Optics::new(*lens, *k, width, height)) }
-            }
-        }
-    }
-
-    /// Input positions of the output pixels of `row`.
-    #[inline(always)]
-    pub(crate) fn fill(&self, row: usize, x: &mut [f64], y: &mut [f64]) {
-        let at_y = self.y[row];
-        match &self.optics {
-            None => {
-                x.copy_from_slice(&self.x);
-                y.fill(at_y);
-            }
-            Some(optics) => {
-                for ((x, y), at_x) in x.iter_mut().zip(y.iter_mut()).zip(&self.x) {
-                    [*x, *y] = optics.inverse(*at_x, at_y);
-                }
             }
         }
     }
@@ -231,11 +217,11 @@ mod tests {
     fn rows_are_the_map_at_each_pixel() {
         let warp = Warp::Optical { lens: Lens::Fisheye, k: -0.15 };
         let rows = WarpRows::new(&warp, 32, 24);
-        let (mut x, mut y) = (vec![0.0; 32], vec![0.0; 32]);
-        rows.fill(7, &mut x, &mut y);
+        let optics = rows.optics.unwrap();
         for column in 0..32 {
             let [ex, ey] = warp.inverse([column as f64, 7.0], 32, 24);
-            assert!((x[column] - ex).abs() < 1e-12 && (y[column] - ey).abs() < 1e-12);
+            let [x, y] = optics.inverse(rows.x[column], rows.y[7]);
+            assert!((x - ex).abs() < 1e-12 && (y - ey).abs() < 1e-12);
         }
     }
 }

@@ -1,18 +1,28 @@
-//! Bilinear interpolation of one row of a crop.
+//! Bilinear interpolation of one row of a crop: where its pixels lie, the four stored values about each place,
+//! and what they make. Three loops over arrays, so that all but the loads become vector instructions.
 
 use super::super::Affine;
 use super::super::augment::{WarpRows, to_unit};
-use super::{Border, Pixel, Plane};
+use super::plane::Pixel;
+use super::{Border, NotKept, Plane, Samples};
 
-/// The places of one row's pixels in a slice: whole pixels and the rest.
+/// The places of one row's pixels in a slice, whole pixels and the rest, and the values found there.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    x: Vec<f64>,
-    y: Vec<f64>,
     column: Vec<i32>,
     line: Vec<i32>,
     right: Vec<f32>,
     down: Vec<f32>,
+    /// Index of the upper left of the four pixels in what is kept of the slice.
+    at: Vec<u32>,
+    pairs: Pairs,
+}
+
+/// Neighbours in a row, packed: two stored values are one load.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    pub(super) narrow: [Vec<u32>; 2],
+    pub(super) wide: [Vec<u64>; 2],
 }
 
 /// Adding this to a coordinate leaves it in the mantissa's low bits as a fixed-point number with 32 bits
@@ -31,95 +41,194 @@ fn split(coordinate: f64) -> (i32, f32) {
     ((fixed >> 32) as u32 as i32, rest)
 }
 
+#[inline(always)]
+fn bilinear(upper: [f32; 2], lower: [f32; 2], right: f32, down: f32) -> f32 {
+    let above = upper[0] + (upper[1] - upper[0]) * right;
+    let below = lower[0] + (lower[1] - lower[0]) * right;
+    above + (below - above) * down
+}
+
 impl Row {
     pub(super) fn resize(&mut self, width: usize) {
-        self.x.resize(width, 0.0);
-        self.y.resize(width, 0.0);
         self.column.resize(width, 0);
         self.line.resize(width, 0);
         self.right.resize(width, 0.0);
         self.down.resize(width, 0.0);
+        self.at.resize(width, 0);
+        self.pairs.narrow.iter_mut().for_each(|pairs| pairs.resize(width, 0));
+        self.pairs.wide.iter_mut().for_each(|pairs| pairs.resize(width, 0));
     }
 
-    /// Works out where the pixels of output row `y` lie.
+    /// Row `y` of a crop into `out`: interpolated, rescaled and cut off at 0 and 1.
     #[inline(always)]
-    fn place(&mut self, warp: &WarpRows, y: usize, to_source: &Affine) {
-        warp.fill(y, &mut self.x, &mut self.y);
-        let [[a, b, c], [d, e, f]] = to_source.0;
-        let places = self.x.iter().zip(&self.y);
-        let out = self.column.iter_mut().zip(&mut self.line).zip(self.right.iter_mut().zip(&mut self.down));
-        for ((x, y), ((column, line), (right, down))) in places.zip(out) {
-            (*column, *right) = split(a * x + b * y + c);
-            (*line, *down) = split(d * x + e * y + f);
-        }
-    }
-
-    /// All rows of a crop, `pixels` being the plane's.
-    #[inline(always)]
-    pub(super) fn sample_all<P: Pixel>(
+    pub(super) fn sample(
         &mut self,
         plane: &Plane,
-        pixels: &[P],
         warp: &WarpRows,
         to_source: &Affine,
         border: Border,
+        y: usize,
         out: &mut [f32],
-    ) {
-        let width = self.x.len();
-        for (y, line) in out.chunks_exact_mut(width).enumerate() {
-            self.place(warp, y, to_source);
-            self.sample(plane, pixels, border, line);
+    ) -> Result<(), NotKept> {
+        let (last_x, last_y) = (plane.columns as f64 - 1.0, plane.rows as f64 - 1.0);
+        match border {
+            Border::Constant(_) => self.place(warp, to_source, y, |x| x, |y| y),
+            Border::Repeat => {
+                let fold = |at: f64, last: f64| {
+                    let above = if at > 0.0 { at } else { 0.0 };
+                    if above < last { above } else { last }
+                };
+                self.place(warp, to_source, y, |x| fold(x, last_x), |y| fold(y, last_y));
+            }
+            // Once turned round at each end; what is still outside is dealt with pixel by pixel.
+            Border::Reflect => {
+                let fold = |at: f64, last: f64| last - (last - at.abs()).abs();
+                self.place(warp, to_source, y, |x| fold(x, last_x), |y| fold(y, last_y));
+            }
+        }
+        match plane.pixels {
+            Samples::U8(pixels) => self.interpolate(plane, pixels, border, out),
+            Samples::I8(pixels) => self.interpolate(plane, pixels, border, out),
+            Samples::U16(pixels) => self.interpolate(plane, pixels, border, out),
+            Samples::I16(pixels) => self.interpolate(plane, pixels, border, out),
+            Samples::F32(pixels) => self.interpolate(plane, pixels, border, out),
         }
     }
 
-    /// Interpolates, rescales and cuts off at 0 and 1.
+    /// Works out where the pixels of output row `y` lie; `fold_x` and `fold_y` bring coordinates beyond the
+    /// edge back.
     #[inline(always)]
-    fn sample<P: Pixel>(&self, plane: &Plane, pixels: &[P], border: Border, out: &mut [f32]) {
-        let Plane { rows, columns, gain, offset, .. } = *plane;
-        let (last_column, last_line) = (columns as u32 - 1, rows as u32 - 1);
+    fn place(
+        &mut self,
+        warp: &WarpRows,
+        to_source: &Affine,
+        y: usize,
+        fold_x: impl Fn(f64) -> f64,
+        fold_y: impl Fn(f64) -> f64,
+    ) {
+        let [[a, b, c], [d, e, f]] = to_source.0;
+        let at_y = warp.y[y];
+        let out = self.column.iter_mut().zip(&mut self.line).zip(self.right.iter_mut().zip(&mut self.down));
+        match &warp.optics {
+            None => {
+                let (start_x, start_y) = (b * at_y + c, e * at_y + f);
+                for (x, ((column, line), (right, down))) in warp.x.iter().zip(out) {
+                    (*column, *right) = split(fold_x(a * x + start_x));
+                    (*line, *down) = split(fold_y(d * x + start_y));
+                }
+            }
+            Some(optics) => {
+                for (x, ((column, line), (right, down))) in warp.x.iter().zip(out) {
+                    let [x, y] = optics.inverse(*x, at_y);
+                    (*column, *right) = split(fold_x(a * x + b * y + c));
+                    (*line, *down) = split(fold_y(d * x + e * y + f));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn interpolate<P: Pixel>(
+        &mut self,
+        plane: &Plane,
+        pixels: &[P],
+        border: Border,
+        out: &mut [f32],
+    ) -> Result<(), NotKept> {
+        let (gain, offset) = (plane.gain, plane.offset);
+        if !self.index(plane) {
+            self.by_pixel(plane, pixels, border, out)?;
+            for value in out {
+                *value = to_unit(*value * gain + offset);
+            }
+            return Ok(());
+        }
+        let [upper, lower] = P::pairs(&mut self.pairs);
+        let below = plane.region.width;
+        for ((at, upper), lower) in self.at.iter().zip(upper.iter_mut()).zip(lower.iter_mut()) {
+            let square = &pixels[*at as usize..][..below + 2];
+            *upper = P::pair(square[0], square[1]);
+            *lower = P::pair(square[below], square[below + 1]);
+        }
+        let pairs = upper.iter().zip(lower.iter()).zip(self.right.iter().zip(&self.down));
+        for (out, ((upper, lower), (right, down))) in out.iter_mut().zip(pairs) {
+            *out = to_unit(bilinear(P::values(*upper), P::values(*lower), *right, *down) * gain + offset);
+        }
+        Ok(())
+    }
+
+    /// Works out the index of each place in what is kept of the slice. Returns whether all four pixels about
+    /// every place are kept; if not, the indices mean nothing.
+    #[inline(always)]
+    fn index(&mut self, plane: &Plane) -> bool {
+        let region = plane.region;
+        let (left, top, width) = (region.x as u32, region.y as u32, region.width as u32);
+        let (last_column, last_line) = (width.wrapping_sub(1), (region.height as u32).wrapping_sub(1));
+        let mut beyond = 0;
+        for (at, (column, line)) in self.at.iter_mut().zip(self.column.iter().zip(&self.line)) {
+            let column = (*column as u32).wrapping_sub(left);
+            let line = (*line as u32).wrapping_sub(top);
+            beyond |= u32::from(column >= last_column) | u32::from(line >= last_line);
+            *at = line.wrapping_mul(width).wrapping_add(column);
+        }
+        beyond == 0
+    }
+
+    /// The same for rows that touch the edge, in stored units.
+    #[inline(never)]
+    fn by_pixel<P: Pixel>(&self, plane: &Plane, pixels: &[P], border: Border, out: &mut [f32]) -> Result<(), NotKept> {
+        let region = plane.region;
+        let (last_column, last_line) = (region.width as i32 - 1, region.height as i32 - 1);
         let places = self.column.iter().zip(&self.line).zip(self.right.iter().zip(&self.down));
         for (out, ((column, line), (right, down))) in out.iter_mut().zip(places) {
-            let corners = if (*column as u32) < last_column && (*line as u32) < last_line {
-                let at = *line as usize * columns + *column as usize;
-                let (upper, lower) = (&pixels[at..at + 2], &pixels[at + columns..at + columns + 2]);
-                [upper[0].value(), upper[1].value(), lower[0].value(), lower[1].value()]
+            let (x, y) = (*column - region.x as i32, *line - region.y as i32);
+            let [upper, lower] = if (0..last_column).contains(&x) && (0..last_line).contains(&y) {
+                let square = &pixels[y as usize * region.width + x as usize..][..region.width + 2];
+                let value = |at: usize| square[at].value();
+                [[value(0), value(1)], [value(region.width), value(region.width + 1)]]
             } else {
-                edge(plane, pixels, border, *column, *line)
+                edge(plane, pixels, border, *column, *line)?
             };
-            let upper = corners[0] + (corners[1] - corners[0]) * right;
-            let lower = corners[2] + (corners[3] - corners[2]) * right;
-            *out = upper + (lower - upper) * down;
+            *out = bilinear(upper, lower, *right, *down);
         }
-        for value in out {
-            *value = to_unit(*value * gain + offset);
-        }
+        Ok(())
     }
 }
 
 /// The four pixels about a place of which some lie beyond the edge.
-#[cold]
-#[inline(never)]
-fn edge<P: Pixel>(plane: &Plane, pixels: &[P], border: Border, column: i32, line: i32) -> [f32; 4] {
+fn edge<P: Pixel>(
+    plane: &Plane,
+    pixels: &[P],
+    border: Border,
+    column: i32,
+    line: i32,
+) -> Result<[[f32; 2]; 2], NotKept> {
+    let (columns, rows) = (plane.columns as i32, plane.rows as i32);
+    // in stored units, so that rescaling makes the constant of it
+    let outside = match border {
+        Border::Constant(value) if plane.gain != 0.0 => (value - plane.offset) / plane.gain,
+        _ => 0.0,
+    };
     let pixel = |column: i32, line: i32| {
         let (x, y) = match border {
-            Border::Constant(value) => {
-                let inside = |at: i32, size: usize| (0..size as i32).contains(&at);
-                if !inside(column, plane.columns) || !inside(line, plane.rows) {
-                    // in stored units, so that rescaling makes the constant of it
-                    return if plane.gain == 0.0 { 0.0 } else { (value - plane.offset) / plane.gain };
-                }
-                (column, line)
+            Border::Constant(_) if !(0..columns).contains(&column) || !(0..rows).contains(&line) => {
+                return Ok(outside);
             }
-            Border::Repeat => (column.clamp(0, plane.columns as i32 - 1), line.clamp(0, plane.rows as i32 - 1)),
-            Border::Reflect => (reflect(column, plane.columns), reflect(line, plane.rows)),
+            Border::Constant(_) => (column, line),
+            Border::Repeat => (column.clamp(0, columns - 1), line.clamp(0, rows - 1)),
+            Border::Reflect => (reflect(column, columns), reflect(line, rows)),
         };
-        pixels[y as usize * plane.columns + x as usize].value()
+        let (column, row) = (x as usize, y as usize);
+        plane.region.index(column, row).map(|at| pixels[at].value()).ok_or(NotKept { column, row })
     };
-    [pixel(column, line), pixel(column + 1, line), pixel(column, line + 1), pixel(column + 1, line + 1)]
+    if matches!(border, Border::Constant(_)) && (!(-1..columns).contains(&column) || !(-1..rows).contains(&line)) {
+        return Ok([[outside; 2]; 2]);
+    }
+    Ok([[pixel(column, line)?, pixel(column + 1, line)?], [pixel(column, line + 1)?, pixel(column + 1, line + 1)?]])
 }
 
-fn reflect(at: i32, size: usize) -> i32 {
-    let last = size as i32 - 1;
+fn reflect(at: i32, size: i32) -> i32 {
+    let last = size - 1;
     if last == 0 {
         return 0;
     }

@@ -1,0 +1,263 @@
+//! A whole study as one picture of many channels: slices of each plane, evenly spread over the body.
+//!
+//! Channels are the sagittal T1 slices, then the sagittal T2/STIR ones, from the patient's right to his left,
+//! then the axial T2 ones from the feet to the head. All stacks of all series of a kind are one pool, sorted by
+//! the place of the slices' middles in the patient: neither the order of files nor the scanner's numbering is
+//! looked at. With `n` channels, channel `k` is the slice nearest to the part `(k + ½)/n` of the way from the
+//! first slice to the last, so that a level stays in about the same channels from study to study.
+//!
+//! Pictures have the orientation of [`crop`](super::crop) (columns to the back or to the left), so that
+//! mirroring the patient is turning round the order of sagittal channels and the columns of axial ones.
+
+use lumbar_dicom::{Geometry, Plane, Slice, Stack};
+use serde::{Deserialize, Serialize};
+
+use super::augment::{Augmentation, ConfigError, check_range};
+use super::crop::{CropConfig, CropError, CropPlace, crop};
+use super::intensity::{IntensityConfig, Window};
+use super::render::{Normalisation, Renderer};
+use super::study::Study;
+use super::{SeriesKind, cache::Block};
+
+/// A picture is drawn at most so many times finer before it is averaged down.
+const FINEST: usize = 8;
+
+/// How a study becomes channels.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `size_px` | 96 | side of the square pictures | 8–1024 |
+/// | `margin` | 0.1 | part of the side that is kept beyond each edge, for shifts and rotations | 0–0.5 |
+/// | `sagittal_field_mm` | 0 | side in the patient, about the slice's middle; 0 is the whole slice's longer side | 0–1000 |
+/// | `axial_field_mm` | 0 | the same for axial slices | 0–1000 |
+/// | `intensity` | percentiles of the series | what becomes 0…1 | see [`IntensityConfig`] |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the table above says it")]
+pub struct ChannelConfig {
+    pub size_px: usize,
+    pub margin: f64,
+    pub sagittal_field_mm: f64,
+    pub axial_field_mm: f64,
+    pub intensity: IntensityConfig,
+}
+
+impl Default for ChannelConfig {
+    fn default() -> Self {
+        Self {
+            size_px: 96,
+            margin: 0.1,
+            sagittal_field_mm: 0.0,
+            axial_field_mm: 0.0,
+            intensity: IntensityConfig::default(),
+        }
+    }
+}
+
+impl ChannelConfig {
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// Names the field, its range and what it is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_range("channels.size_px", self.size_px as f64, 8.0, 1024.0)?;
+        check_range("channels.margin", self.margin, 0.0, 0.5)?;
+        check_range("channels.sagittal_field_mm", self.sagittal_field_mm, 0.0, 1000.0)?;
+        check_range("channels.axial_field_mm", self.axial_field_mm, 0.0, 1000.0)?;
+        self.intensity.check()
+    }
+
+    /// Pixels beyond each edge of the picture.
+    #[must_use]
+    pub fn margin_px(&self) -> usize {
+        (self.size_px as f64 * self.margin).round() as usize
+    }
+
+    /// Side of the pictures with their margin.
+    #[must_use]
+    pub fn kept_px(&self) -> usize {
+        self.size_px + 2 * self.margin_px()
+    }
+
+    fn field_mm(&self, kind: SeriesKind) -> f64 {
+        match plane_of(kind) {
+            Plane::Axial => self.axial_field_mm,
+            _ => self.sagittal_field_mm,
+        }
+    }
+}
+
+/// How many channels show each kind of series, in the order of [`SeriesKind::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChannelCounts(pub [usize; 3]);
+
+impl ChannelCounts {
+    /// All channels.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.0.iter().sum()
+    }
+
+    /// The channel whose picture the channel `number` of the mirrored patient shows: sagittal channels are
+    /// turned round in order, axial ones stay.
+    #[must_use]
+    pub fn mirrored(&self, number: usize) -> usize {
+        let mut first = 0;
+        for (kind, count) in SeriesKind::ALL.into_iter().zip(self.0) {
+            if (first..first + count).contains(&number) {
+                let turned = plane_of(kind) == Plane::Sagittal;
+                return if turned { 2 * first + count - 1 - number } else { number };
+            }
+            first += count;
+        }
+        number
+    }
+
+    /// The kind of series that a channel shows.
+    #[must_use]
+    pub fn kind(&self, number: usize) -> Option<SeriesKind> {
+        let mut first = 0;
+        SeriesKind::ALL.into_iter().zip(self.0).find_map(|(kind, count)| {
+            first += count;
+            (number < first).then_some(kind)
+        })
+    }
+}
+
+/// A study's channels, ready to be kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Channels {
+    /// `[channels, kept, kept]`; 0…65535 is the window's 0…1. A kind that is missing is 0 throughout.
+    pub block: Block,
+    /// Which kinds of series were there, in the order of [`SeriesKind::ALL`].
+    pub shown: [bool; 3],
+}
+
+/// The plane in which a kind of series lies.
+pub(crate) const fn plane_of(kind: SeriesKind) -> Plane {
+    match kind {
+        SeriesKind::SagittalT1 | SeriesKind::SagittalT2 => Plane::Sagittal,
+        SeriesKind::AxialT2 => Plane::Axial,
+    }
+}
+
+/// A slice that may become a channel.
+struct Placed<'a> {
+    position_mm: f64,
+    stack: &'a Stack,
+    slice: &'a Slice,
+    geometry: Geometry,
+    window: Window,
+}
+
+/// Makes the channels of a study.
+///
+/// # Errors
+/// When a slice cannot be decoded: [`Study::salvage`] leaves such slices out.
+pub fn channels(study: &Study, counts: ChannelCounts, config: &ChannelConfig) -> Result<Channels, CropError> {
+    let kept = config.kept_px();
+    let mut pixels = Vec::with_capacity(counts.total() * kept * kept);
+    let mut renderer = Renderer::new();
+    let mut shown = [false; 3];
+    for (kind, count) in SeriesKind::ALL.into_iter().zip(counts.0) {
+        let slices = if count > 0 { placed(study, kind, config)? } else { Vec::new() };
+        shown[kind as usize] = !slices.is_empty();
+        let mut last: Option<(*const Slice, usize)> = None;
+        for number in 0..count {
+            let start = pixels.len();
+            match (nearest(&slices, number, count), last) {
+                // more channels than slices: the same picture again
+                (Some(place), Some((before, from))) if std::ptr::eq(place.slice, before) => {
+                    pixels.extend_from_within(from..from + kept * kept);
+                }
+                (Some(place), _) => {
+                    draw(place, config, kind, &mut renderer, &mut pixels)?;
+                    last = Some((place.slice, start));
+                }
+                (None, _) => pixels.resize(start + kept * kept, 0),
+            }
+        }
+    }
+    let about = serde_json::Value::Null;
+    Ok(Channels { block: Block { shape: [counts.total(), kept, kept], pixels, about }, shown })
+}
+
+/// All slices of a kind that lie in its plane, along the body's axis: from right to left, from feet to head.
+fn placed<'a>(study: &'a Study, kind: SeriesKind, config: &ChannelConfig) -> Result<Vec<Placed<'a>>, CropError> {
+    let axis = if plane_of(kind) == Plane::Axial { 2 } else { 0 };
+    let mut slices = Vec::new();
+    for series in study.series_of(kind) {
+        let window = Window::of_series(&series.data, &config.intensity)?;
+        for stack in &series.data.stacks {
+            for slice in &stack.slices {
+                let Some(geometry) = slice.geometry.filter(|geometry| geometry.plane() == plane_of(kind)) else {
+                    continue;
+                };
+                let position_mm = middle_mm(slice, &geometry)[axis];
+                slices.push(Placed { position_mm, stack, slice, geometry, window });
+            }
+        }
+    }
+    slices.sort_by(|a, b| {
+        let instance = |place: &Placed| place.slice.instance_number;
+        a.position_mm.total_cmp(&b.position_mm).then(instance(a).cmp(&instance(b)))
+    });
+    Ok(slices)
+}
+
+fn middle_mm(slice: &Slice, geometry: &Geometry) -> [f64; 3] {
+    geometry.patient_at((slice.columns as f64 - 1.0) / 2.0, (slice.rows as f64 - 1.0) / 2.0)
+}
+
+fn nearest<'a, 'b>(slices: &'b [Placed<'a>], number: usize, count: usize) -> Option<&'b Placed<'a>> {
+    let (low, high) = (slices.first()?.position_mm, slices.last()?.position_mm);
+    let wanted = low + (high - low) * (number as f64 + 0.5) / count as f64;
+    slices.iter().min_by(|a, b| (a.position_mm - wanted).abs().total_cmp(&(b.position_mm - wanted).abs()))
+}
+
+/// Appends the picture of a slice: drawn as fine as its own pixels, then averaged down, so that nothing is
+/// skipped.
+fn draw(
+    place: &Placed,
+    config: &ChannelConfig,
+    kind: SeriesKind,
+    renderer: &mut Renderer,
+    pixels: &mut Vec<u16>,
+) -> Result<(), CropError> {
+    let Placed { stack, slice, geometry, window, .. } = place;
+    let (across_mm, down_mm) =
+        (slice.columns as f64 * geometry.column_spacing_mm, slice.rows as f64 * geometry.row_spacing_mm);
+    let field_mm = config.field_mm(kind);
+    let field_mm = if field_mm > 0.0 { field_mm } else { across_mm.max(down_mm) };
+    let pixel_mm = field_mm / config.size_px as f64;
+    let own_mm = geometry.column_spacing_mm.min(geometry.row_spacing_mm);
+    let finer = ((pixel_mm / own_mm).round() as usize).clamp(1, FINEST);
+    let kept = config.kept_px();
+    let size = CropConfig {
+        width_mm: pixel_mm * kept as f64,
+        height_mm: pixel_mm * kept as f64,
+        width_px: kept * finer,
+        height_px: kept * finer,
+        slices: 1,
+        outside: 0.0,
+        normalisation: Normalisation::NONE,
+    };
+    // a stack of its own, so that no other slice at the same place is taken
+    let alone = if stack.slices.len() == 1 { (*stack).clone() } else { Stack::new(vec![(*slice).clone()]) };
+    let centre = CropPlace::at(middle_mm(slice, geometry));
+    let fine = crop(&alone, &centre, window, &size, &Augmentation::NONE, renderer)?;
+    let fine = fine.as_slice().unwrap_or_default();
+    let scale = f32::from(u16::MAX) / (finer * finer) as f32;
+    for y in 0..kept {
+        let rows = &fine[y * finer * kept * finer..][..finer * kept * finer];
+        for x in 0..kept {
+            let sum: f32 = rows.chunks_exact(kept * finer).flat_map(|row| &row[x * finer..(x + 1) * finer]).sum();
+            pixels.push((sum * scale).round() as u16);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

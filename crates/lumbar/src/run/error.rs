@@ -1,0 +1,121 @@
+use std::path::{Path, PathBuf};
+
+use crate::data::cache::CacheError;
+use crate::data::folds::FoldError;
+use crate::data::manifest::ManifestError;
+use crate::metric::MetricError;
+use crate::predict::RowsError;
+use crate::train::TrainError;
+use crate::train::network::BoxError;
+
+/// Why a run could not be opened, trained or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Training, its config or its files.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A network or its config.
+    #[error(transparent)]
+    Model(#[from] crate::model::Error),
+    /// A measure, or tables that do not fit together.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// The split into folds.
+    #[error(transparent)]
+    Folds(#[from] FoldError),
+    /// A table of probabilities.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// The saved labels.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// What the network looks at could not be prepared.
+    #[error("{0}")]
+    Source(BoxError),
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file of the run that is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The folder holds no run.
+    #[error("{} holds no run: there is no run.toml", folder.display())]
+    NoRun {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The run folder holds a run on other data.
+    #[error("{} holds a run on other data: {}", folder.display(), differences.join("; "))]
+    OtherData {
+        /// The run folder.
+        folder: PathBuf,
+        /// In what they differ, with both values.
+        differences: Vec<String>,
+    },
+    /// The data set has nothing to train on.
+    #[error("{} has no labelled training study", folder.display())]
+    NothingLabelled {
+        /// The data set.
+        folder: PathBuf,
+    },
+    /// The run was opened from its folder alone, which is enough to predict but not to train.
+    #[error("the run in {} was opened without its data set, which training needs", folder.display())]
+    NoData {
+        /// The run folder.
+        folder: PathBuf,
+    },
+    /// There is no such fold.
+    #[error("there is no fold {fold}, the folds are 0 to {}", count.saturating_sub(1))]
+    NoSuchFold {
+        /// What was asked for.
+        fold: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The run trains another kind of network.
+    #[error("the run is of task {found}, expected {expected}")]
+    OtherTask {
+        /// The run's task.
+        found: &'static str,
+        /// What was asked for.
+        expected: &'static str,
+    },
+    /// No preset has this name.
+    #[error("no preset is called {found:?}; there are whole-study and crops")]
+    UnknownPreset {
+        /// The name that came.
+        found: String,
+    },
+    /// The thread that prepares studies ended before its work was done.
+    #[error("the thread that prepares studies ended early")]
+    ThreadGone,
+}
+
+impl RunError {
+    pub(super) fn file(path: &Path, source: std::io::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
+
+    pub(super) fn format(path: &Path, reason: impl ToString) -> Self {
+        Self::Format { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(super) fn setting(origin: &str, error: &impl ToString) -> Self {
+        let reason = error.to_string().trim_end().to_owned();
+        TrainError::ConfigText { origin: origin.to_owned(), reason }.into()
+    }
+}

@@ -1,0 +1,55 @@
+//! The named configs.
+
+use super::config::{CropsTask, FoldConfig, ForecastConfig, RunConfig, TaskConfig, WholeStudyTask};
+use crate::data::augment::AugmentConfig;
+use crate::data::channels::ChannelConfig;
+use crate::data::crop::CropConfig;
+use crate::model::{Architecture, LevelConfig, SpineConfig};
+use crate::train::TrainConfig;
+use crate::train::crop_source::CropSourceConfig;
+use crate::train::study_source::StudySourceConfig;
+
+/// Augmentation for networks that start from nothing and see few epochs: half as strong as the top teams',
+/// who fine-tuned pretrained ones.
+fn gentle() -> AugmentConfig {
+    let mut augment = AugmentConfig::default();
+    (augment.affine.shift, augment.affine.scale, augment.affine.rotate_deg) = (0.06, 0.12, 12.0);
+    (augment.tone.brightness, augment.tone.contrast, augment.tone.gamma_p) = (0.15, 0.2, 0.2);
+    (augment.distortion.p, augment.filter.p, augment.dropout.p) = (0.0, 0.2, 0.0);
+    augment
+}
+
+/// EfficientNet-B0 over 10 + 10 + 10 slices.
+pub(super) fn whole_study() -> RunConfig {
+    let spine = SpineConfig { dropout: 0.3, drop_path_rate: 0.1, ..SpineConfig::default() };
+    let channels = ChannelConfig { size_px: 96, ..ChannelConfig::default() };
+    let source = StudySourceConfig { channels, augment: gentle(), ..StudySourceConfig::default() };
+    let mut train = TrainConfig { epochs: 30, batch_size: 8, ..TrainConfig::default() };
+    train.optimizer.lr = 1e-3;
+    RunConfig {
+        task: TaskConfig::WholeStudy(WholeStudyTask { spine, source }),
+        folds: FoldConfig::default(),
+        train,
+        predict: ForecastConfig::default(),
+    }
+}
+
+/// ResNet-18d for each plane over three slices about each point.
+pub(super) fn crops() -> RunConfig {
+    let level = LevelConfig {
+        architecture: Architecture::ResNet18d,
+        dropout: 0.2,
+        drop_path_rate: 0.0,
+        ..LevelConfig::default()
+    };
+    let crop = CropConfig { width_px: 48, height_px: 48, slices: 3, ..CropConfig::default() };
+    let source = CropSourceConfig { crop, augment: gentle(), jitter_mm: 2.0, ..CropSourceConfig::default() };
+    let mut train = TrainConfig { epochs: 12, batch_size: 4, ..TrainConfig::default() };
+    train.optimizer.lr = 1e-3;
+    RunConfig {
+        task: TaskConfig::Crops(CropsTask { level, source }),
+        folds: FoldConfig::default(),
+        train,
+        predict: ForecastConfig::default(),
+    }
+}

@@ -1,0 +1,104 @@
+//! The two kinds of runs, behind one face.
+
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+use super::RunError;
+use super::config::{CropsTask, WholeStudyTask};
+use crate::data::manifest::StudyRecord;
+use crate::model::{Inference, LevelModel, SpineModel};
+use crate::train::crop_source::{CropSource, Marked};
+use crate::train::grader::{CropGrader, Crops, WholeStudy};
+use crate::train::network::{Network, Source};
+use crate::train::study_source::StudySource;
+
+/// What is trained on what.
+pub(super) trait Task: Sync {
+    type Inputs: Send + 'static;
+    type Network: Network<Inputs = Self::Inputs>;
+    /// The network made ready for inference.
+    type Folded: Network<Inputs = Self::Inputs>;
+    type Source: Source<Self::Inputs> + Send;
+
+    /// A fresh network; its first weights depend on `seed` alone.
+    fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError>;
+
+    fn folded(&self, network: &Self::Network) -> Result<Self::Folded, RunError>;
+
+    /// Decodes studies, into `cache` or, for a few, into memory.
+    fn open(
+        &self,
+        records: &[&StudyRecord],
+        cache: Option<&Path>,
+        device: Device,
+        observer: &dyn lumbar_dicom::Observer,
+    ) -> Result<Self::Source, RunError>;
+
+    /// What was odd about a study's files.
+    fn oddities(source: &Self::Source, study: &str) -> Vec<String>;
+}
+
+impl Task for WholeStudyTask {
+    type Inputs = Tensor;
+    type Network = WholeStudy<SpineModel>;
+    type Folded = WholeStudy<Inference<SpineModel>>;
+    type Source = StudySource;
+
+    fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError> {
+        Ok(WholeStudy(SpineModel::new(&self.spine, seed, device)?))
+    }
+
+    fn folded(&self, network: &Self::Network) -> Result<Self::Folded, RunError> {
+        Ok(WholeStudy(Inference::of(&network.0, Kind::Float)?))
+    }
+
+    fn open(
+        &self,
+        records: &[&StudyRecord],
+        cache: Option<&Path>,
+        device: Device,
+        observer: &dyn lumbar_dicom::Observer,
+    ) -> Result<Self::Source, RunError> {
+        StudySource::open(records, &self.spine, &self.source, cache, device, observer).map_err(RunError::Source)
+    }
+
+    fn oddities(source: &Self::Source, study: &str) -> Vec<String> {
+        source.oddities(study)
+    }
+}
+
+impl Task for CropsTask {
+    type Inputs = Crops;
+    type Network = CropGrader<LevelModel>;
+    type Folded = CropGrader<Inference<LevelModel>>;
+    type Source = CropSource;
+
+    fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError> {
+        let model = |part: u64| LevelModel::new(&self.level, seed.wrapping_mul(3).wrapping_add(part), device);
+        Ok(CropGrader { canal: model(0)?, foramen: model(1)?, recess: model(2)? })
+    }
+
+    fn folded(&self, network: &Self::Network) -> Result<Self::Folded, RunError> {
+        let folded = |model: &LevelModel| Inference::of(model, Kind::Float);
+        Ok(CropGrader {
+            canal: folded(&network.canal)?,
+            foramen: folded(&network.foramen)?,
+            recess: folded(&network.recess)?,
+        })
+    }
+
+    fn open(
+        &self,
+        records: &[&StudyRecord],
+        _cache: Option<&Path>,
+        device: Device,
+        _observer: &dyn lumbar_dicom::Observer,
+    ) -> Result<Self::Source, RunError> {
+        CropSource::open(records, &Marked, &self.source, device).map_err(RunError::Source)
+    }
+
+    fn oddities(source: &Self::Source, study: &str) -> Vec<String> {
+        source.oddities(study)
+    }
+}
