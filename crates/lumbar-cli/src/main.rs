@@ -3,6 +3,7 @@
 mod inspect;
 mod phantom;
 mod progress;
+mod report;
 
 use std::process::ExitCode;
 
@@ -28,12 +29,19 @@ enum Command {
     ///
     /// Every file that is not used and every oddity is listed with its reason.
     Inspect(inspect::Arguments),
+    /// Write what a trained run reached as one HTML page
+    ///
+    /// Score with intervals beside the reference predictors, curves, probability distributions for each condition and
+    /// severity, reliability, confusion, and the worst cases with their pictures and Grad-CAM. The page loads nothing
+    /// and holds no path; the study numbers of the data set are in it.
+    Report(report::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
