@@ -10,7 +10,8 @@ use lumbar::predict::read_predictions;
 use lumbar::report::{Report, ReportConfig};
 use lumbar::run::Run;
 use serde_json::json;
-use tch::Device;
+
+use crate::device::Machine;
 
 /// Which run, and where to.
 #[derive(Debug, clap::Args)]
@@ -18,7 +19,7 @@ pub(crate) struct Arguments {
     /// The folder of a trained run
     #[arg(long, value_name = "FOLDER")]
     run: PathBuf,
-    /// The data set that the run was trained on, for pictures of the worst cases; without it there are none
+    /// The data set that the run was trained on, for pictures of the worst cases; by default where it lay then
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// The HTML file to write
@@ -36,6 +37,8 @@ pub(crate) struct Arguments {
     /// Print one JSON value instead of text
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 /// Gathers, draws, writes.
@@ -45,15 +48,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("{} is there already; --force replaces it", out.display());
     }
     let mut run = Run::open(&arguments.run)?;
-    let manifest = arguments.data.as_deref().map(Manifest::read).transpose()?;
+    let lay = &run.data().folder;
+    let data = arguments.data.clone().or_else(|| lay.is_dir().then(|| lay.clone()));
+    let manifest = data.as_deref().map(Manifest::read).transpose()?;
     if let Some(manifest) = &manifest {
         // refuses another data set
         run = Run::create(&arguments.run, run.config(), manifest)?;
     }
-    let oracle = arguments.data.as_deref().map(oracle_of).transpose()?.flatten();
+    let oracle = data.as_deref().map(oracle_of).transpose()?.flatten();
     let mut config = ReportConfig { worst: arguments.worst, ..ReportConfig::default() };
     config.bootstrap.replicates = arguments.replicates;
-    let report = Report::of_run(&run, manifest.as_ref(), oracle.as_ref(), &config, Device::Cpu)?;
+    let device = arguments.machine.set_up()?;
+    let report = Report::of_run(&run, manifest.as_ref(), oracle.as_ref(), &config, device)?;
     let page = report.html()?;
     write(out, &page).with_context(|| format!("cannot write {}", out.display()))?;
     let pictures = report.worst.iter().filter(|case| case.picture.is_some()).count();

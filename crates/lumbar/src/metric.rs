@@ -27,6 +27,7 @@ mod agreement;
 mod bootstrap;
 mod calibration;
 mod error;
+mod ladder;
 mod ranking;
 mod reference;
 mod score;
@@ -39,6 +40,7 @@ pub use bootstrap::{
 };
 pub use calibration::{ReliabilityBin, brier, classwise_calibration_error, ranked_probability_score, reliability};
 pub use error::MetricError;
+pub use ladder::Ladder;
 pub use ranking::{Positive, area_under_roc, auroc, average_precision, precision_of_ranking};
 pub use reference::Reference;
 pub use score::{Score, score};

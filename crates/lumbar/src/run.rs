@@ -9,7 +9,7 @@
 //! | `run.toml` | the whole [`RunConfig`]; `config.toml` repeats its training part |
 //! | `data.json` | what the run was trained on: counts and a fingerprint |
 //! | `folds.json` | which fold each study is in |
-//! | `labels/train.csv` | the studies' labels, so that the run can be judged without its data |
+//! | `labels.csv` | the studies' labels, so that the run can be judged without its data |
 //! | `prior.csv` | what is predicted for what is not shown |
 //! | `cache/` | studies decoded for training; may be deleted |
 //! | `fold-0/` … | history, events, checkpoints and out-of-fold table of each fold |
@@ -87,7 +87,7 @@ impl Run {
             fs::create_dir_all(folder).map_err(|source| RunError::file(folder, source))?;
             data.write(&folder.join("data.json"))?;
             folds.save(folder.join("folds.json"))?;
-            data::write_labels(&folder.join("labels"), &labels)?;
+            data::write_labels(&folder.join("labels.csv"), &labels)?;
             data::write_prior(&folder.join("prior.csv"), &Reference::best_constant(&labels, PRIOR_PSEUDO_COUNT))?;
             // last: with it the folder is a run
             let path = folder.join("run.toml");
@@ -123,7 +123,7 @@ impl Run {
         let crossed = CrossValidation::open(folder, &config.train, studies)?;
         Ok(Self {
             data: DataRecord::read(&folder.join("data.json"))?,
-            labels: read_labels(&folder.join("labels"))?,
+            labels: read_labels(&folder.join("labels.csv"))?,
             prior: data::read_prior(&folder.join("prior.csv"))?,
             folder: folder.to_owned(),
             config,

@@ -103,6 +103,15 @@ pub struct ScoreIntervals {
     pub total: Interval,
 }
 
+impl ScoreIntervals {
+    /// The four parts, then the score.
+    #[must_use]
+    pub const fn five(&self) -> [Interval; 5] {
+        let [spinal, foraminal, subarticular, any_severe] = self.parts;
+        [spinal, foraminal, subarticular, any_severe, self.total]
+    }
+}
+
 /// Interval of any statistic of graded studies; none when it is not defined for the studies as they are or
 /// in any draw.
 ///

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::RunError;
-use crate::anatomy::{Severity, Target};
-use crate::data::Split;
-use crate::data::manifest::{Manifest, ManifestConfig, StudyRecord};
+use crate::anatomy::{Severity, Target, UnknownName};
+use crate::data::manifest::StudyRecord;
 use crate::metric::{LabelTable, Reference};
 use crate::predict::{read_predictions, write_predictions};
 use crate::train::atomic;
@@ -110,9 +109,8 @@ pub(super) fn labels_of(records: &[StudyRecord]) -> Result<LabelTable, RunError>
     Ok(labels)
 }
 
-/// Writes labels as `train.csv` into a folder.
-pub(super) fn write_labels(folder: &Path, labels: &LabelTable) -> Result<(), RunError> {
-    fs::create_dir_all(folder).map_err(|source| RunError::file(folder, source))?;
+/// Writes labels as `train.csv` has them.
+pub(super) fn write_labels(path: &Path, labels: &LabelTable) -> Result<(), RunError> {
     let mut text = String::from("study_id");
     Target::ALL.iter().for_each(|target| write!(text, ",{}", target.column()).expect("a string takes text"));
     for (study, row) in labels.iter() {
@@ -122,21 +120,43 @@ pub(super) fn write_labels(folder: &Path, labels: &LabelTable) -> Result<(), Run
         }
     }
     text.push('\n');
-    let path = folder.join("train.csv");
-    atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))
+    atomic::write(path, text.as_bytes()).map_err(|source| RunError::file(path, source))
 }
 
-/// Reads the labels of a folder with a `train.csv`.
+/// Reads a table of labels in the form of `train.csv`, its columns in any order.
 ///
 /// # Errors
-/// When there is none or it holds something else.
-pub fn read_labels(folder: &Path) -> Result<LabelTable, RunError> {
-    let manifest = Manifest::read_with(folder, &ManifestConfig { list_images: false })?;
-    let records: Vec<StudyRecord> = manifest.of(Split::Train).filter(|study| study.labels.is_some()).cloned().collect();
-    if records.is_empty() {
-        return Err(RunError::NothingLabelled { folder: folder.to_owned() });
+/// When the file cannot be read, lacks a column, names a study twice, or a cell is no severity and not empty;
+/// the error names the line.
+pub fn read_labels(path: &Path) -> Result<LabelTable, RunError> {
+    let text = fs::read_to_string(path).map_err(|source| RunError::file(path, source))?;
+    let mut lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate();
+    let header: Vec<&str> = lines.next().map_or("", |(_, line)| line).split(',').map(str::trim).collect();
+    let place = |name: &str| {
+        let found = header.iter().position(|column| *column == name);
+        found.ok_or_else(|| RunError::format(path, format!("it has no column {name:?}")))
+    };
+    let study = place("study_id")?;
+    let mut columns = [0; Target::COUNT];
+    for (column, target) in columns.iter_mut().zip(Target::ALL) {
+        *column = place(&target.column())?;
     }
-    labels_of(&records)
+    let mut labels = LabelTable::new();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let refused = |reason: String| RunError::format(path, format!("line {}: {reason}", number + 1));
+        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+        if cells.len() != header.len() {
+            return Err(refused(format!("{} cells, expected {}", cells.len(), header.len())));
+        }
+        let mut row = [None; Target::COUNT];
+        for (label, &column) in row.iter_mut().zip(&columns) {
+            if !cells[column].is_empty() {
+                *label = Some(cells[column].parse().map_err(|error: UnknownName| refused(error.to_string()))?);
+            }
+        }
+        labels.insert(cells[study], row).map_err(|error| refused(error.to_string()))?;
+    }
+    Ok(labels)
 }
 
 /// The name under which the prior lies in its table.

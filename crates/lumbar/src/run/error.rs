@@ -2,7 +2,6 @@ use std::path::{Path, PathBuf};
 
 use crate::data::cache::CacheError;
 use crate::data::folds::FoldError;
-use crate::data::manifest::ManifestError;
 use crate::metric::MetricError;
 use crate::predict::RowsError;
 use crate::train::TrainError;
@@ -27,9 +26,6 @@ pub enum RunError {
     /// A table of probabilities.
     #[error(transparent)]
     Rows(#[from] RowsError),
-    /// The saved labels.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::listing::{Listing, Studies};
-use super::tables::{LABELS, POINTS, Tables};
+use super::tables::{Described, LABELS, POINTS, Tables};
 use super::{Oddity, PointRecord, SeriesRecord, StudyRecord};
 use crate::anatomy::Target;
 use crate::data::{SeriesId, SeriesKind, Split, StudyId};
@@ -74,7 +74,7 @@ pub(super) fn join(folder: &Path, tables: Tables, listing: Option<&Listing>) -> 
 struct Half<'a> {
     split: Split,
     folder: &'a Path,
-    series: Option<&'a BTreeMap<(StudyId, SeriesId), SeriesKind>>,
+    series: Option<&'a BTreeMap<(StudyId, SeriesId), Described>>,
     /// None: not listed. Some(None): listed, and there is no folder of pictures.
     listed: Option<Option<&'a Studies>>,
     oddities: &'a mut Vec<Oddity>,
@@ -91,11 +91,11 @@ impl Half<'_> {
 
     fn study(&mut self, id: StudyId) -> StudyRecord {
         let folder = self.folder.join(self.split.images_folder()).join(id.to_string());
-        let named: BTreeMap<SeriesId, SeriesKind> = self
+        let named: BTreeMap<SeriesId, &Described> = self
             .series
             .iter()
             .flat_map(|series| series.range((id, SeriesId(0))..=(id, SeriesId(u64::MAX))))
-            .map(|((_, series), kind)| (*series, *kind))
+            .map(|((_, series), kind)| (*series, kind))
             .collect();
         let in_folder = self.listed.map(|studies| studies.and_then(|studies| studies.get(&id)));
         if let Some(None) = in_folder {
@@ -113,9 +113,13 @@ impl Half<'_> {
             .map(|series| {
                 let instances = in_folder.and_then(|folders| folders.get(&series));
                 self.examine_series(id, series, named.contains_key(&series), in_folder.is_some(), instances);
+                let described = named.get(&series).copied();
+                if let Some(Err(found)) = described {
+                    self.oddities.push(Oddity::UnknownDescription { study: id, series, found: found.clone() });
+                }
                 SeriesRecord {
                     id: series,
-                    kind: named.get(&series).copied(),
+                    kind: described.and_then(|described| described.as_ref().ok().copied()),
                     folder: folder.join(series.to_string()),
                     instances: instances.cloned().unwrap_or_default(),
                 }

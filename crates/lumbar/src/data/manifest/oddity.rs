@@ -74,6 +74,17 @@ pub enum Oddity {
         /// The series.
         series: SeriesId,
     },
+    /// The table calls a series something that is none of the competition's kinds; what it is can only come from
+    /// the pictures.
+    #[error("series {series} of study {study} is called {found:?}, expected {}", known_kinds())]
+    UnknownDescription {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+        /// What the table says.
+        found: String,
+    },
     /// The study has no series of a kind.
     #[error("study {study} has no {kind} series")]
     NoSeriesOfKind {
@@ -228,6 +239,7 @@ impl Oddity {
             Self::SeriesFolderMissing { .. } => "series_folder_missing",
             Self::SeriesEmpty { .. } => "series_empty",
             Self::SeriesNotInTable { .. } => "series_not_in_table",
+            Self::UnknownDescription { .. } => "unknown_description",
             Self::NoSeriesOfKind { .. } => "no_series_of_kind",
             Self::SeveralSeriesOfKind { .. } => "several_series_of_kind",
             Self::InstanceGap { .. } => "instance_gap",
@@ -258,6 +270,7 @@ impl Oddity {
             | Self::SeriesFolderMissing { study, .. }
             | Self::SeriesEmpty { study, .. }
             | Self::SeriesNotInTable { study, .. }
+            | Self::UnknownDescription { study, .. }
             | Self::NoSeriesOfKind { study, .. }
             | Self::SeveralSeriesOfKind { study, .. }
             | Self::InstanceGap { study, .. }
@@ -272,4 +285,8 @@ impl Oddity {
             | Self::PointOutsidePicture { study, .. } => Some(*study),
         }
     }
+}
+
+fn known_kinds() -> String {
+    SeriesKind::ALL.map(|kind| format!("{:?}", kind.title())).join(" or ")
 }

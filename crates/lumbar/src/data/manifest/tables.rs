@@ -13,6 +13,9 @@ use super::{Labels, ManifestError, PointRecord};
 use crate::anatomy::{Condition, Level, Severity, Target};
 use crate::data::{SeriesId, SeriesKind, Split, StudyId};
 
+/// What a table says a series is: a known kind, or its words.
+pub(super) type Described = Result<SeriesKind, String>;
+
 pub(super) const LABELS: &str = "train.csv";
 pub(super) const POINTS: &str = "train_label_coordinates.csv";
 
@@ -20,8 +23,8 @@ pub(super) const POINTS: &str = "train_label_coordinates.csv";
 pub(super) struct Tables {
     pub(super) labels: Option<BTreeMap<StudyId, Labels>>,
     pub(super) points: Option<Vec<(StudyId, PointRecord)>>,
-    pub(super) train_series: Option<BTreeMap<(StudyId, SeriesId), SeriesKind>>,
-    pub(super) test_series: Option<BTreeMap<(StudyId, SeriesId), SeriesKind>>,
+    pub(super) train_series: Option<BTreeMap<(StudyId, SeriesId), Described>>,
+    pub(super) test_series: Option<BTreeMap<(StudyId, SeriesId), Described>>,
 }
 
 impl Tables {
@@ -126,7 +129,7 @@ impl Table {
         Ok(labels)
     }
 
-    fn series(&self) -> Result<BTreeMap<(StudyId, SeriesId), SeriesKind>, ManifestError> {
+    fn series(&self) -> Result<BTreeMap<(StudyId, SeriesId), Described>, ManifestError> {
         let studies = self.column("study_id")?;
         let series = self.column("series_id")?;
         let kinds = self.column("series_description")?;
@@ -137,7 +140,8 @@ impl Table {
             if let Some(first_row) = first_rows.insert(key, row) {
                 return Err(self.twice(row, first_row, format!("series {} of study {}", key.1, key.0)));
             }
-            table.insert(key, kinds.name(row, &SeriesKind::ALL.map(SeriesKind::title))?);
+            let words = kinds.cells[row].unwrap_or_default();
+            table.insert(key, words.parse().map_err(|_| words.to_owned()));
         }
         Ok(table)
     }

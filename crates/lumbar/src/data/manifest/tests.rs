@@ -272,8 +272,6 @@ fn errors_name_path_field_expected_and_found() {
     says(&folder.0, &["train.csv", "line 3", "study 1", "line 2"]);
 
     folder.write("train.csv", &labels_csv(&[(1, ["Severe"; 25])]));
-    folder.write("train_series_descriptions.csv", &series_csv(&[(1, 2, "Axial T1")]));
-    says(&folder.0, &["train_series_descriptions.csv", "line 2", "series_description", "Axial T1", "Axial T2"]);
     folder.write("train_series_descriptions.csv", &series_csv(&[(1, 2, "Axial T2")]));
     folder.write("train_label_coordinates.csv", &points_csv("1,2,3,Spinal Canal Stenosis,L1/L2,nan,3\n"));
     says(&folder.0, &["train_label_coordinates.csv", "line 2", "\"x\"", "nan", "finite"]);
@@ -291,4 +289,15 @@ fn labels_mirror_left_and_right() {
     assert_eq!(mirrored.get(Target::new(Condition::RightSubarticularStenosis, Level::L4L5)), Some(Severity::Severe));
     assert_eq!(mirrored.get(Target::new(Condition::LeftSubarticularStenosis, Level::L4L5)), Some(Severity::NormalMild));
     assert_eq!(mirrored.mirrored(), labels);
+}
+
+#[test]
+fn a_series_of_an_unknown_description_is_kept_and_reported() {
+    let folder = Folder::new("unknown");
+    folder.write("test_series_descriptions.csv", &series_csv(&[(STUDY, 11, "Axial T1"), (STUDY, 12, "Sagittal T1")]));
+    let manifest = Manifest::read(&folder.0).unwrap();
+    let kinds: Vec<_> = manifest.studies()[0].series.iter().map(|series| series.kind).collect();
+    assert_eq!(kinds, [None, Some(SeriesKind::SagittalT1)]);
+    let oddity = manifest.oddities().iter().find(|oddity| oddity.name() == "unknown_description").unwrap().to_string();
+    assert!(oddity.contains("series 11") && oddity.contains("\"Axial T1\", expected \"Sagittal T1\" or"), "{oddity}");
 }

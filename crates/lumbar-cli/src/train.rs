@@ -1,0 +1,100 @@
+//! `lumbar train`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use lumbar::data::manifest::Manifest;
+use lumbar::run::{Fitted, Preset, Run, RunConfig};
+use serde_json::json;
+
+use crate::device::Machine;
+use crate::{score, signal, watch};
+
+/// What is trained, on what, and where it is kept.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The run's folder; made when it is not there, gone on with when it is
+    #[arg(long, value_name = "FOLDER", required_unless_present = "print_config")]
+    run: Option<PathBuf>,
+    /// The data set, a folder in the competition's layout; a run that is there knows where its data lay
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// whole-study (all slices to all 25 targets) or crops (around the annotated points); small enough for five
+    /// folds of 64 studies in minutes on two cores
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    preset: Option<Preset>,
+    /// A config in TOML; start from what --print-config prints
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one field of preset or config; may be repeated: --set train.epochs=3 --set folds.count=2
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+    /// Train this fold alone, from 0; others may be trained by other processes
+    #[arg(long, value_name = "K")]
+    fold: Option<usize>,
+    /// Print the config, every field spelled out, and do nothing
+    #[arg(long)]
+    print_config: bool,
+    /// Print one JSON value at the end instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+fn setting(text: &str) -> Result<(String, String)> {
+    let (field, value) = text.split_once('=').context("expected FIELD=VALUE")?;
+    Ok((field.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Trains, then prints the score when all folds are there.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let there = arguments.run.as_ref().filter(|folder| folder.join("run.toml").exists());
+    let known = there.map(|folder| Run::open(folder)).transpose()?;
+    let mut config = match (&arguments.config, arguments.preset, &known) {
+        (Some(path), _, _) => RunConfig::read(path)?,
+        (_, Some(preset), _) => RunConfig::preset(preset),
+        (_, _, Some(run)) => run.config().clone(),
+        _ => bail!("there is no run yet: say --preset whole-study, --preset crops or --config FILE"),
+    };
+    for (field, value) in &arguments.set {
+        config.set(field, value)?;
+    }
+    if arguments.print_config {
+        print!("{}", config.to_toml()?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let folder = arguments.run.as_ref().context("--run is missing")?;
+    let data = match (&arguments.data, &known) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(run)) => run.data().folder.clone(),
+        (None, None) => bail!("there is no run yet: say --data FOLDER"),
+    };
+    let stop = signal::stop_token();
+    let device = arguments.machine.set_up()?;
+    let manifest = Manifest::read(std::path::absolute(&data).unwrap_or(data))?;
+    let run = Run::create(folder, &config, &manifest)?;
+    let outcome = run.fit(arguments.fold, device, &stop, &mut watch::Watch::new())?;
+    let text = match outcome {
+        Fitted::Stopped => "stopped; the same command goes on",
+        Fitted::Tried => "tried; nothing was kept, as train.extent says",
+        Fitted::Partly => "trained in part",
+        Fitted::Complete => "complete",
+    };
+    let ladder = if outcome == Fitted::Complete { score::of_run(&run)? } else { None };
+    if arguments.json {
+        let missing = run.missing_folds();
+        println!("{}", json!({"run": folder, "outcome": text, "missing_folds": missing, "ladder": ladder}));
+    } else {
+        let missing: Vec<String> = run.missing_folds().iter().map(ToString::to_string).collect();
+        println!("{}: {text}", folder.display());
+        if !missing.is_empty() {
+            println!("folds {} are still to be trained", missing.join(", "));
+        }
+        if let Some(ladder) = &ladder {
+            score::print(ladder);
+        }
+    }
+    Ok(if outcome == Fitted::Stopped { signal::exit_code() } else { ExitCode::SUCCESS })
+}
