@@ -5,6 +5,7 @@ mod inspect;
 mod phantom;
 mod predict;
 mod progress;
+mod report;
 mod score;
 mod signal;
 mod train;
@@ -66,6 +67,12 @@ enum Command {
     /// Of a run: its out-of-fold table. Of a file: any submission, against a table of labels. Intervals are from a
     /// bootstrap over studies. A model that is no better than the best constant has learned nothing.
     Score(score::Arguments),
+    /// Write what a trained run reached as one HTML page
+    ///
+    /// Score with intervals beside the reference predictors, curves, probability distributions for each condition and
+    /// severity, reliability, confusion, and the worst cases with their pictures and Grad-CAM. The page loads nothing
+    /// and holds no path; the study numbers of the data set are in it.
+    Report(report::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Score(arguments) => score::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Report(arguments) => report::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

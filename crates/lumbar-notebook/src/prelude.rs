@@ -15,17 +15,29 @@ pub use lumbar::data::random::generator;
 pub use lumbar::data::render::Renderer;
 pub use lumbar::data::study::{Study, StudyPoint, StudyPoints};
 pub use lumbar::data::{Affine, SeriesId, SeriesKind, Split, StudyId};
+pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
-    self, ClassCount, Curve, CurvePanel, Figure, Line, Mark, MontageConfig, SEVERITY_COLOURS, Tile, class_bars, curves,
-    montage, severity_table, window_of,
+    self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LadderStep, Line, Mark, MontageConfig,
+    ReferenceLine, SEVERITY_COLOURS, Tile, class_bars, confusion_matrices, curves, learning_curves, montage,
+    probability_distributions, reliability_diagram, score_ladder, severity_table, window_of,
+};
+pub use lumbar::metric::{
+    BootstrapConfig, Confusion, Graded, LabelTable, PredictionTable, Reference, Score, ScoreIntervals, by_group,
+    by_target, score, score_difference, score_intervals,
 };
 pub use lumbar::model::{
     Architecture, BackboneConfig, EfficientNet, Features, Mode, Module, Registry, Role, SpineConfig, SpineModel,
     Summary,
 };
+pub use lumbar::predict::{Temperature, read_predictions, submission, write_predictions};
+pub use lumbar::report::{Mistake, Report, WorstCell, cam_tiles, case_picture, slice_tile, worst_cells};
+pub use lumbar::run::{Fitted, Forecast, Preset, Run, RunConfig};
+pub use lumbar::train::TrainConfig;
 pub use lumbar::train::crop_source::{CropSource, CropSourceConfig, Marked};
+pub use lumbar::train::history::{EpochRecord, History};
 pub use lumbar::train::network::{Plan, Source};
-pub use lumbar::{anatomy, data, model, train};
+pub use lumbar::train::observer::{Event, Observer, StopToken};
+pub use lumbar::{anatomy, data, metric, model, predict, report, train};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
 pub use ndarray::{self, Array1, Array2, Array3, Axis, s};
 pub use plotters::{self, style::RGBColor};

@@ -9,8 +9,11 @@ mod dicom;
 mod figure;
 mod frame;
 mod html;
+mod metric;
+mod study_table;
 mod summary;
 mod tensor;
+mod train;
 
 use base64::Engine as _;
 

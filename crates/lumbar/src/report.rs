@@ -1,7 +1,7 @@
 //! A run on one page: a self-contained HTML file without scripts and without anything to load.
 //!
-//! A [`Report`] takes tables, histories and pictures that are already there and returns text; it reads and
-//! writes no file. The page holds the study numbers of the data set and nothing else that names anybody.
+//! A [`Report`] takes tables, histories and pictures that are already there and returns text;
+//! [`Report::of_run`] gathers them from a run's folder and its data. The page holds the study numbers of the data set and nothing else that names anybody.
 //!
 //! ```
 //! use lumbar::anatomy::Severity;
@@ -21,6 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod case_picture;
+mod of_run;
 mod page;
 mod sections;
 mod worst;
@@ -30,6 +32,8 @@ use std::fmt;
 use crate::figure::{Figure, FigureError, FoldHistory};
 use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
 
+pub use case_picture::{cam_tiles, case_picture, slice_tile};
+pub use of_run::{ReportConfig, cell_cam};
 pub use page::escape;
 pub use worst::{Mistake, WorstCell, worst_cells};
 
@@ -69,6 +73,8 @@ pub enum ReferenceKind {
     /// The other folds' class frequencies, weighted as the score weighs: what can be reached without looking
     /// at a picture.
     BestConstant,
+    /// The run itself at temperatures that fit the other folds.
+    Scaled,
     /// Knows the latent degree of disease of a phantom, and not the readers' noise: the floor for any model.
     Oracle,
 }
@@ -78,6 +84,7 @@ impl fmt::Display for ReferenceKind {
         formatter.pad(match self {
             Self::Uniform => "uniform",
             Self::BestConstant => "best constant",
+            Self::Scaled => "this run, temperature-scaled",
             Self::Oracle => "oracle",
         })
     }

@@ -1,19 +1,6 @@
 //! Small pieces of HTML.
 
-/// Text as HTML shows it literally.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
+pub use lumbar::report::escape;
 
 /// At most `length` characters, the last of them `…` where some were cut.
 pub(super) fn shorten(text: &str, length: usize) -> String {

@@ -1,8 +1,12 @@
 //! Where a model looks: Grad-CAM.
 
+mod cell;
+
 use tch::{Kind, Tensor};
 
 use crate::model::{Error, Mode, Module, Pass, Result};
+
+pub use cell::{CellCam, ExplainCell};
 
 /// A heat map over each image: where the features of one level raise a score.
 ///

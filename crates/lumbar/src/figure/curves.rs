@@ -13,6 +13,8 @@ const TOP_PX: i32 = 86;
 const PLOT_PX: i32 = 270;
 const LEFT_PX: i32 = 62;
 const BOTTOM_PX: i32 = 50;
+/// Points up to this number have marks, and ticks of their own.
+const FEW: usize = 6;
 
 /// A curve.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,12 +157,31 @@ fn drawn(panel: &CurvePanel) -> impl Iterator<Item = (f64, f64)> {
     points.copied().filter(|(x, y)| x.is_finite() && y.is_finite())
 }
 
-/// Least and greatest value, with some room beyond them.
+/// Least and greatest value, with some room beyond them; a value alone gets a tenth of itself on both sides.
 fn range(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
     let finite = values.filter(|value| value.is_finite());
     let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    let room = (high - low).max(1e-9) * room;
+    if high - low <= 1e-9 * high.abs() {
+        let room = if high == 0.0 { 1.0 } else { 0.1 * high.abs() };
+        return (low - room, high + room);
+    }
+    let room = (high - low) * room;
     (low - room, high + room)
+}
+
+/// Where x has ticks: at the points themselves where there are few of them, at whole numbers where all points
+/// are at such.
+fn x_ticks(panel: &CurvePanel, scale: &Scale) -> Vec<(f64, String)> {
+    let mut places: Vec<f64> = drawn(panel).map(|(x, _)| x).collect();
+    places.sort_unstable_by(f64::total_cmp);
+    places.dedup();
+    let are_whole = places.iter().all(|x| x.fract() == 0.0);
+    if are_whole && places.len() <= FEW {
+        return places.into_iter().map(|x| (x, format!("{x}"))).collect();
+    }
+    let mut ticks = scale.ticks(8);
+    ticks.retain(|(x, _)| panel.is_log_x || !are_whole || (x - x.round()).abs() < 1e-9);
+    ticks
 }
 
 impl Chart for Curves<'_> {
@@ -205,12 +226,9 @@ impl Curves<'_> {
             sheet.path(&[(left, up.at(value)), (right, up.at(value))], GRID, 1)?;
             sheet.text(text, (left - 7, up.at(value)), Align::Right, Ink::TICK)?;
         }
-        for (value, text) in across.ticks(8) {
-            if panel.is_log_x || (value.fract() == 0.0 || xs.1 - xs.0 < 4.0 && !text.contains('.')) || xs.1 - xs.0 < 1.0
-            {
-                sheet.path(&[(across.at(value), bottom), (across.at(value), bottom + 4)], FRAME, 1)?;
-                sheet.text(text.trim_end_matches(".0"), (across.at(value), bottom + 14), Align::Centre, Ink::TICK)?;
-            }
+        for (value, text) in x_ticks(panel, &across) {
+            sheet.path(&[(across.at(value), bottom), (across.at(value), bottom + 4)], FRAME, 1)?;
+            sheet.text(text, (across.at(value), bottom + 14), Align::Centre, Ink::TICK)?;
         }
         sheet.path(&[(left, top), (left, bottom), (right, bottom)], FRAME, 1)?;
         sheet.text(&*panel.x_label, ((left + right) / 2, bottom + 34), Align::Centre, Ink::NOTE)?;
@@ -230,7 +248,12 @@ impl Curves<'_> {
                     several => sheet.path(&several.iter().map(at).collect::<Vec<_>>(), colour, 2)?,
                 }
             }
-            let finite = curve.points.iter().filter(|(_, y)| y.is_finite());
+            let finite = curve.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+            if !panel.marks_least && finite.clone().count() <= FEW {
+                for point in finite.clone() {
+                    sheet.dot(at(point), 3, colour)?;
+                }
+            }
             if let Some(least) = finite.min_by(|one, other| one.1.total_cmp(&other.1)).filter(|_| panel.marks_least) {
                 sheet.dot(at(least), 4, colour)?;
             }
@@ -281,14 +304,27 @@ mod tests {
     }
 
     #[test]
+    fn one_point_has_room_around_it_and_few_points_have_their_own_ticks() {
+        assert_eq!(range([2.0].into_iter(), 0.06), (1.8, 2.2));
+        assert_eq!(range([0.0].into_iter(), 0.06), (-1.0, 1.0));
+        let points = vec![(64.0, 1.0), (128.0, 0.9), (256.0, 0.8)];
+        let panel = CurvePanel { curves: vec![Curve { name: "c".into(), points }], ..CurvePanel::default() };
+        let texts: Vec<_> =
+            x_ticks(&panel, &Scale::new((64.0, 256.0), (0, 100))).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, ["64", "128", "256"]);
+    }
+
+    #[test]
     fn a_gap_parts_a_curve() {
         let lines = |points: &[(f64, f64)]| {
             let curves_of = vec![Curve { name: "c".into(), points: points.to_vec() }];
             let panel = CurvePanel { title: "t".into(), curves: curves_of, ..CurvePanel::default() };
             curves("t", &[panel]).unwrap().svg().unwrap().matches("<polyline").count()
         };
-        let whole = lines(&[(0.0, 1.0), (1.0, 2.0), (2.0, 1.0), (3.0, 2.0), (4.0, 0.0)]);
-        let parted = lines(&[(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 2.0), (4.0, 0.0)]);
+        let whole: Vec<(f64, f64)> = (0..12).map(|x| (f64::from(x), f64::from(x % 3))).collect();
+        let mut parted = whole.clone();
+        parted[5].1 = f64::NAN;
+        let (whole, parted) = (lines(&whole), lines(&parted));
         assert_eq!(parted, whole + 1);
     }
 

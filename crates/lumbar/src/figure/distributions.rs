@@ -157,10 +157,12 @@ fn panel<B: DrawingBackend>(
         }
         sheet.path(&[(x.0, floor), (x.1, floor)], FRAME, 1)?;
         let text = if strip.total == 0 { "no such label".to_owned() } else { format!("n = {}", strip.total) };
-        // on the side where there is less in the way
-        let left: usize = strip.counts[..BINS / 2].iter().sum();
-        let (at, align) = if left * 2 > strip.total { (x.1 - 2, Align::Right) } else { (x.0 + 2, Align::Left) };
-        sheet.text(text, (at, floor - STRIP_PX / 2 - 4), align, Ink::TICK)?;
+        // on the side where less is in the way
+        let fullest = |bins: &[usize]| bins.iter().copied().max().unwrap_or(0);
+        let third = BINS / 3;
+        let left = fullest(&strip.counts[..third]) > fullest(&strip.counts[BINS - third..]);
+        let (at, align) = if left { (x.1 - 2, Align::Right) } else { (x.0 + 2, Align::Left) };
+        sheet.text(text, (at, floor - STRIP_PX + 10), align, Ink::TICK)?;
     }
     Ok(())
 }

@@ -79,11 +79,12 @@ fn columns(score: &ScoreIntervals) -> [Interval; 5] {
     [score.total, spinal, foraminal, subarticular, any_severe]
 }
 
-/// From zero or the least end to the greatest, with some room.
+/// From the least to the greatest end of an interval, with some room.
 fn extent(steps: &[LadderStep]) -> (f64, f64) {
     let all = steps.iter().flat_map(|step| columns(&step.score)).flat_map(|part| [part.low, part.high, part.estimate]);
-    let (low, high) = all.fold((0.0_f64, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    (low, high + 0.04 * (high - low))
+    let (low, high) = all.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let room = 0.08 * (high - low);
+    (low - room, high + room)
 }
 
 impl Chart for Ladder<'_> {
@@ -115,8 +116,12 @@ impl Chart for Ladder<'_> {
                 let part = columns(&step.score)[number as usize];
                 let colour = if step.is_reference { QUIET } else { MODEL_COLOUR };
                 let at = scale.at(part.estimate);
-                sheet.path(&[(scale.at(part.low), y + 6), (scale.at(part.high), y + 6)], colour, 3)?;
-                sheet.dot((at, y + 6), 5, colour)?;
+                let ends = [part.low, part.high].map(|value| scale.at(value));
+                sheet.path(&ends.map(|x| (x, y + 6)), colour, 2)?;
+                for end in ends.into_iter().filter(|_| ends[1] > ends[0]) {
+                    sheet.path(&[(end, y + 1), (end, y + 11)], colour, 2)?;
+                }
+                sheet.dot((at, y + 6), 3, colour)?;
                 let ink = Ink { size: 12, colour, bold: !step.is_reference };
                 let at = at.clamp(left + 16, right - 16);
                 sheet.text(format!("{:.3}", part.estimate), (at, y - 10), Align::Centre, ink)?;
@@ -136,12 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_starts_at_zero_and_holds_every_interval() {
-        let (low, high) = extent(&[step("a", 0.5, 0.1), step("b", 1.2, 0.3)]);
-        assert_eq!(low, 0.0);
-        assert!(high > 1.5 && high < 1.6);
-        // differences of scores may be negative
-        assert!((extent(&[step("a", -0.5, 0.1)]).0 + 0.6).abs() < 1e-12);
+    fn every_interval_lies_inside_the_scale() {
+        let (low, high) = extent(&[step("a", 0.5, 0.1), step("b", 1.2, 0.3), step("difference", -0.2, 0.05)]);
+        assert!(low < -0.25 && high > 1.5 && high - low < 2.1, "{low} {high}");
     }
 
     #[test]

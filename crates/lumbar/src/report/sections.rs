@@ -165,7 +165,7 @@ fn labels_section(labels: &LabelTable) -> Result<String, ReportError> {
 fn curves_section(report: &Report, references: &[Judged]) -> Result<String, ReportError> {
     let lines: Vec<ReferenceLine> = references
         .iter()
-        .filter(|judged| judged.kind != Some(ReferenceKind::Uniform))
+        .filter(|judged| matches!(judged.kind, Some(ReferenceKind::BestConstant | ReferenceKind::Oracle)))
         .map(|judged| ReferenceLine { name: judged.name.clone(), value: judged.score.total.estimate })
         .collect();
     let figure = learning_curves("Training of each fold", &report.histories, &lines)?;

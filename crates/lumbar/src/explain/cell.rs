@@ -1,0 +1,196 @@
+//! Where a network looks when it grades one cell.
+
+use ndarray::{Array2, Array3, s};
+use tch::{Kind, Tensor};
+
+use super::grad_cam;
+use crate::anatomy::{ConditionGroup, Severity, Side, Target};
+use crate::model::{LevelModel, SpineModel};
+use crate::train::grader::{CropGrader, Crops, WholeStudy};
+use crate::train::network::BoxError;
+
+/// The pictures that a network saw of one cell, with a heat map over each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellCam {
+    /// What the network saw, as it saw it: crops of right sides are mirrored.
+    ///
+    /// # Shapes
+    /// `[slices, height, width]`.
+    pub slices: Array3<f32>,
+    /// Where each picture speaks for the severity, within 0 – 1.
+    ///
+    /// # Shapes
+    /// `[slices, height, width]`.
+    pub maps: Array3<f32>,
+    /// How much each slice counts; sums to one.
+    ///
+    /// # Shapes
+    /// `[slices]`.
+    pub weights: Vec<f32>,
+    /// Whether the pictures show the mirrored patient.
+    pub is_mirrored: bool,
+}
+
+impl CellCam {
+    /// The slice that counts most, the first of equals: its place.
+    #[must_use]
+    pub fn strongest(&self) -> usize {
+        let better = |best: usize, place: usize| if self.weights[place] > self.weights[best] { place } else { best };
+        (0..self.weights.len()).fold(0, better)
+    }
+
+    /// A slice and its map, if there is such a slice.
+    #[must_use]
+    pub fn slice(&self, place: usize) -> Option<(Array2<f32>, Array2<f32>)> {
+        (place < self.weights.len())
+            .then(|| (self.slices.slice(s![place, .., ..]).to_owned(), self.maps.slice(s![place, .., ..]).to_owned()))
+    }
+}
+
+/// A network that can say where it looked at a cell.
+pub trait ExplainCell {
+    /// What it looks at.
+    type Inputs;
+
+    /// Grad-CAM of the logit of `severity` of one target of the study at `place` in the batch; none where the
+    /// inputs do not show that target.
+    ///
+    /// # Errors
+    /// When there is no such study in the batch, or the network refuses.
+    fn explain(
+        &self,
+        inputs: &Self::Inputs,
+        place: usize,
+        target: Target,
+        severity: Severity,
+    ) -> Result<Option<CellCam>, BoxError>;
+}
+
+impl ExplainCell for CropGrader<LevelModel> {
+    type Inputs = Crops;
+
+    /// Maps of the crop's slices; a slice's weight is the one that the model's attention gives it.
+    fn explain(
+        &self,
+        inputs: &Crops,
+        place: usize,
+        target: Target,
+        severity: Severity,
+    ) -> Result<Option<CellCam>, BoxError> {
+        in_batch(place, inputs.studies)?;
+        let group = target.condition.group();
+        let model = match group {
+            ConditionGroup::Spinal => &self.canal,
+            ConditionGroup::Foraminal => &self.foramen,
+            ConditionGroup::Subarticular => &self.recess,
+        };
+        let place_of = ConditionGroup::ALL.iter().position(|other| *other == group).unwrap_or(0);
+        let Some(crops) = &inputs.groups[place_of] else { return Ok(None) };
+        let Some(crop) = crops.cells.iter().position(|cell| *cell == (place, target)) else { return Ok(None) };
+        let pixels = crops.pixels.f_narrow(0, crop as i64, 1)?;
+        let class = severity.index() as i64;
+        // [1, 3] with one head
+        let maps = grad_cam(model, &pixels, None, |logits| logits.narrow(-1, class, 1).sum(Kind::Float))?;
+        let weights = model.slice_weights(&pixels)?.f_reshape([-1])?;
+        let (slices, maps, weights) = (array(&pixels.f_squeeze_dim(0)?)?, array(&maps)?, list(&weights)?);
+        let is_mirrored = target.condition.side() == Some(Side::Right);
+        Ok(Some(CellCam { slices, maps, weights, is_mirrored }))
+    }
+}
+
+impl ExplainCell for WholeStudy<SpineModel> {
+    type Inputs = Tensor;
+
+    /// The channels of the target's own plane: sagittal T2 for the canal, sagittal T1 for
+    /// the foramina, axial T2 for the recesses. The model makes one map for all channels of a study, so that
+    /// every slice has the same one; slices weigh alike.
+    fn explain(
+        &self,
+        inputs: &Tensor,
+        place: usize,
+        target: Target,
+        severity: Severity,
+    ) -> Result<Option<CellCam>, BoxError> {
+        in_batch(place, inputs.size().first().map_or(0, |studies| *studies as usize))?;
+        let config = self.0.config();
+        let (t1, t2, axial) = (config.sagittal_t1_slices, config.sagittal_t2_slices, config.axial_t2_slices);
+        let (first, count) = match target.condition.group() {
+            ConditionGroup::Foraminal => (0, t1),
+            ConditionGroup::Spinal => (t1, t2),
+            ConditionGroup::Subarticular => (t1 + t2, axial),
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        let pixels = inputs.f_narrow(0, place as i64, 1)?;
+        let (index, class) = (target.index() as i64, severity.index() as i64);
+        let map = grad_cam(&self.0, &pixels, None, |logits| logits.select(1, index).select(1, class).sum(Kind::Float))?;
+        let slices = array(&pixels.f_squeeze_dim(0)?.f_narrow(0, first, count)?)?;
+        let maps = array(&map.f_expand([count, map.size()[1], map.size()[2]], false)?)?;
+        let weights = vec![1.0 / count as f32; count as usize];
+        Ok(Some(CellCam { slices, maps, weights, is_mirrored: false }))
+    }
+}
+
+fn in_batch(place: usize, studies: usize) -> Result<(), BoxError> {
+    if place < studies { Ok(()) } else { Err(format!("study {place} of a batch of {studies}").into()) }
+}
+
+fn array(tensor: &Tensor) -> Result<Array3<f32>, BoxError> {
+    let size = tensor.size3()?;
+    let shape = (size.0 as usize, size.1 as usize, size.2 as usize);
+    Ok(Array3::from_shape_vec(shape, list(&tensor.f_reshape([-1])?)?)?)
+}
+
+fn list(tensor: &Tensor) -> Result<Vec<f32>, BoxError> {
+    let tensor = tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    Ok(Vec::try_from(&tensor)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LevelConfig, SpineConfig};
+    use crate::train::grader::GroupCrops;
+    use tch::Device;
+
+    #[test]
+    fn a_crop_is_explained_by_its_own_planes_model_and_others_are_not_shown() {
+        let model = |seed| LevelModel::new(&LevelConfig::default(), seed, Device::Cpu).unwrap();
+        let grader = CropGrader { canal: model(1), foramen: model(2), recess: model(3) };
+        let pixels = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        let cells = vec![(0, Target::ALL[1]), (1, Target::ALL[4])];
+        let groups = [Some(GroupCrops { pixels: pixels.shallow_clone(), cells }), None, None];
+        let crops = Crops { studies: 2, groups, device: Device::Cpu };
+        let cam = grader.explain(&crops, 1, Target::ALL[4], Severity::Severe).unwrap().unwrap();
+        assert_eq!((cam.slices.dim(), cam.maps.dim(), cam.weights.len()), ((3, 64, 64), (3, 64, 64), 3));
+        assert!((cam.slices[[2, 5, 7]] - pixels.double_value(&[1, 2, 5, 7]) as f32).abs() < 1e-6);
+        assert!((cam.weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        assert!(cam.maps.iter().all(|value| (0.0..=1.0).contains(value)));
+        assert!(cam.slice(2).is_some() && cam.slice(3).is_none());
+        // not in the batch: another study's crop, another plane
+        assert!(grader.explain(&crops, 0, Target::ALL[4], Severity::Severe).unwrap().is_none());
+        assert!(grader.explain(&crops, 1, Target::ALL[9], Severity::Severe).unwrap().is_none());
+        assert!(grader.explain(&crops, 2, Target::ALL[4], Severity::Severe).is_err());
+    }
+
+    #[test]
+    fn a_whole_study_shows_the_channels_of_the_targets_plane() {
+        let config =
+            SpineConfig { sagittal_t1_slices: 2, sagittal_t2_slices: 1, axial_t2_slices: 3, ..SpineConfig::default() };
+        let network = WholeStudy(SpineModel::new(&config, 0, Device::Cpu).unwrap());
+        let studies = Tensor::randn([1, 6, 64, 64], (Kind::Float, Device::Cpu));
+        for (target, first, count) in [(0, 2, 1), (7, 0, 2), (24, 3, 3)] {
+            let cam = network.explain(&studies, 0, Target::ALL[target], Severity::Moderate).unwrap().unwrap();
+            assert_eq!(cam.slices.dim(), (count, 64, 64));
+            assert!((cam.slices[[0, 1, 1]] - studies.double_value(&[0, first, 1, 1]) as f32).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_slice_that_counts_most_is_found() {
+        let zeros = Array3::zeros((3, 2, 2));
+        let cam = CellCam { slices: zeros.clone(), maps: zeros, weights: vec![0.2, 0.5, 0.3], is_mirrored: false };
+        assert_eq!(cam.strongest(), 1);
+    }
+}

@@ -1,0 +1,72 @@
+//! The picture of a badly predicted cell.
+
+use plotters::style::RGBColor;
+
+use crate::anatomy::Target;
+use crate::data::SeriesKind;
+use crate::data::study::Study;
+use crate::explain::CellCam;
+use crate::figure::{Figure, FigureError, Mark, MontageConfig, Tile, montage, window_of};
+
+/// Of the mark: sky blue of Okabe and Ito's palette, which no slice and no heat map has.
+const MARK: RGBColor = RGBColor(86, 180, 233);
+
+/// The slice that shows a position best, with a cross there; none where no series of the target's kind has a
+/// place in the patient.
+///
+/// # Errors
+/// When the slice cannot be decoded.
+pub fn slice_tile(study: &Study, target: Target, position_mm: [f64; 3]) -> Result<Option<Tile>, FigureError> {
+    let kind = SeriesKind::marked_for(target.condition);
+    let Some(sighting) = study.find(position_mm, kind, None) else { return Ok(None) };
+    let stack = study.series(sighting.series).and_then(|series| series.data.stacks.get(sighting.place.stack));
+    let Some(stack) = stack else { return Ok(None) };
+    let nearest = sighting.place.nearest;
+    let Some(slice) = stack.slices.get(nearest.slice) else { return Ok(None) };
+    let (column, row) = (nearest.projection.column, nearest.projection.row);
+    let mark = Mark { column, row, label: target.level.title().to_owned(), colour: MARK };
+    let number = slice.instance_number.map_or_else(String::new, |number| format!(", slice {number}"));
+    let tile = Tile::of_slice(slice, window_of(stack)?)?;
+    Ok(Some(tile.caption(format!("{}{number}", kind.title())).mark(mark)))
+}
+
+/// What the network saw of a cell: the slice that counts most, without and with the map.
+#[must_use]
+pub fn cam_tiles(cam: &CellCam) -> Vec<Tile> {
+    let place = cam.strongest();
+    let Some((slice, map)) = cam.slice(place) else { return Vec::new() };
+    let finite = slice.iter().copied().filter(|value| value.is_finite());
+    let (black, white) = finite.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let mirrored = if cam.is_mirrored { ", mirrored" } else { "" };
+    let tile = Tile::new(slice.view(), black, white);
+    let seen = format!("seen: {} of {}{mirrored}", place + 1, cam.weights.len());
+    vec![tile.clone().caption(seen), tile.heat(map.view()).caption("Grad-CAM")]
+}
+
+/// Slice, crop and map side by side.
+///
+/// # Errors
+/// When there is no tile.
+pub fn case_picture(target: Target, tiles: &[Tile]) -> Result<Figure, FigureError> {
+    let config = MontageConfig { columns: 3, tile_px: 250, title: target.to_string() };
+    montage(tiles, &config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    #[test]
+    fn the_slice_that_counts_most_is_shown_and_said_to_be_mirrored_where_it_is() {
+        let slices = Array3::from_shape_fn((3, 8, 8), |(_, row, column)| (row + column) as f32);
+        for (is_mirrored, caption) in [(true, "seen: 2 of 3, mirrored"), (false, "seen: 2 of 3")] {
+            let weights = vec![0.2, 0.7, 0.1];
+            let cam = CellCam { slices: slices.clone(), maps: &slices / 14.0, weights, is_mirrored };
+            let tiles = cam_tiles(&cam);
+            assert_eq!(tiles.len(), 2);
+            assert!(format!("{:?}", tiles[0]).contains(&format!("{caption:?}")));
+            assert_eq!(case_picture(Target::ALL[0], &tiles).unwrap().width_px(), 2 * 250 + 3 * 6);
+        }
+    }
+}
