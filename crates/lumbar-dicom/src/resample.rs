@@ -96,7 +96,9 @@ fn fused_here<T: Copy>(
     let mut blended = vec![0.0_f32; columns + 1];
     for (line, tap) in out.chunks_exact_mut(to[1]).zip(down) {
         let row = |k: usize| &values[k * columns..(k + 1) * columns];
-        let (upper, lower) = (row(tap.first), row((tap.first + 1).min(rows - 1)));
+        let upper = row(tap.first);
+        // a row without a share is not fetched
+        let lower = if tap.share > 0.0 { row((tap.first + 1).min(rows - 1)) } else { upper };
         let blend = |upper: T, lower: T| {
             let (upper, lower) = (float(upper), float(lower));
             (upper + (lower - upper) * tap.share) * slope + intercept
