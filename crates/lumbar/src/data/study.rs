@@ -1,14 +1,17 @@
 //! A study opened: its series by kind, its marks in patient millimetres, and a point carried from one series
 //! to another.
 
+mod cut;
 mod points;
 
 use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, read_series};
 use serde::Serialize;
 
+use super::crop::CropError;
 use super::manifest::{PointRecord, SeriesRecord, StudyRecord};
 use super::{SeriesId, SeriesKind, Split, StudyId};
 
+pub use cut::StudyCrop;
 pub use points::{PointError, StudyPoint, StudyPoints};
 
 /// A study whose files were read.
@@ -101,6 +104,16 @@ pub enum StudyError {
         series: SeriesId,
         /// The cause.
         source: lumbar_dicom::Error,
+    },
+    /// A crop cannot be cut.
+    #[error("study {study}, series {series}: {source}")]
+    Crop {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+        /// The cause.
+        source: CropError,
     },
 }
 
