@@ -7,7 +7,7 @@ pub use lumbar::anatomy::{Condition, ConditionGroup, Level, Mirror, Severity, Si
 pub use lumbar::data::augment::{
     AffineRange, AugmentConfig, Augmentation, BiasRange, DistortionRange, DropoutRange, FilterRange, ToneRange,
 };
-pub use lumbar::data::channels::{ChannelConfig, StudyChannels, study_channels};
+pub use lumbar::data::channels::{ChannelConfig, ChannelCounts, Channels, channels};
 pub use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
 pub use lumbar::data::intensity::{IntensityConfig, Window};
 pub use lumbar::data::manifest::{Labels, Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
@@ -37,6 +37,7 @@ pub use lumbar::train::crop_source::{CropSource, CropSourceConfig, Marked};
 pub use lumbar::train::history::{EpochRecord, History};
 pub use lumbar::train::network::{Plan, Source};
 pub use lumbar::train::observer::{Event, Observer, StopToken};
+pub use lumbar::train::study_source::{StudySource, StudySourceConfig};
 pub use lumbar::{anatomy, data, metric, model, predict, report, train};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
 pub use ndarray::{self, Array1, Array2, Array3, Axis, s};
