@@ -1,8 +1,10 @@
 //! Batches for the crop grader, from the files of studies.
 
+mod held;
+mod points;
+
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,19 +18,20 @@ use super::TrainError;
 use super::grader::{Crops, GroupCrops};
 use super::loss::MASKED;
 use super::network::{Batch, BoxError, Plan, Source};
-use super::observer::StopToken;
 use crate::anatomy::{ConditionGroup, Mirror, Severity, Side, Target};
 use crate::data::augment::{AugmentConfig, Augmentation};
-use crate::data::cache::{CacheError, CacheKey};
 use crate::data::crop::{CropConfig, CropPlace};
 use crate::data::intensity::IntensityConfig;
 use crate::data::kept::{KeptError, KeptStudy, Reach};
 use crate::data::manifest::StudyRecord;
 use crate::data::random::generator;
 use crate::data::render::Renderer;
-use crate::data::study::{Study, StudyPoint, StudyPoints};
 use crate::data::{SeriesKind, StudyId};
 use crate::metric::LabelTable;
+
+pub use held::{CacheProgress, CropCache};
+use held::{Held, Place, keep};
+pub use points::{Marked, Points};
 
 /// Batches that wait for the network while it works.
 const PREFETCH: usize = 2;
@@ -88,94 +91,6 @@ impl CropSourceConfig {
     #[must_use]
     pub fn reach(&self) -> Reach {
         Reach::new(&self.crop, &self.augment, self.jitter_mm.max(self.evaluation_jitter_mm))
-    }
-}
-
-/// Tells where the targets of a study lie: the readers' marks, or a localiser's guess.
-pub trait Points: Send + Sync {
-    /// Positions in patient mm over [`Target::ALL`]; none where it is not known.
-    ///
-    /// # Errors
-    /// Whatever keeps them from being found.
-    fn points(&self, study: &Study, record: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError>;
-
-    /// Where the points come from, beside the study's own files and marks: a localiser's name and the hash of its
-    /// weights. Studies that were kept for other points are made anew.
-    fn origin(&self) -> String;
-}
-
-/// The readers' marks alone: a target without one is not shown.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Marked;
-
-impl Points for Marked {
-    fn points(&self, study: &Study, record: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError> {
-        Ok(StudyPoints::locate(study, record).points.map(|point| match point {
-            StudyPoint::Marked { position_mm, .. } => Some(position_mm),
-            _ => None,
-        }))
-    }
-
-    fn origin(&self) -> String {
-        "marks".to_owned()
-    }
-}
-
-/// Where studies are kept on the disk between runs.
-#[derive(Debug, Clone)]
-pub struct CropCache {
-    /// One file a study lies here, of a few MB.
-    pub folder: PathBuf,
-    /// Asks the making of files to stop; the next run goes on where it ended.
-    pub stop: StopToken,
-}
-
-/// How far the making of files has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheProgress {
-    /// Studies whose file is there.
-    pub done: usize,
-    /// Of these, made now: they were missing, of another configuration or of other pictures, or damaged.
-    pub made: usize,
-    /// All studies.
-    pub total: usize,
-}
-
-/// One study of a source.
-#[derive(Debug)]
-struct Held {
-    id: StudyId,
-    place: Place,
-    oddities: Vec<String>,
-}
-
-#[derive(Debug)]
-enum Place {
-    Memory(Arc<KeptStudy>),
-    /// In a file, opened for each batch: mapped again in a millisecond, it takes no memory in between.
-    File {
-        path: PathBuf,
-        key: CacheKey,
-        verified: AtomicBool,
-    },
-}
-
-impl Held {
-    fn open(&self) -> Result<Arc<KeptStudy>, BoxError> {
-        match &self.place {
-            Place::Memory(kept) => Ok(Arc::clone(kept)),
-            Place::File { path, key, verified } => {
-                let kept = KeptStudy::open(path, *key, verified.load(Ordering::Relaxed));
-                if let Err(CacheError::Damaged { .. }) = kept {
-                    // The next source that is opened makes it anew. If it cannot be removed, the error says what
-                    // is wrong with it all the same.
-                    let _ = std::fs::remove_file(path);
-                }
-                let kept = kept.map_err(|source| KeptError::Cache { study: self.id, source })?;
-                verified.store(true, Ordering::Relaxed);
-                Ok(Arc::new(kept))
-            }
-        }
     }
 }
 
@@ -287,18 +202,6 @@ impl CropSource {
     pub fn oddities(&self, study: &str) -> Vec<String> {
         self.0.studies.get(study).map_or_else(Vec::new, |held| held.oddities.clone())
     }
-}
-
-/// Reads a study and keeps what its crops can show.
-fn keep(
-    record: &StudyRecord,
-    points: &dyn Points,
-    reach: &Reach,
-    config: &CropSourceConfig,
-) -> Result<KeptStudy, BoxError> {
-    let study = Study::salvage(record);
-    let points = points.points(&study, record).map_err(|source| TrainError::Study { study: record.id, source })?;
-    Ok(KeptStudy::new(&study, points, reach, &config.intensity)?)
 }
 
 impl Source<Crops> for CropSource {
