@@ -302,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn two_planes_of_any_bytes_unpack_as_each_alone() {
+        for seed in 0..200 {
+            // as long as each other, or one much shorter: then the other is unpacked alone
+            let high = noise(seed, 3 + 211 * seed as usize % 40_000);
+            let low = noise(seed + 1000, if seed % 3 == 0 { high.len() } else { 3 + 97 * seed as usize % 9000 });
+            let (first, second) = (unpack_simply(&high), unpack_simply(&low));
+            let mut frame = vec![0; HEADER];
+            (frame[0], frame[4]) = (2, 64);
+            frame[8..12].copy_from_slice(&(64 + high.len() as u32).to_le_bytes());
+            frame.extend(high.iter().chain(&low));
+            let count = first.len().min(second.len());
+            let Ok(Raw::Masked(values)) = decode(&frame, count, 2, 0x3FFF) else { panic!("seed {seed}") };
+            let expected = first.iter().zip(&second).map(|(high, low)| u16::from_be_bytes([*high, *low]) & 0x3FFF);
+            assert!(values.iter().copied().eq(expected), "seed {seed}");
+            assert!(decode(&frame, count + 1, 2, u16::MAX).is_err(), "seed {seed}");
+        }
+    }
+
+    #[test]
     fn planes_come_most_significant_first() {
         let mut frame = vec![0; HEADER];
         frame[0] = 2;
