@@ -15,6 +15,11 @@ pub fn data_folder() -> PathBuf {
     named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("phantom"), PathBuf::from)
 }
 
+/// Where notebooks keep their runs: `runs` below `LUMBAR_HOME`. It outlives the kernel.
+pub fn runs_folder() -> PathBuf {
+    PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("runs")
+}
+
 /// The GPU where torch can use one, else the CPU; a GPU that is there but unusable is named as the reason.
 pub fn device() -> Device {
     if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }

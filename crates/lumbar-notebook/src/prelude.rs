@@ -45,5 +45,6 @@ pub use plotters::{self, style::RGBColor};
 pub use polars::prelude::*;
 pub use tch::{self, Cuda, Device, Kind, Tensor};
 
-pub use crate::banner::{self, banner, data_folder};
+pub use crate::banner::{self, banner, data_folder, runs_folder};
+pub use crate::lines::Lines;
 pub use crate::show::{EvcxrDisplay, Show, Shown};
