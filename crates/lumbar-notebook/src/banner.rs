@@ -15,9 +15,11 @@ pub fn data_folder() -> PathBuf {
     named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("phantom"), PathBuf::from)
 }
 
-/// Where notebooks keep their runs: `runs` below `LUMBAR_HOME`. It outlives the kernel.
+/// Where notebooks keep their runs, which outlive the kernel: `LUMBAR_RUNS`, else `runs` below `LUMBAR_HOME`.
+/// `cargo xtask notebooks` names a folder of its own, empty at the start.
 pub fn runs_folder() -> PathBuf {
-    PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("runs")
+    let named = env::var_os("LUMBAR_RUNS").filter(|value| !value.is_empty());
+    named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("runs"), PathBuf::from)
 }
 
 /// The GPU where torch can use one, else the CPU; a GPU that is there but unusable is named as the reason.
