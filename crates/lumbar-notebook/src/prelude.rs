@@ -13,14 +13,17 @@ pub use lumbar::figure::{
     probability_distributions, reliability_diagram, score_ladder, severity_table, window_of,
 };
 pub use lumbar::metric::{
-    BootstrapConfig, Confusion, Graded, LabelTable, PredictionTable, Reference, Score, ScoreIntervals, by_group,
-    by_target, score, score_difference, score_intervals,
+    BootstrapConfig, Confusion, Graded, LabelTable, Ladder, PredictionTable, Reference, Score, ScoreIntervals,
+    by_group, by_target, score, score_difference, score_intervals,
 };
 pub use lumbar::predict::{Temperature, read_predictions, submission, write_predictions};
-pub use lumbar::report::{Mistake, Report, WorstCell, cam_tiles, case_picture, slice_tile, worst_cells};
+pub use lumbar::report::{
+    Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_picture, cell_cam, slice_tile, worst_cells,
+};
+pub use lumbar::run::{Preset, Run, RunConfig};
 pub use lumbar::train::TrainConfig;
 pub use lumbar::train::history::{EpochRecord, History};
-pub use lumbar::{anatomy, data, metric, predict, report, train};
+pub use lumbar::{anatomy, data, metric, predict, report, run, train};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
 pub use ndarray::{self, Array1, Array2, Array3, Axis};
 pub use plotters::{self, style::RGBColor};
