@@ -22,15 +22,17 @@ pub use lumbar::figure::{
     probability_distributions, reliability_diagram, score_ladder, severity_table, window_of,
 };
 pub use lumbar::metric::{
-    BootstrapConfig, Confusion, Graded, LabelTable, PredictionTable, Reference, Score, ScoreIntervals, by_group,
-    by_target, score, score_difference, score_intervals,
+    BootstrapConfig, Confusion, Graded, LabelTable, Ladder, PredictionTable, Reference, Score, ScoreIntervals,
+    by_group, by_target, score, score_difference, score_intervals,
 };
 pub use lumbar::model::{
     Architecture, BackboneConfig, EfficientNet, Features, Mode, Module, Registry, Role, SpineConfig, SpineModel,
     Summary,
 };
 pub use lumbar::predict::{Temperature, read_predictions, submission, write_predictions};
-pub use lumbar::report::{Mistake, Report, WorstCell, cam_tiles, case_picture, slice_tile, worst_cells};
+pub use lumbar::report::{
+    Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_picture, cell_cam, slice_tile, worst_cells,
+};
 pub use lumbar::run::{Fitted, Forecast, Preset, Run, RunConfig};
 pub use lumbar::train::TrainConfig;
 pub use lumbar::train::crop_source::{CropSource, CropSourceConfig, Marked};
@@ -38,7 +40,7 @@ pub use lumbar::train::history::{EpochRecord, History};
 pub use lumbar::train::network::{Plan, Source};
 pub use lumbar::train::observer::{Event, Observer, StopToken};
 pub use lumbar::train::study_source::{StudySource, StudySourceConfig};
-pub use lumbar::{anatomy, data, metric, model, predict, report, train};
+pub use lumbar::{anatomy, data, metric, model, predict, report, run, train};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
 pub use ndarray::{self, Array1, Array2, Array3, Axis, s};
 pub use plotters::{self, style::RGBColor};

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use lumbar::anatomy::Severity;
-use lumbar::metric::{Confusion, Interval, KappaWeights, Score, ScoreIntervals, Summary};
+use lumbar::figure::LadderStep;
+use lumbar::metric::{Confusion, Interval, KappaWeights, Ladder, Score, ScoreIntervals, Summary};
 
 use super::html::{escape, table};
 use super::{Show, Shown};
@@ -95,6 +96,14 @@ impl<T: Display> Show for Vec<(T, ScoreIntervals)> {
             std::iter::once(name.to_string()).chain(parts).collect()
         };
         rows_of(&SCORE, self.iter().map(row).collect(), "lower is better")
+    }
+}
+
+impl Show for Ladder {
+    fn show(&self) -> Shown {
+        let steps = LadderStep::of(self, "model").into_iter().map(|step| (step.name, step.score));
+        let difference = ("model − best constant".to_owned(), self.to_best_constant);
+        steps.chain([difference]).collect::<Vec<_>>().show()
     }
 }
 

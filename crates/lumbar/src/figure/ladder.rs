@@ -6,7 +6,7 @@ use plotters::prelude::DrawingBackend;
 
 use super::sheet::{Align, FRAME, GRID, Ink, MODEL_COLOUR, QUIET, Scale, Sheet, shortened};
 use super::{Chart, Figure, FigureError};
-use crate::metric::{Interval, ScoreIntervals};
+use crate::metric::{Interval, Ladder, ScoreIntervals};
 
 const WIDTH_PX: i32 = 960;
 const LEFT_PX: i32 = 190;
@@ -25,9 +25,25 @@ pub struct LadderStep {
     pub is_reference: bool,
 }
 
-struct Ladder<'a> {
+struct Rungs<'a> {
     title: &'a str,
     steps: &'a [LadderStep],
+}
+
+impl LadderStep {
+    /// The steps of a [`Ladder`] from the top: uniform, best constant, the model under `name`, and the oracle where
+    /// there is one.
+    #[must_use]
+    pub fn of(ladder: &Ladder, name: &str) -> Vec<Self> {
+        let step = |name: &str, score, is_reference| Self { name: name.to_owned(), score, is_reference };
+        let mut steps = vec![
+            step("uniform", ladder.uniform, true),
+            step("best constant", ladder.best_constant, true),
+            step(name, ladder.model, false),
+        ];
+        steps.extend(ladder.oracle.map(|oracle| step("oracle", oracle, true)));
+        steps
+    }
 }
 
 /// Names of the five columns.
@@ -71,7 +87,7 @@ pub fn score_ladder(title: &str, steps: &[LadderStep]) -> Result<Figure, FigureE
         .collect();
     let height = TOP_PX + i32::try_from(steps.len()).unwrap_or(1) * ROW_PX + 44;
     let alt = format!("{title}: score with interval, lower is better: {}", rows.join("; "));
-    Figure::of_chart(alt, (WIDTH_PX as u32, height.unsigned_abs()), &Ladder { title, steps })
+    Figure::of_chart(alt, (WIDTH_PX as u32, height.unsigned_abs()), &Rungs { title, steps })
 }
 
 fn columns(score: &ScoreIntervals) -> [Interval; 5] {
@@ -87,7 +103,7 @@ fn extent(steps: &[LadderStep]) -> (f64, f64) {
     (low - room, high + room)
 }
 
-impl Chart for Ladder<'_> {
+impl Chart for Rungs<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
         let sheet = Sheet(area);
         sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;

@@ -85,7 +85,7 @@ fn with_interval(interval: &Interval) -> String {
 }
 
 fn score_row(name: &str, score: &ScoreIntervals) -> Vec<String> {
-    [name.to_owned(), with_interval(&score.total)].into_iter().chain(score.parts.iter().map(with_interval)).collect()
+    std::iter::once(name.to_owned()).chain(in_order(score).iter().map(with_interval)).collect()
 }
 
 fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result<String, ReportError> {
@@ -116,12 +116,8 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
             let _ = writeln!(html, "<p>{verdict}</p>");
         }
     }
-    if let Some(share) = share_of_gap(references, run) {
-        let _ = writeln!(
-            html,
-            "<p>It closes {:.0}% of the gap between the best constant and the oracle.</p>",
-            100.0 * share
-        );
+    if let Some(row) = gap_row(references, run) {
+        rows.push(row);
     }
     let head = ["predictor", "score", "spinal", "foraminal", "subarticular", "any severe spinal"];
     html.push_str(&table("Weighted log losses and their mean", &head, &rows));
@@ -135,12 +131,22 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
     Ok(html)
 }
 
-/// How far the run is on the way from the best constant (0) to the oracle (1), where both are there.
-fn share_of_gap(references: &[Judged], run: &Judged) -> Option<f64> {
-    let of =
-        |kind| references.iter().find(|judged| judged.kind == Some(kind)).map(|judged| judged.score.total.estimate);
+/// How far the run is on the way from the best constant (0%) to the oracle (100%), where both are there.
+fn gap_row(references: &[Judged], run: &Judged) -> Option<Vec<String>> {
+    let of = |kind| references.iter().find(|judged| judged.kind == Some(kind)).map(|judged| in_order(&judged.score));
     let (constant, oracle) = (of(ReferenceKind::BestConstant)?, of(ReferenceKind::Oracle)?);
-    (constant > oracle).then(|| (constant - run.score.total.estimate) / (constant - oracle))
+    let share = |part: usize| {
+        let (constant, oracle) = (constant[part].estimate, oracle[part].estimate);
+        let share = (constant - in_order(&run.score)[part].estimate) / (constant - oracle);
+        if constant > oracle { format!("{:.0}%", 100.0 * share) } else { "–".to_owned() }
+    };
+    Some(std::iter::once("share of the way from best constant to oracle".to_owned()).chain((0..5).map(share)).collect())
+}
+
+/// The score, then its four parts.
+fn in_order(score: &ScoreIntervals) -> [Interval; 5] {
+    let [spinal, foraminal, subarticular, any_severe] = score.parts;
+    [score.total, spinal, foraminal, subarticular, any_severe]
 }
 
 fn labels_section(labels: &LabelTable) -> Result<String, ReportError> {
