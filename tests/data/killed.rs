@@ -11,6 +11,7 @@ use rand::RngExt;
 const BLOCKS: usize = 24;
 /// The child of one kill writes at most so many caches.
 const GENERATIONS: u64 = 40;
+/// At least so many kills, and more until some came amid writing and some after a whole cache.
 const KILLS: u64 = 14;
 /// Tells the child where to write and from which generation on.
 const PATH: &str = "LUMBAR_TEST_CACHE";
@@ -69,7 +70,10 @@ fn what_a_killed_writer_leaves_is_never_accepted_and_the_next_open_rebuilds() {
     let path = folder.path().join("crops.cache");
     let mut random = generator(1, 0, StudyId(0), "kills");
     let (mut torn, mut replaced) = (0, 0);
-    for kill in 0..KILLS {
+    for kill in 0..6 * KILLS {
+        if kill >= KILLS && torn >= KILLS / 3 && replaced > 0 {
+            break;
+        }
         let first = kill * (GENERATIONS + 1);
         let mut child = Command::new(std::env::current_exe().expect("the test's own program"))
             .args(["--exact", "killed::writes_caches_until_it_is_killed", "--ignored"])
@@ -79,16 +83,13 @@ fn what_a_killed_writer_leaves_is_never_accepted_and_the_next_open_rebuilds() {
             .stderr(Stdio::null())
             .spawn()
             .expect("a child");
-        // It has begun when its temporary file is there; then it is killed at any moment.
-        let begun = || !left_over(folder.path()).is_empty();
-        for _ in 0..30_000 {
-            if begun() {
-                break;
-            }
+        // It has begun when its temporary file is there; then it is killed at any moment, on a busy machine later.
+        let begun = (0..60_000).any(|_| {
             std::thread::sleep(Duration::from_millis(1));
-        }
-        assert!(begun(), "the child writes");
-        std::thread::sleep(Duration::from_micros(random.random_range(0..120_000)));
+            !left_over(folder.path()).is_empty()
+        });
+        assert!(begun, "the child writes");
+        std::thread::sleep(Duration::from_micros(random.random_range(0..120_000 * (1 + kill / KILLS))));
         child.kill().expect("SIGKILL");
         child.wait().expect("its end");
 
