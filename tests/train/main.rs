@@ -5,5 +5,7 @@ mod networks;
 mod optimizer;
 mod predicting;
 mod resume;
+mod run;
 mod runs;
 mod small;
+mod studies;

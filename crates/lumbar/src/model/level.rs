@@ -127,7 +127,9 @@ impl LevelModel {
         let attention_in = Linear::pytorch(&mut builder.at("attention.0"), features, width)?;
         // Starts at zero: all slices weigh the same until the model learns otherwise.
         let attention_out = Linear::new(&mut builder.at("attention.2"), width, 1, Init::Const(0.0))?;
-        let head = |number| Linear::classifier(&mut builder.at(&format!("heads.{number}")), features, SEVERITIES);
+        // PyTorch's first weights and not timm's ±1/√outputs: with three outputs those are so large that the first
+        // predictions are sure and wrong.
+        let head = |number| Linear::pytorch(&mut builder.at(&format!("heads.{number}")), features, SEVERITIES);
         let heads = (0..config.heads).map(head).collect::<Result<_>>()?;
         Ok(Self { registry, config: config.clone(), backbone, attention_in, attention_out, heads })
     }

@@ -1,0 +1,125 @@
+//! One unlabelled study laid out as the competition's public test study, whole and with every fault.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lumbar::predict::submission::{Sample, validate};
+
+use super::{json, lumbar, phantom, ran, trained};
+
+/// The phantom's held-out study alone: no training half, no truth.
+fn unlabelled(folder: &Path) {
+    let from = phantom();
+    for name in ["sample_submission.csv", "test_series_descriptions.csv"] {
+        fs::copy(from.join(name), folder.join(name)).unwrap();
+    }
+    copy(&from.join("test_images"), &folder.join("test_images"));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { fs::copy(&path, &target).map(|_| ()).unwrap() }
+    }
+}
+
+/// Folders of the study's series with what the table calls them.
+fn series(folder: &Path) -> Vec<(PathBuf, String)> {
+    let table = fs::read_to_string(folder.join("test_series_descriptions.csv")).unwrap();
+    let rows = table.lines().skip(1).map(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        (folder.join("test_images").join(cells[0]).join(cells[1]), cells[2].to_owned())
+    });
+    rows.collect()
+}
+
+fn files(series: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(series).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Predicts, checks the submission, and returns how many targets came from the prior and all that was odd.
+fn predict(preset: &'static str, data: &Path) -> (u64, String) {
+    let out = data.join("submission.csv");
+    let mut command = lumbar();
+    command.args(["predict", "--json", "--overwrite", "--device", "cpu", "--run"]).arg(trained(preset));
+    let answer = json(&ran(command.arg("--data").arg(data).arg("--out").arg(&out)));
+    let sample = Sample::read(&data.join("sample_submission.csv")).unwrap();
+    assert!(validate(&out, &sample).unwrap().is_empty());
+    assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 1 + 25);
+    let from_prior = answer["odd"].as_array().unwrap().iter().filter_map(|odd| odd["from_prior"].as_u64()).sum();
+    (from_prior, answer.to_string())
+}
+
+fn both(data: &Path, from_prior: u64, words: &[&str]) {
+    let (found, odd) = predict("whole-study", data);
+    assert_eq!(found, from_prior, "{odd}");
+    assert!(words.iter().all(|word| odd.contains(word)), "{odd}");
+    // nobody has marked a point in it
+    let (found, odd) = predict("crops", data);
+    assert_eq!(found, 25, "{odd}");
+    assert!(words.iter().all(|word| odd.contains(word)), "{odd}");
+}
+
+#[test]
+fn a_whole_study_gives_25_valid_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    unlabelled(folder.path());
+    both(folder.path(), 0, &[]);
+    // without a sample submission the test half is predicted
+    let out = folder.path().join("again.csv");
+    let sample = fs::read(folder.path().join("sample_submission.csv")).unwrap();
+    fs::remove_file(folder.path().join("sample_submission.csv")).unwrap();
+    let mut command = lumbar();
+    command.args(["predict", "--device", "cpu", "--run"]).arg(trained("whole-study")).arg("--data").arg(folder.path());
+    ran(command.arg("--out").arg(&out));
+    assert_eq!(fs::read(&out).unwrap(), fs::read(folder.path().join("submission.csv")).unwrap());
+    // a study of the sample without any file
+    let sample = String::from_utf8(sample).unwrap();
+    let study = sample.lines().nth(1).unwrap().split('_').next().unwrap();
+    fs::write(folder.path().join("sample_submission.csv"), sample.replace(study, "77")).unwrap();
+    both(folder.path(), 25, &["there is no usable Axial T2 series"]);
+}
+
+#[test]
+fn a_study_without_its_axial_series_gives_25_valid_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    unlabelled(folder.path());
+    for (path, kind) in series(folder.path()) {
+        if kind == "Axial T2" {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    both(folder.path(), 10, &["has no folder", "there is no usable Axial T2 series"]);
+}
+
+#[test]
+fn a_study_with_broken_files_in_each_series_gives_25_valid_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    unlabelled(folder.path());
+    for (path, _) in series(folder.path()) {
+        let files = files(&path);
+        let bytes = fs::read(&files[0]).unwrap();
+        fs::write(&files[0], &bytes[..bytes.len() / 2]).unwrap(); // cut short
+        fs::write(&files[1], b"no DICOM at all").unwrap();
+        fs::write(&files[2], b"").unwrap();
+        let mut bytes = fs::read(&files[3]).unwrap();
+        let end = bytes.len();
+        bytes[end - 400..].fill(0x7f); // a head that reads and pixels that do not decode
+        fs::write(&files[3], bytes).unwrap();
+    }
+    both(folder.path(), 0, &["files are not used", "cannot be decoded", "is empty"]);
+}
+
+#[test]
+fn a_series_that_the_table_calls_something_else_is_told_by_its_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    unlabelled(folder.path());
+    let path = folder.path().join("test_series_descriptions.csv");
+    let table = fs::read_to_string(&path).unwrap();
+    fs::write(&path, table.replace("Axial T2", "AX T2 FRFSE").replace("Sagittal T1", "SAG T1 FLAIR")).unwrap();
+    both(folder.path(), 0, &["is called \\\"AX T2 FRFSE\\\"", "is taken for Axial T2", "is taken for Sagittal T1"]);
+}

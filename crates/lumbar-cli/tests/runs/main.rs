@@ -1,0 +1,87 @@
+//! The command from files to submissions: runs that are killed, stopped and refused, studies with every fault.
+
+mod faults;
+mod resume;
+mod scoring;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use lumbar_phantom::{OddityRates, PhantomConfig, Preset};
+use tempfile::TempDir;
+
+/// Labelled studies of the phantom: enough that each part of the score has a label.
+const STUDIES: usize = 8;
+
+/// Small studies without planted oddities, and one held-out study.
+fn phantom() -> PathBuf {
+    static PHANTOM: OnceLock<TempDir> = OnceLock::new();
+    let folder = PHANTOM.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let oddities = OddityRates { missing_t1: 0.0, missing_t2: 0.0, ..OddityRates::default() };
+        let config =
+            PhantomConfig { studies: STUDIES, test_studies: 1, oddities, ..PhantomConfig::preset(Preset::Tiny) };
+        lumbar_phantom::generate(&config, folder.path(), &|_| {}).unwrap();
+        folder
+    });
+    folder.path().to_owned()
+}
+
+/// The command on one thread of torch's: small pictures fill it, and the bits do not depend on the machine.
+fn lumbar() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lumbar"));
+    command.env("OMP_NUM_THREADS", "1");
+    command
+}
+
+fn train(preset: &str, run: &Path) -> Command {
+    let mut command = lumbar();
+    command.args(["train", "--device", "cpu", "--preset", preset, "--run"]).arg(run).arg("--data").arg(phantom());
+    let common = ["folds.count=2", "train.epochs=2", "train.batch_size=2", "train.checkpoint_steps=1"];
+    let own: &[&str] = match preset {
+        "whole-study" => &[
+            "task.whole_study.spine.sagittal_t1_slices=2",
+            "task.whole_study.spine.sagittal_t2_slices=2",
+            "task.whole_study.spine.axial_t2_slices=2",
+            "task.whole_study.source.channels.size_px=32",
+        ],
+        _ => &["task.crops.source.crop.width_px=24", "task.crops.source.crop.height_px=24", "train.epochs=1"],
+    };
+    common.iter().chain(own).for_each(|setting| {
+        command.args(["--set", setting]);
+    });
+    command
+}
+
+fn ran(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} ended with {}:\n{error}", output.status);
+    output
+}
+
+/// What a command that must fail says, after its exit code was looked at.
+fn refusal(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{command:?}:\n{error}");
+    error
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A trained run of each kind, for all tests.
+fn trained(preset: &'static str) -> PathBuf {
+    static WHOLE_STUDY: OnceLock<TempDir> = OnceLock::new();
+    static CROPS: OnceLock<TempDir> = OnceLock::new();
+    let place = if preset == "crops" { &CROPS } else { &WHOLE_STUDY };
+    let folder = place.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        ran(&mut train(preset, folder.path()));
+        folder
+    });
+    folder.path().to_owned()
+}
