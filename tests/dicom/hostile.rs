@@ -1,8 +1,8 @@
 //! Malice and accident: files that lie, break off, or nest without end. Nothing panics, nothing takes
 //! memory that the file does not justify, and good files beside bad ones are read.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
 use lumbar_dicom::{Header, Outcome, Pixels, ReadOptions, Slice, read_series};
@@ -10,14 +10,12 @@ use lumbar_tests::{oracle, scratch};
 use rayon::prelude::*;
 use serde_json::json;
 
-/// Counts what the current thread holds, and the most it held.
-struct Counting;
-
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
+/// Counts what the current thread holds, and the most it held.
 fn count(bytes: isize) {
     // a thread that is ending has no counters left
     let _ = HELD.try_with(|held| {
@@ -26,31 +24,51 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
+// A `#[global_allocator]` would count nothing here: with `-Cprefer-dynamic` the standard library keeps its own.
+// So the C library's functions below it are replaced; glibc finds these first.
+unsafe extern "C" {
+    fn __libc_malloc(size: usize) -> *mut c_void;
+    fn __libc_calloc(number: usize, size: usize) -> *mut c_void;
+    fn __libc_realloc(pointer: *mut c_void, size: usize) -> *mut c_void;
+    fn __libc_free(pointer: *mut c_void);
 }
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+fn size(pointer: *mut c_void) -> isize {
+    // SAFETY: null, or a piece that the functions below gave and nobody has freed.
+    unsafe { libc::malloc_usable_size(pointer) as isize }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc(bytes: usize) -> *mut c_void {
+    // SAFETY: the caller's promises are handed on, here and below.
+    let pointer = unsafe { __libc_malloc(bytes) };
+    count(size(pointer));
+    pointer
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn calloc(number: usize, bytes: usize) -> *mut c_void {
+    let pointer = unsafe { __libc_calloc(number, bytes) };
+    count(size(pointer));
+    pointer
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn realloc(pointer: *mut c_void, bytes: usize) -> *mut c_void {
+    let before = size(pointer);
+    let pointer = unsafe { __libc_realloc(pointer, bytes) };
+    // a piece that was refused stays what it was
+    if !pointer.is_null() || bytes == 0 {
+        count(size(pointer) - before);
+    }
+    pointer
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn free(pointer: *mut c_void) {
+    count(-size(pointer));
+    unsafe { __libc_free(pointer) };
+}
 
 /// Reads head and pixels; panics when more memory is taken than 64 MiB and three times the file.
 fn read(bytes: &[u8]) -> Result<Vec<Pixels>, lumbar_dicom::Error> {

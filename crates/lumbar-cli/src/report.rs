@@ -47,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if out.exists() && !arguments.force {
         bail!("{} is there already; --force replaces it", out.display());
     }
+    let device = arguments.machine.set_up()?;
     let mut run = Run::open(&arguments.run)?;
     let lay = &run.data().folder;
     let data = arguments.data.clone().or_else(|| lay.is_dir().then(|| lay.clone()));
@@ -58,7 +59,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let oracle = data.as_deref().map(oracle_of).transpose()?.flatten();
     let mut config = ReportConfig { worst: arguments.worst, ..ReportConfig::default() };
     config.bootstrap.replicates = arguments.replicates;
-    let device = arguments.machine.set_up()?;
     let report = Report::of_run(&run, manifest.as_ref(), oracle.as_ref(), &config, device)?;
     let page = report.html()?;
     write(out, &page).with_context(|| format!("cannot write {}", out.display()))?;

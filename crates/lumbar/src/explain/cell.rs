@@ -5,9 +5,12 @@ use tch::{Kind, Tensor};
 
 use super::grad_cam;
 use crate::anatomy::{ConditionGroup, Severity, Side, Target};
-use crate::model::{LevelModel, SpineModel};
+use crate::model::{Backbone, Features as _, LevelModel, SpineModel};
 use crate::train::grader::{CropGrader, Crops, WholeStudy};
 use crate::train::network::BoxError;
+
+/// Features on a side of a map that tells places apart.
+const LEAST_SIDE: i64 = 6;
 
 /// The pictures that a network saw of one cell, with a heat map over each.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +55,8 @@ pub trait ExplainCell {
     /// What it looks at.
     type Inputs;
 
-    /// Grad-CAM of the logit of `severity` of one target of the study at `place` in the batch; none where the
-    /// inputs do not show that target.
+    /// Grad-CAM of the logit of `severity` of one target of the study at `place` in the batch, at the deepest level
+    /// that still has six features a side; none where the inputs do not show that target.
     ///
     /// # Errors
     /// When there is no such study in the batch, or the network refuses.
@@ -89,8 +92,9 @@ impl ExplainCell for CropGrader<LevelModel> {
         let Some(crop) = crops.cells.iter().position(|cell| *cell == (place, target)) else { return Ok(None) };
         let pixels = crops.pixels.f_narrow(0, crop as i64, 1)?;
         let class = severity.index() as i64;
+        let level = fine_level(model.backbone(), &pixels);
         // [1, 3] with one head
-        let maps = grad_cam(model, &pixels, None, |logits| logits.narrow(-1, class, 1).sum(Kind::Float))?;
+        let maps = grad_cam(model, &pixels, level, |logits| logits.narrow(-1, class, 1).sum(Kind::Float))?;
         let weights = model.slice_weights(&pixels)?.f_reshape([-1])?;
         let (slices, maps, weights) = (array(&pixels.f_squeeze_dim(0)?)?, array(&maps)?, list(&weights)?);
         let is_mirrored = target.condition.side() == Some(Side::Right);
@@ -124,12 +128,23 @@ impl ExplainCell for WholeStudy<SpineModel> {
         }
         let pixels = inputs.f_narrow(0, place as i64, 1)?;
         let (index, class) = (target.index() as i64, severity.index() as i64);
-        let map = grad_cam(&self.0, &pixels, None, |logits| logits.select(1, index).select(1, class).sum(Kind::Float))?;
+        let level = fine_level(self.0.backbone(), &pixels);
+        let map =
+            grad_cam(&self.0, &pixels, level, |logits| logits.select(1, index).select(1, class).sum(Kind::Float))?;
         let slices = array(&pixels.f_squeeze_dim(0)?.f_narrow(0, first, count)?)?;
         let maps = array(&map.f_expand([count, map.size()[1], map.size()[2]], false)?)?;
         let weights = vec![1.0 / count as f32; count as usize];
         Ok(Some(CellCam { slices, maps, weights, is_mirrored: false }))
     }
+}
+
+/// The deepest level whose features are still at least [`LEAST_SIDE`] wide and high, else the finest: the last
+/// level of a small crop is a pixel or two, and a map of that says nothing about places.
+fn fine_level(backbone: &Backbone, pixels: &Tensor) -> Option<usize> {
+    let size = pixels.size();
+    let side = size.iter().rev().take(2).copied().min()?;
+    let stages = backbone.stage_info();
+    Some(stages.iter().rposition(|stage| side / stage.reduction >= LEAST_SIDE).unwrap_or(0))
 }
 
 fn in_batch(place: usize, studies: usize) -> Result<(), BoxError> {
@@ -168,6 +183,9 @@ mod tests {
         assert!((cam.weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         assert!(cam.maps.iter().all(|value| (0.0..=1.0).contains(value)));
         assert!(cam.slice(2).is_some() && cam.slice(3).is_none());
+        // 64 pixels: reduction 8 has eight features a side, 16 has four
+        let level = fine_level(grader.canal.backbone(), &pixels).unwrap();
+        assert_eq!(grader.canal.backbone().stage_info()[level].reduction, 8);
         // not in the batch: another study's crop, another plane
         assert!(grader.explain(&crops, 0, Target::ALL[4], Severity::Severe).unwrap().is_none());
         assert!(grader.explain(&crops, 1, Target::ALL[9], Severity::Severe).unwrap().is_none());

@@ -40,7 +40,9 @@ pub fn cam_tiles(cam: &CellCam) -> Vec<Tile> {
     let mirrored = if cam.is_mirrored { ", mirrored" } else { "" };
     let tile = Tile::new(slice.view(), black, white);
     let seen = format!("seen: {} of {}{mirrored}", place + 1, cam.weights.len());
-    vec![tile.clone().caption(seen), tile.heat(map.view()).caption("Grad-CAM")]
+    // the model's features may speak against the severity everywhere
+    let heat = if map.iter().any(|value| *value > 0.0) { "Grad-CAM" } else { "Grad-CAM: nowhere" };
+    vec![tile.clone().caption(seen), tile.heat(map.view()).caption(heat)]
 }
 
 /// Slice, crop and map side by side.

@@ -181,7 +181,7 @@ fn facts(run: &Run) -> Vec<(String, String)> {
             format!("{} studies, {} series, {} pictures, {labelled} labels", data.studies, data.series, data.files),
         ),
         ("fingerprint of the data", data.fingerprint.chars().take(16).collect()),
-        ("code", format!("lumbar {}", checkpoint::CODE_VERSION)),
+        ("code", checkpoint::CODE_VERSION.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

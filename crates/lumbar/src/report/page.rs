@@ -101,11 +101,11 @@ p{max-width:78ch;margin:8px 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:#606060}dd{margin:0}
 nav{margin:14px 0}nav a{margin-right:16px;color:#0072b2}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:10px 0}
+table{border-collapse:collapse;font-size:12.5px;font-variant-numeric:tabular-nums;margin:10px 0}
 caption{text-align:left;color:#606060;padding-bottom:4px}
-th,td{padding:3px 10px;border-bottom:1px solid #e2e2e2;text-align:right;white-space:nowrap}
+th,td{padding:3px 7px;border-bottom:1px solid #e2e2e2;text-align:right;white-space:nowrap}
 th{font-weight:bold}tbody th{font-weight:normal}th:first-child{text-align:left}
-tr.model th,tr.model td{font-weight:bold;color:#0072b2}
+tbody th b{color:#0072b2}
 td small{color:#606060;font-weight:normal}
 figure{margin:14px 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#606060;font-size:13px;max-width:78ch}
 .cases{display:grid;grid-template-columns:1fr;gap:18px}.case{border:1px solid #d0d0d0;padding:10px 14px}

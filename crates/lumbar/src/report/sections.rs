@@ -97,8 +97,8 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
          bootstrap over studies ({} draws).</p>\n",
         report.bootstrap.replicates
     );
-    let mut rows: Vec<Vec<String>> =
-        references.iter().chain([run]).map(|judged| score_row(&judged.name, &judged.score)).collect();
+    let mut rows: Vec<Vec<String>> = references.iter().map(|judged| score_row(&judged.name, &judged.score)).collect();
+    rows.push(score_row("<b>this run</b>", &run.score));
     for reference in references {
         let difference = score_difference(&run.graded, &reference.graded, &report.bootstrap)
             .map_err(|source| ReportError::Metric { what: reference.name.clone(), source })?;
@@ -202,15 +202,15 @@ fn summary_row(name: String, summary: &Summary) -> Vec<String> {
 fn targets_section(graded: &Graded) -> String {
     const HEAD: [&str; 10] = [
         "",
-        "normal / moderate / severe",
-        "log loss",
+        "normal / <br>moderate / severe",
+        "log<br>loss",
         "AUROC<br>severe",
         "AUROC<br>≥ moderate",
-        "avg. precision<br>severe",
+        "precision<br>severe",
         "balanced<br>accuracy",
         "kappa<br>quadratic",
-        "ranked<br>prob. score",
-        "calibration<br>error",
+        "RPS",
+        "calibr.<br>error",
     ];
     let groups: Vec<_> = by_group(graded)
         .iter()
@@ -218,7 +218,8 @@ fn targets_section(graded: &Graded) -> String {
         .collect();
     let targets: Vec<_> =
         by_target(graded).iter().map(|(target, summary)| summary_row(escape(&target.to_string()), summary)).collect();
-    let mut html = table("Groups of the score", &HEAD, &groups);
+    let mut html =
+        table("Groups of the score. Precision: average precision; RPS: ranked probability score", &HEAD, &groups);
     html.push_str(&table("Each target alone; – where a measure is not defined for want of a class", &HEAD, &targets));
     html
 }
@@ -271,7 +272,7 @@ fn worst_case(case: &WorstCase) -> String {
     let cell = &case.cell;
     let predicted: Vec<String> = Severity::ALL
         .iter()
-        .map(|severity| format!("{} {:.1}%", severity.title(), 100.0 * cell.probabilities[severity.index()]))
+        .map(|severity| format!("{} {}", severity.title(), percent(cell.probabilities[severity.index()])))
         .collect();
     let mut html = format!(
         "<div class=\"case\"><p><b>Study {}, {}</b>: labelled <b>{}</b>, predicted {}; loss {:.2}</p>",
@@ -289,6 +290,14 @@ fn worst_case(case: &WorstCase) -> String {
     }
     html.push_str("</div>\n");
     html
+}
+
+/// A probability that is not zero is not written as zero.
+fn percent(probability: f64) -> String {
+    if probability > 0.0 && probability < 0.0005 {
+        return "below 0.1%".to_owned();
+    }
+    format!("{:.1}%", 100.0 * probability)
 }
 
 const READING: &str = "

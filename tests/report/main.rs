@@ -1,0 +1,88 @@
+//! From a trained run's folder to its report.
+
+use lumbar::anatomy::{Severity, Target};
+use lumbar::data::Split;
+use lumbar::data::manifest::Manifest;
+use lumbar::predict::read_predictions;
+use lumbar::report::{Report, ReportConfig, cell_cam};
+use lumbar::run::{Preset, Run, RunConfig};
+use lumbar::train::observer::{Silent, StopToken};
+use lumbar_phantom::PhantomConfig;
+use lumbar_tests::scratch;
+use tch::Device;
+
+fn settings(preset: Preset, more: &[(&str, &str)]) -> RunConfig {
+    let mut config = RunConfig::preset(preset);
+    for (field, value) in [("folds.count", "2"), ("train.epochs", "1"), ("train.batch_size", "2")].iter().chain(more) {
+        config.set(field, value).unwrap();
+    }
+    config
+}
+
+#[test]
+fn a_run_becomes_one_page_with_pictures_and_without_paths() {
+    let folder = scratch();
+    let (data, place) = (folder.path().join("data"), folder.path().join("run"));
+    let phantom = PhantomConfig { studies: 8, test_studies: 1, ..PhantomConfig::preset(lumbar_phantom::Preset::Tiny) };
+    lumbar_phantom::generate(&phantom, &data, &|_| {}).unwrap();
+    let manifest = Manifest::read(&data).unwrap();
+    let small = [("task.crops.source.crop.width_px", "32"), ("task.crops.source.crop.height_px", "32")];
+    let run = Run::create(&place, &settings(Preset::Crops, &small), &manifest).unwrap();
+    let mut config = ReportConfig { worst: 2, ..ReportConfig::default() };
+    config.bootstrap.replicates = 200;
+    let report = |manifest, oracle| Report::of_run(&run, manifest, oracle, &config, Device::Cpu);
+
+    let nothing = report(None, None).unwrap_err().to_string();
+    assert!(nothing.contains("0, 1"), "{nothing}");
+
+    // one fold of two, without the data
+    run.fit(Some(0), Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+    let half = report(None, None).unwrap();
+    assert_eq!(half.labels.studies(), half.predictions.studies());
+    assert!(half.labels.len() < 8 && half.notes[0].contains("Folds [1] of 2"), "{:?}", half.notes);
+    assert!(half.worst.iter().all(|case| case.picture.is_none() && case.remark.contains("data set was not given")));
+    half.html().unwrap();
+
+    // all, with data and oracle
+    run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+    let oracle = read_predictions(&data.join("truth/oracle.csv")).unwrap();
+    let whole = report(Some(&manifest), Some(&oracle)).unwrap();
+    assert!(whole.notes.is_empty() && whole.labels.len() == 8 && whole.references.len() == 4);
+    assert!(whole.worst.len() >= 2 && whole.worst.iter().any(|case| case.picture.is_some()));
+    let page = whole.html().unwrap();
+    assert!(page.contains("oracle") && page.contains("temperature-scaled") && page.contains("data:image/png"));
+    assert!(!page.contains(&*folder.path().to_string_lossy()), "a path of this machine");
+
+    // the fold that was not trained on the study explains it
+    let record = manifest.of(Split::Train).find(|record| !record.points.is_empty()).unwrap();
+    let target = record.points[0].target;
+    let cam = cell_cam(&run, record, target, Severity::Severe, Device::Cpu).unwrap().unwrap();
+    assert_eq!(cam.slices.dim(), (3, 32, 32));
+    let unmarked = Target::ALL.into_iter().find(|target| record.points.iter().all(|point| point.target != *target));
+    if let Some(target) = unmarked {
+        assert!(cell_cam(&run, record, target, Severity::Severe, Device::Cpu).unwrap().is_none());
+    }
+}
+
+#[test]
+fn a_whole_study_is_explained_in_the_plane_of_its_target() {
+    let folder = scratch();
+    let (data, place) = (folder.path().join("data"), folder.path().join("run"));
+    let phantom = PhantomConfig { studies: 4, test_studies: 0, ..PhantomConfig::preset(lumbar_phantom::Preset::Tiny) };
+    lumbar_phantom::generate(&phantom, &data, &|_| {}).unwrap();
+    let manifest = Manifest::read(&data).unwrap();
+    let small = [
+        ("task.whole_study.source.channels.size_px", "48"),
+        ("task.whole_study.spine.sagittal_t1_slices", "2"),
+        ("task.whole_study.spine.sagittal_t2_slices", "3"),
+        ("task.whole_study.spine.axial_t2_slices", "4"),
+    ];
+    let run = Run::create(&place, &settings(Preset::WholeStudy, &small), &manifest).unwrap();
+    run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+    let record = manifest.of(Split::Train).next().unwrap();
+    for (target, slices) in [(0, 3), (5, 2), (15, 4)] {
+        let cam = cell_cam(&run, record, Target::ALL[target], Severity::Moderate, Device::Cpu).unwrap().unwrap();
+        assert_eq!(cam.slices.dim(), (slices, 48, 48));
+        assert!(!cam.is_mirrored);
+    }
+}
