@@ -164,6 +164,7 @@ const FEW: usize = 1 << 12;
 /// Bins for any value of sixteen bits.
 const ALL: usize = 1 << 16;
 
+/// Adds the values' counts to `bins`, those of padding left out.
 fn count<T: Copy>(bins: &mut Vec<u64>, values: &[T], bin: impl Fn(T) -> u16, padding: Option<(i64, i64)>, offset: i64) {
     let counts = counted::<FEW, T>(values, &bin).or_else(|| counted::<ALL, T>(values, &bin)).unwrap_or_default();
     let is_padding = |k: usize| padding.is_some_and(|(a, b)| (a..=b).contains(&(k as i64 - offset)));

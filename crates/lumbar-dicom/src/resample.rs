@@ -152,9 +152,7 @@ fn by_eighths<const N: usize>(blended: &[f32], across: &[Tap], line: &mut [f32])
         // the whole part of (k + 1/2) · N / 8 - 1/2
         let left: [f32; 8] = std::array::from_fn(|k| from[((2 * k + 1) * N - 8) / 16]);
         let right: [f32; 8] = std::array::from_fn(|k| from[((2 * k + 1) * N - 8) / 16 + 1]);
-        for k in 0..8 {
-            to[k] = left[k] + (right[k] - left[k]) * shares[k];
-        }
+        *to = std::array::from_fn(|k| left[k] + (right[k] - left[k]) * shares[k]);
     }
 }
 
@@ -185,6 +183,20 @@ mod tests {
     fn halving_takes_the_mean_of_four_and_edges_go_on() {
         assert_eq!(resampled([2, 4], vec![0, 2, 4, 6, 2, 4, 6, 8], [1, 2], Rescale::NONE), [2.0, 6.0]);
         assert_eq!(resampled([1, 2], vec![0, 4], [1, 4], Rescale::NONE), [0.0, 1.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn every_ratio_is_bilinear_between_pixel_centres() {
+        for columns in (7..=50).map(|n| 2 * n) {
+            let values: Vec<u16> = (0..columns).map(|k| (k * k * 37 % 4001) as u16).collect();
+            let found = resampled([1, columns], values.clone(), [1, 16], Rescale::NONE);
+            for (k, found) in found.into_iter().enumerate() {
+                let at = ((k as f64 + 0.5) * columns as f64 / 16.0 - 0.5).clamp(0.0, columns as f64 - 1.0);
+                let (left, right) = (values[at as usize], values[at.ceil() as usize]);
+                let expected = f64::from(left) + (f64::from(right) - f64::from(left)) * at.fract();
+                assert!((f64::from(found) - expected).abs() < 1e-2, "{columns} to 16, pixel {k}: {found}, {expected}");
+            }
+        }
     }
 
     #[test]
