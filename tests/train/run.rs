@@ -180,7 +180,7 @@ fn settings_are_refused_by_name_with_what_is_allowed() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     says("train.epoch", "3", &["unknown field `epoch`", "expected one of", "epochs"]);
-    says("train.epochs", "0", &["train.epochs is 0", "1–10,000"]);
+    says("train.epochs", "0", &["epochs is 0, allowed is 1–10,000"]);
     says("train.epochs", "many", &["invalid type", "many"]);
     says("folds.count", "1", &["folds.count is 1, allowed is 2–100"]);
     says("train.epochs.more", "1", &["epochs is a value and has no fields"]);
