@@ -297,7 +297,7 @@ fn progress_tells_of_each_file_once_and_reading_can_be_stopped() {
     let options = ReadOptions { threads: Some(2), ..ReadOptions::default() };
     let read = |stop_after| {
         let listener = Listener { heard: Mutex::default(), stop_after };
-        let series = read_series(&written.get("regular_sagittal"), &options, &listener);
+        let series = read_series(written.get("regular_sagittal"), &options, &listener);
         let mut heard = listener.heard.into_inner().expect("no thread panicked");
         heard.sort_unstable();
         (series, heard)

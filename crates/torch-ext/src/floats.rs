@@ -34,7 +34,6 @@ impl Floats {
     }
 
     /// The tensor, contiguous in the shape that was asked for.
-    #[must_use]
     pub fn into_tensor(self) -> Tensor {
         self.tensor
     }
