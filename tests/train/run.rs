@@ -132,7 +132,7 @@ fn a_run_folder_refuses_another_config_and_other_data() {
     assert!(matches!(error, RunError::Train(TrainError::OtherConfig { .. })));
     let text = error.to_string();
     assert!(text.contains("task.whole_study.source.channels.size_px is 32 there and 40 here"), "{text}");
-    assert!(text.contains("train.optimizer.lr is 0.001 there and 0.5 here"), "{text}");
+    assert!(text.contains("train.optimizer.lr is 0.0005 there and 0.5 here"), "{text}");
     let error = Run::create(folder.path(), &config(Preset::Crops), &manifest).unwrap_err().to_string();
     assert!(error.contains("task is whole_study there and crops here"), "{error}");
 
