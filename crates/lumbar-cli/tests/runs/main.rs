@@ -1,6 +1,7 @@
 //! The command from files to submissions: runs that are killed, stopped and refused, studies with every fault.
 
 mod faults;
+mod report;
 mod resume;
 mod scoring;
 

@@ -1,7 +1,7 @@
 //! Batches for the whole-study model, from the files of studies.
 //!
 //! Studies are decoded once, into channels with a margin that lie in a memory-mapped
-//! [`Cache`](crate::data::cache::Cache): memory does not grow with their number. A batch samples from there,
+//! [`Cache`]: memory does not grow with their number. A batch samples from there,
 //! augmentation included.
 //!
 //! A cell is shown when the kind of series is there on which its condition is marked: the canal on sagittal
