@@ -71,6 +71,12 @@ def rate(side, resize_first, seconds):
     return count / (time.thread_time() - start)
 
 
-seconds = float(sys.argv[1])
-orders = {"augment_then_resize": False, "resize_then_augment": True}
-print(json.dumps({name: {side: rate(side, first, seconds) for side in (96, 224)} for name, first in orders.items()}))
+def main():
+    seconds = float(sys.argv[1])
+    orders = {"augment_then_resize": False, "resize_then_augment": True}
+    rates = {name: {side: rate(side, first, seconds) for side in (96, 224)} for name, first in orders.items()}
+    print(json.dumps(rates))
+
+
+if __name__ == "__main__":
+    main()

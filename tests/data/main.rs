@@ -1,5 +1,9 @@
 //! Files to batches, beside OpenCV, albumentations, torch, scikit-learn and iterative-stratification.
 
+mod cached;
 mod folds;
+mod killed;
+mod memory;
 mod phantom;
+mod real;
 mod transforms;

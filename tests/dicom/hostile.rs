@@ -1,8 +1,8 @@
 //! Malice and accident: files that lie, break off, or nest without end. Nothing panics, nothing takes
 //! memory that the file does not justify, and good files beside bad ones are read.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
 use lumbar_dicom::{Header, Outcome, Pixels, ReadOptions, Slice, read_series};
@@ -10,14 +10,12 @@ use lumbar_tests::{oracle, scratch};
 use rayon::prelude::*;
 use serde_json::json;
 
-/// Counts what the current thread holds, and the most it held.
-struct Counting;
-
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
+/// Counts what the current thread holds, and the most it held.
 fn count(bytes: isize) {
     // a thread that is ending has no counters left
     let _ = HELD.try_with(|held| {
@@ -26,45 +24,85 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
+// A `#[global_allocator]` would count nothing here: with `-Cprefer-dynamic` the standard library keeps its own.
+// So the C library's functions below it are replaced; glibc finds these first.
+unsafe extern "C" {
+    fn __libc_malloc(size: usize) -> *mut c_void;
+    fn __libc_calloc(number: usize, size: usize) -> *mut c_void;
+    fn __libc_realloc(pointer: *mut c_void, size: usize) -> *mut c_void;
+    fn __libc_free(pointer: *mut c_void);
 }
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+fn size(pointer: *mut c_void) -> isize {
+    // SAFETY: null, or a piece that the functions below gave and nobody has freed.
+    unsafe { libc::malloc_usable_size(pointer) as isize }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc(bytes: usize) -> *mut c_void {
+    // SAFETY: the caller's promises are handed on, here and below.
+    let pointer = unsafe { __libc_malloc(bytes) };
+    count(size(pointer));
+    pointer
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn calloc(number: usize, bytes: usize) -> *mut c_void {
+    let pointer = unsafe { __libc_calloc(number, bytes) };
+    count(size(pointer));
+    pointer
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn realloc(pointer: *mut c_void, bytes: usize) -> *mut c_void {
+    let before = size(pointer);
+    let pointer = unsafe { __libc_realloc(pointer, bytes) };
+    // a piece that was refused stays what it was
+    if !pointer.is_null() || bytes == 0 {
+        count(size(pointer) - before);
+    }
+    pointer
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn free(pointer: *mut c_void) {
+    count(-size(pointer));
+    unsafe { __libc_free(pointer) };
+}
 
 /// Reads head and pixels; panics when more memory is taken than 64 MiB and three times the file.
 fn read(bytes: &[u8]) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
+    read_within(bytes.len(), || Header::read_bytes(bytes))
+}
+
+/// The same bytes in memory and on disk, which are read in another way; the answers have to agree.
+fn read_both_ways(bytes: &[u8]) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
+    let folder = scratch();
+    let path = folder.path().join("hostile.dcm");
+    std::fs::write(&path, bytes).expect("the folder takes it");
+    let (memory, disk) = (read(bytes), read_within(bytes.len(), || Header::read(&path)));
+    match (&memory, &disk) {
+        (Err(memory), Err(disk)) => assert_eq!(memory.cause, disk.cause),
+        _ => assert!(memory == disk, "{memory:?} in memory, {disk:?} on disk"),
+    }
+    disk
+}
+
+fn read_within(
+    length: usize,
+    header: impl FnOnce() -> Result<Header, lumbar_dicom::Error>,
+) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
     let before = HELD.get();
     MOST.set(before);
     let answer = (|| {
-        let slices = Slice::from_header(&Header::read_bytes(bytes)?)?;
+        let slices = Slice::from_header(&header()?)?;
         // the first and last frames: thousands of claimed ones would take the test's time
         let ends = if slices.len() > 1 { vec![&slices[0], &slices[slices.len() - 1]] } else { vec![&slices[0]] };
         ends.into_iter().map(Slice::pixels).collect()
     })();
     let most = MOST.get() - before;
-    let allowed = (64 << 20) + 3 * bytes.len() as isize;
-    assert!(most <= allowed, "{most} bytes taken for a file of {}", bytes.len());
+    let allowed = (64 << 20) + 3 * length as isize;
+    assert!(most <= allowed, "{most} bytes taken for a file of {length}");
     answer
 }
 
@@ -140,24 +178,40 @@ fn any_flipped_byte_is_survived() {
 }
 
 #[test]
+fn the_meter_sees_what_a_thread_takes_and_reading_is_metered() {
+    let before = HELD.get();
+    MOST.set(before);
+    let taken = std::hint::black_box(vec![1_u8; 100 << 20]);
+    assert!(MOST.get() - before >= 100 << 20);
+    drop(taken);
+    assert!(HELD.get() - before < 1 << 20);
+    // half a megabyte of picture is seen, from memory and from disk
+    let picture = [described(512, 512), element((0x7FE0, 0x0010), 512 * 512 * 2, &vec![3; 512 * 512 * 2])].concat();
+    let before = HELD.get();
+    let pixels = read_both_ways(&picture).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(pixels[0].as_u16().map(|values| values[9]), Some(0x0303));
+    assert!(MOST.get() - before >= 2 * picture.len() as isize - 1024);
+}
+
+#[test]
 fn claimed_lengths_are_not_believed() {
     for claimed in [0x10_0000, 0x7FFF_FFFE, 0x8000_0000, 0xC000_0000, 0xFFFF_FFFE] {
         for tag in [(0x7FE0, 0x0010), (0x0009, 0x1001), (0x0008, 0x103E), (0x5200, 0x9230), (0x0028, 0x3010)] {
             let bytes = [described(512, 512), element(tag, claimed, b"little")].concat();
-            let error = read(&bytes).expect_err("less is there than claimed").to_string();
+            let error = read_both_ways(&bytes).expect_err("less is there than claimed").to_string();
             assert!(error.contains("are there") || error.contains("no picture"), "{error}");
         }
     }
     // pictures larger than their file
     for (rows, columns) in [(65535, 65535), (65535, 1), (512, 512)] {
         let bytes = [described(rows, columns), element((0x7FE0, 0x0010), 6, b"little")].concat();
-        let error = read(&bytes).expect_err("no such pixels").to_string();
+        let error = read_both_ways(&bytes).expect_err("no such pixels").to_string();
         assert!(error.contains("(7FE0,0010) PixelData announces"), "{error}");
     }
     // frames beyond counting
     let frames = element((0x0028, 0x0008), 10, b"2147483647");
     let bytes = [described(1, 1), frames, element((0x7FE0, 0x0010), u32::MAX, b"little")].concat();
-    assert!(read(&bytes).is_err());
+    assert!(read_both_ways(&bytes).is_err());
 }
 
 #[test]
@@ -167,7 +221,7 @@ fn impossible_bits_are_errors_and_an_impossible_high_bit_is_the_highest() {
         let head = element((0x0028, tag), 2, &[]);
         let at = bytes.windows(head.len()).position(|bytes| bytes == head).expect("the attribute") + head.len();
         bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
-        read(&bytes)
+        read_both_ways(&bytes)
     };
     for (tag, value) in [(0x0100, 0), (0x0100, u16::MAX), (0x0101, u16::MAX)] {
         assert!(with(tag, value).is_err(), "(0028,{tag:04X}) = {value}");
@@ -187,7 +241,7 @@ fn nesting_without_end_is_refused() {
                 bytes.extend(element(tag, sequence, b""));
                 bytes.extend(element((0xFFFE, 0xE000), item, b""));
             }
-            assert!(read(&bytes).is_err());
+            assert!(read_both_ways(&bytes).is_err());
         }
     }
     // empty items beyond counting
@@ -196,7 +250,7 @@ fn nesting_without_end_is_refused() {
     for _ in 0..500_000 {
         bytes.extend(element((0xFFFE, 0xE000), 0, b""));
     }
-    assert!(read(&bytes).is_err());
+    assert!(read_both_ways(&bytes).is_err());
 }
 
 /// An encapsulated file around one RLE frame.
@@ -227,7 +281,7 @@ fn rle_segments_that_lie_are_errors() {
         bytes
     };
     let good = frame(&[2, 64, 66], &[0xFD, 0x01, 0xFD, 0x02]);
-    assert_eq!(read(&rle(2, 2, &good)).expect("four pixels")[0].as_u16(), Some([0x0102; 4].as_slice()));
+    assert_eq!(read_both_ways(&rle(2, 2, &good)).expect("four pixels")[0].as_u16(), Some([0x0102; 4].as_slice()));
     let lies = [
         frame(&[2, 64, 0xFFFF_FFFF], &[0; 8]),
         frame(&[2, 66, 64], &[0; 8]),
@@ -239,13 +293,13 @@ fn rle_segments_that_lie_are_errors() {
         Vec::new(),
     ];
     for lie in lies {
-        let error = read(&rle(2, 2, &lie)).expect_err("a lie").to_string();
+        let error = read_both_ways(&rle(2, 2, &lie)).expect_err("a lie").to_string();
         assert!(error.contains("RLE") || error.contains("announces"), "{error}");
     }
     // a picture of four thousand million pixels in a few bytes, and in a few thousand
-    assert!(read(&rle(65535, 65535, &good)).is_err());
+    assert!(read_both_ways(&rle(65535, 65535, &good)).is_err());
     let bomb = frame(&[2, 64, 40_064], &[0x81; 80_000]);
-    assert!(read(&rle(65535, 65535, &bomb)).is_err());
+    assert!(read_both_ways(&rle(65535, 65535, &bomb)).is_err());
 }
 
 #[test]
@@ -260,7 +314,7 @@ fn a_deflation_bomb_is_refused() {
     let mut bytes = vec![0; 128];
     bytes.extend(b"DICM\x02\x00\x10\x00UI\x16\x001.2.840.10008.1.2.1.99");
     bytes.extend(encoder.finish().expect("memory takes it"));
-    let error = read(&bytes).expect_err("a bomb").to_string();
+    let error = read_both_ways(&bytes).expect_err("a bomb").to_string();
     assert!(error.contains("are allowed for a file of this size"), "{error}");
 }
 

@@ -1,8 +1,12 @@
 //! Series to stacks: real files and written ones, against highdicom, SimpleITK and nibabel.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use lumbar_dicom::{Affine, Folder, Oddity, Outcome, Plane, ReadOptions, Series, Slice, read_folder, read_series};
+use lumbar_dicom::{
+    Affine, Cause, Folder, NormaliseConfig, Observer, Oddity, Outcome, Plane, ReadOptions, Series, Slice, normalise,
+    read_folder, read_series,
+};
 use lumbar_tests::{oracle, scratch};
 use serde_json::{Value, json};
 
@@ -247,6 +251,69 @@ fn the_frames_of_an_enhanced_file_lie_where_nibabel_puts_them() {
     let farthest = farthest_mm(affine, &Value::Array(swapped.clone()), [256, 256, 176]);
     // the file writes positions with twelve digits and the spacing with four
     assert!(farthest < 1e-2, "{farthest} mm: {affine:?} {swapped:?}");
+}
+
+#[test]
+fn frames_that_lie_nowhere_keep_their_order_in_every_syntax() {
+    let files = real();
+    for name in [
+        "emri_small.dcm",
+        "emri_small_RLE.dcm",
+        "emri_small_big_endian.dcm",
+        "emri_small_jpeg_2k_lossless.dcm",
+        "emri_small_jpeg_2k_lossless_too_short.dcm",
+        "emri_small_jpeg_ls_lossless.dcm",
+    ] {
+        let path = files.get("data").join(name);
+        let series = read_series(vec![path], &ReadOptions::default(), &()).unwrap_or_else(|error| panic!("{error}"));
+        let [stack] = series.stacks.as_slice() else { panic!("{name}: {series}") };
+        let frames: Vec<_> = stack.slices.iter().map(|slice| slice.frame).collect();
+        assert_eq!(frames, (0..10).collect::<Vec<_>>(), "{name}");
+        // the file is an enhanced one without functional groups: nothing is made up
+        assert!(stack.slices.iter().all(|slice| slice.geometry.is_none()), "{name}");
+        assert!(stack.affine().is_none() && stack.nearest_slice([0.0; 3]).is_none(), "{name}");
+    }
+}
+
+/// Hears of every file, and stops the work after some.
+struct Listener {
+    heard: Mutex<Vec<(usize, usize)>>,
+    stop_after: usize,
+}
+
+impl Observer for Listener {
+    fn progress(&self, done: usize, total: usize) {
+        self.heard.lock().expect("no thread panicked").push((done, total));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.heard.lock().expect("no thread panicked").len() >= self.stop_after
+    }
+}
+
+#[test]
+fn progress_tells_of_each_file_once_and_reading_can_be_stopped() {
+    let written = written();
+    let options = ReadOptions { threads: Some(2), ..ReadOptions::default() };
+    let read = |stop_after| {
+        let listener = Listener { heard: Mutex::default(), stop_after };
+        let series = read_series(written.get("regular_sagittal"), &options, &listener);
+        let mut heard = listener.heard.into_inner().expect("no thread panicked");
+        heard.sort_unstable();
+        (series, heard)
+    };
+    let (whole, heard) = read(usize::MAX);
+    assert!(whole.is_ok_and(|series| series.len() == 11));
+    assert_eq!(heard, (1..=11).map(|done| (done, 11)).collect::<Vec<_>>());
+    let (stopped, heard) = read(3);
+    assert_eq!(stopped.expect_err("it was stopped").cause, Cause::Cancelled);
+    assert!(heard.len() < 11, "{heard:?}");
+
+    let series = series(&written.get("regular_sagittal"));
+    let slices: Vec<_> = series.slices().collect();
+    let listener = Listener { heard: Mutex::default(), stop_after: 3 };
+    let error = normalise(&slices, &NormaliseConfig::default(), &listener).expect_err("it was stopped");
+    assert_eq!(error.cause, Cause::Cancelled);
 }
 
 #[test]

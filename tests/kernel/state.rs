@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::session::{FIRST, installed, run, run_with};
 
 #[test]
-fn frames_and_tensors_live_on_and_threads_do_not_multiply() {
+fn frames_tensors_and_models_live_on_and_threads_do_not_multiply() {
     let threads = "let threads = std::fs::read_dir(\"/proc/self/task\").unwrap().count();\n\
                    let _ = df!(\"n\" => (0..200_000).map(|n| n % 7).collect::<Vec<i32>>()).unwrap()\
                    .lazy().group_by([col(\"n\")]).agg([len()]).collect().unwrap();\n\
@@ -27,6 +27,14 @@ fn frames_and_tensors_live_on_and_threads_do_not_multiply() {
         ("a", threads),
         ("a", threads),
         ("a", threads),
+        (
+            "a",
+            "use lumbar_notebook::lumbar::model::{Architecture, Backbone, BackboneConfig, Mode, Module};\n\
+             let model = Backbone::new(&BackboneConfig::new(Architecture::EfficientNetB0), 0, Device::Cpu)?;\n\
+             let picture = Tensor::ones([1, 3, 32, 32], (Kind::Float, Device::Cpu));\n\
+             let logits = model.forward(&picture, Mode::Eval)?;",
+        ),
+        ("a", "println!(\"{}\", (model.forward(&picture, Mode::Eval)? - &logits).abs().max().double_value(&[]));"),
     ]);
     for answer in &answers {
         assert!(answer.is_ok(), "{answer:?}");
@@ -34,6 +42,7 @@ fn frames_and_tensors_live_on_and_threads_do_not_multiply() {
     assert_eq!(answers[3].stdout(), "[Some(3), Some(0)]");
     assert_eq!(answers[6].stdout(), "[2.0, 4.0, 6.0]");
     assert_eq!(answers[8].stdout(), answers[9].stdout(), "each cell would start threads of its own");
+    assert_eq!(answers[11].stdout(), "0", "the same model with the same weights: {:?}", answers[11]);
 }
 
 #[test]

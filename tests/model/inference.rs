@@ -76,3 +76,13 @@ fn a_gpu_gives_the_cpus_results_where_there_is_one() {
         assert!(error.starts_with("conv_stem.weight: "), "{error}");
     }
 }
+
+#[test]
+fn folded_models_of_pictures_that_shrink_to_one_pixel_give_the_same_results() {
+    for architecture in [Architecture::EfficientNetB0, Architecture::ResNet18d] {
+        for size in [24, 32] {
+            let config = BackboneConfig { num_classes: 9, ..BackboneConfig::new(architecture) };
+            check(Backbone::new(&config, 1, Device::Cpu).unwrap(), &[4, 3, size, size], architecture.name());
+        }
+    }
+}

@@ -8,6 +8,7 @@ Answer:   {"started": {name: seconds to the first answer}, "steps": [{"seconds",
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -53,6 +54,7 @@ def run(manager, client, step):
         timer = threading.Timer(step["interrupt_after_s"], manager.interrupt_kernel)
         timer.start()
     answer = {"stdout": "", "stderr": "", "data": {}, "error": ""}
+    ended = None
     while True:
         left = limit - (time.monotonic() - begin)
         if left <= 0:
@@ -60,8 +62,11 @@ def run(manager, client, step):
             answer["status"] = "timeout"
             break
         try:
-            reply = client.get_iopub_msg(timeout=min(left, 5))
-        except Exception:
+            # What a cell says on standard error can come after it has ended: the kernel sends it on its own way.
+            reply = client.get_iopub_msg(timeout=0.2 if ended else min(left, 5))
+        except queue.Empty:
+            if ended:
+                break
             if not manager.is_alive():
                 answer["error"], answer["status"] = "the kernel died", "dead"
                 break
@@ -76,7 +81,7 @@ def run(manager, client, step):
         elif kind == "error":
             answer["error"] += "\n".join(content.get("traceback") or [content.get("evalue", "")])
         elif kind == "status" and content["execution_state"] == "idle":
-            break
+            ended = time.monotonic()
     if timer:
         timer.cancel()
     if "status" not in answer:
@@ -85,7 +90,7 @@ def run(manager, client, step):
             if shell["parent_header"].get("msg_id") == message:
                 answer["status"] = shell["content"]["status"]
                 break
-    answer["seconds"] = time.monotonic() - begin
+    answer["seconds"] = (ended or time.monotonic()) - begin
     return answer
 
 

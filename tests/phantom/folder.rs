@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 use lumbar_phantom::{Error, PhantomConfig, Preset, Progress, Summary, generate};
@@ -118,4 +120,56 @@ fn a_phantom_that_failed_half_way_leaves_nothing_behind() {
     let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["phantom"]);
     assert!(!folder.join("train.csv").exists());
+}
+
+/// Where the process that has no room draws its phantom.
+const WITHOUT_ROOM: &str = "LUMBAR_TEST_WITHOUT_ROOM";
+
+/// Draws a phantom in a process whose files may not grow beyond `bytes`, as on a full disk or beyond a quota;
+/// answers what it said.
+fn with_room_for(bytes: u64, folder: &Path) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let name = "folder::a_disk_that_is_full_is_named_and_leaves_nothing_behind";
+    command.args(["--exact", name, "--nocapture"]).env(WITHOUT_ROOM, folder);
+    // SAFETY: both calls are async-signal-safe and take no memory.
+    unsafe {
+        command.pre_exec(move || {
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            // without the signal the write itself fails
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            if libc::setrlimit(libc::RLIMIT_FSIZE, &limit) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_disk_that_is_full_is_named_and_leaves_nothing_behind() {
+    if let Some(folder) = std::env::var_os(WITHOUT_ROOM) {
+        match generate(&smallest(1), Path::new(&folder), &|_| {}) {
+            Ok(_) => println!("complete"),
+            Err(error) => println!("error: {error}"),
+        }
+        return;
+    }
+    let scratch = scratch();
+    let whole = scratch.path().join("whole");
+    generate(&smallest(1), &whole, &|_| {}).unwrap();
+    let expected = hashes(&whole);
+    let largest = expected.keys().map(|name| fs::metadata(whole.join(name)).unwrap().len()).max().unwrap();
+    let below = scratch.path().join("below");
+    fs::create_dir(&below).unwrap();
+    let folder = below.join("phantom");
+    // no byte, the middle of a slice, one byte too few for the last of the largest files
+    for room in [0, largest / 2, largest - 1] {
+        let said = with_room_for(room, &folder);
+        assert!(said.contains("error: ") && said.contains(": cannot write: File too large"), "{room}: {said}");
+        assert!(said.contains("phantom"), "no file is named: {said}");
+        assert_eq!(fs::read_dir(&below).unwrap().count(), 0, "something is left with room for {room} bytes");
+    }
+    let said = with_room_for(largest, &folder);
+    assert!(said.contains("complete"), "{said}");
+    assert!(hashes(&folder) == expected, "other bytes in another process");
 }

@@ -132,7 +132,7 @@ fn a_run_folder_refuses_another_config_and_other_data() {
     assert!(matches!(error, RunError::Train(TrainError::OtherConfig { .. })));
     let text = error.to_string();
     assert!(text.contains("task.whole_study.source.channels.size_px is 32 there and 40 here"), "{text}");
-    assert!(text.contains("train.optimizer.lr is 0.001 there and 0.5 here"), "{text}");
+    assert!(text.contains("train.optimizer.lr is 0.0005 there and 0.5 here"), "{text}");
     let error = Run::create(folder.path(), &config(Preset::Crops), &manifest).unwrap_err().to_string();
     assert!(error.contains("task is whole_study there and crops here"), "{error}");
 
@@ -180,7 +180,7 @@ fn settings_are_refused_by_name_with_what_is_allowed() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     says("train.epoch", "3", &["unknown field `epoch`", "expected one of", "epochs"]);
-    says("train.epochs", "0", &["train.epochs is 0", "1–10,000"]);
+    says("train.epochs", "0", &["epochs is 0, allowed is 1–10,000"]);
     says("train.epochs", "many", &["invalid type", "many"]);
     says("folds.count", "1", &["folds.count is 1, allowed is 2–100"]);
     says("train.epochs.more", "1", &["epochs is a value and has no fields"]);

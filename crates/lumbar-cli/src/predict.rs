@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use lumbar::data::manifest::{Manifest, StudyRecord};
+use lumbar::data::manifest::{Manifest, Oddity, StudyRecord};
 use lumbar::data::{Split, StudyId};
 use lumbar::predict::submission::{Overwrite, Sample, validate, write};
 use lumbar::run::Run;
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let oddities: Vec<String> = manifest
         .oddities()
         .iter()
-        .filter(|oddity| oddity.study().is_some_and(|study| records.iter().any(|record| record.id == study)))
+        .filter(|oddity| records.iter().any(|record| concerns(oddity, record)))
         .map(ToString::to_string)
         .collect();
     let seconds = start.elapsed().as_secs_f64();
@@ -84,6 +84,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     println!("{}: {} studies, {} rows, {seconds:.1} s", arguments.out.display(), records.len(), 25 * records.len());
     Ok(())
+}
+
+fn concerns(oddity: &Oddity, record: &StudyRecord) -> bool {
+    match oddity {
+        // `test_images/<study>/…`
+        Oddity::EmptyFile { path } | Oddity::UnexpectedFile { path } => {
+            path.iter().nth(1).is_some_and(|name| name.to_str() == Some(&record.id.to_string()))
+        }
+        _ => oddity.study() == Some(record.id),
+    }
 }
 
 /// The data set's own sample, or one of its test half, or of all of it.

@@ -15,6 +15,13 @@ pub fn data_folder() -> PathBuf {
     named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("phantom"), PathBuf::from)
 }
 
+/// Where notebooks keep their runs, which outlive the kernel: `LUMBAR_RUNS`, else `runs` below `LUMBAR_HOME`.
+/// `cargo xtask notebooks` names a folder of its own, empty at the start.
+pub fn runs_folder() -> PathBuf {
+    let named = env::var_os("LUMBAR_RUNS").filter(|value| !value.is_empty());
+    named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("runs"), PathBuf::from)
+}
+
 /// The GPU where torch can use one, else the CPU; a GPU that is there but unusable is named as the reason.
 pub fn device() -> Device {
     if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }

@@ -10,6 +10,7 @@
 //! shape and statistics, slices and figures as pictures. This is the only crate that knows evcxr.
 
 pub mod banner;
+pub mod lines;
 pub mod prelude;
 pub mod show;
 

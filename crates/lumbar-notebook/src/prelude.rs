@@ -3,9 +3,18 @@
 pub use std::collections::{BTreeMap, HashMap};
 pub use std::path::{Path, PathBuf};
 
-pub use lumbar::anatomy::{Condition, Level, Severity, Side, Target};
-pub use lumbar::data::manifest::{Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
-pub use lumbar::data::{SeriesId, SeriesKind, Split, StudyId};
+pub use lumbar::anatomy::{Condition, ConditionGroup, Level, Mirror, Severity, Side, Target};
+pub use lumbar::data::augment::{
+    AffineRange, AugmentConfig, Augmentation, BiasRange, DistortionRange, DropoutRange, FilterRange, ToneRange,
+};
+pub use lumbar::data::channels::{ChannelConfig, ChannelCounts, Channels, channels};
+pub use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
+pub use lumbar::data::intensity::{IntensityConfig, Window};
+pub use lumbar::data::manifest::{Labels, Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
+pub use lumbar::data::random::generator;
+pub use lumbar::data::render::Renderer;
+pub use lumbar::data::study::{Study, StudyPoint, StudyPoints};
+pub use lumbar::data::{Affine, SeriesId, SeriesKind, Split, StudyId};
 pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
     self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LadderStep, Line, Mark, MontageConfig,
@@ -16,19 +25,28 @@ pub use lumbar::metric::{
     BootstrapConfig, Confusion, Graded, LabelTable, Ladder, PredictionTable, Reference, Score, ScoreIntervals,
     by_group, by_target, score, score_difference, score_intervals,
 };
+pub use lumbar::model::{
+    Architecture, BackboneConfig, EfficientNet, Features, Mode, Module, Registry, Role, SpineConfig, SpineModel,
+    Summary,
+};
 pub use lumbar::predict::{Temperature, read_predictions, submission, write_predictions};
 pub use lumbar::report::{
     Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_picture, cell_cam, slice_tile, worst_cells,
 };
-pub use lumbar::run::{Preset, Run, RunConfig};
+pub use lumbar::run::{Fitted, Forecast, Preset, Run, RunConfig};
 pub use lumbar::train::TrainConfig;
+pub use lumbar::train::crop_source::{CropSource, CropSourceConfig, Marked};
 pub use lumbar::train::history::{EpochRecord, History};
-pub use lumbar::{anatomy, data, metric, predict, report, run, train};
+pub use lumbar::train::network::{Plan, Source};
+pub use lumbar::train::observer::{Event, Observer, StopToken};
+pub use lumbar::train::study_source::{StudySource, StudySourceConfig};
+pub use lumbar::{anatomy, data, metric, model, predict, report, run, train};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
-pub use ndarray::{self, Array1, Array2, Array3, Axis};
+pub use ndarray::{self, Array1, Array2, Array3, Axis, s};
 pub use plotters::{self, style::RGBColor};
 pub use polars::prelude::*;
 pub use tch::{self, Cuda, Device, Kind, Tensor};
 
-pub use crate::banner::{self, banner, data_folder};
+pub use crate::banner::{self, banner, data_folder, runs_folder};
+pub use crate::lines::Lines;
 pub use crate::show::{EvcxrDisplay, Show, Shown};

@@ -11,6 +11,7 @@ mod frame;
 mod html;
 mod metric;
 mod study_table;
+mod summary;
 mod tensor;
 mod train;
 

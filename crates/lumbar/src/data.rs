@@ -11,6 +11,7 @@ pub mod crop;
 pub mod folds;
 mod ids;
 pub mod intensity;
+pub mod kept;
 pub mod loader;
 pub mod manifest;
 pub mod random;

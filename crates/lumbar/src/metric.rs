@@ -40,7 +40,7 @@ pub use bootstrap::{
 };
 pub use calibration::{ReliabilityBin, brier, classwise_calibration_error, ranked_probability_score, reliability};
 pub use error::MetricError;
-pub use ladder::Ladder;
+pub use ladder::{FoldOf, Ladder};
 pub use ranking::{Positive, area_under_roc, auroc, average_precision, precision_of_ranking};
 pub use reference::Reference;
 pub use score::{Score, score};

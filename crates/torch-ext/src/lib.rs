@@ -7,6 +7,7 @@
 //! | [`determinism`] | deterministic algorithms, cuDNN benchmarking, TF32 |
 //! | [`memory`] | CUDA memory figures, cache release, the CPU allocator's page policy |
 //! | [`layout`] | channels-last conversion |
+//! | [`floats`] | a tensor that is filled as a slice, without a copy |
 //! | [`fused`] | oneDNN convolutions with activation or addition in the same pass, one-pass AdamW |
 //!
 //! All unsafe tensor code of the workspace lives in this crate. C++ exceptions become [`Error`]s. The
@@ -28,6 +29,7 @@ pub mod autocast;
 pub mod determinism;
 mod error;
 mod ffi;
+pub mod floats;
 pub mod fused;
 pub mod guard;
 pub mod layout;

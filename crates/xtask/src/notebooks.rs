@@ -31,18 +31,24 @@ pub(crate) fn notebooks(places: &Places, words: &[&str]) -> Result<()> {
 /// Runs `notebooks`; any error, panic, `?` error or cell above its limit fails.
 pub(crate) fn execute(places: &Places, notebooks: &[PathBuf], in_place: bool) -> Result<()> {
     let out = places.target.join("notebooks");
-    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    // Runs start anew: an earlier state of the code may have left others. A person's own are elsewhere.
+    let runs = out.join("runs");
+    if runs.exists() {
+        fs::remove_dir_all(&runs).with_context(|| format!("cannot clear {}", runs.display()))?;
+    }
+    fs::create_dir_all(&runs).with_context(|| format!("cannot make {}", runs.display()))?;
     let job = json!({
         "notebooks": notebooks,
         "out": out,
         "in_place": in_place,
         "limit_s": CELL_LIMIT_S,
         // Shown instead of these folders wherever an output that is stored names one.
-        "hidden": [[places.workspace, "…"], [places.home, "…/.lumbar"], [std::env::var("HOME").unwrap_or_default(), "~"]],
+        "hidden": [[&runs, "…/runs"], [&places.workspace, "…"], [&places.home, "…/.lumbar"], [std::env::var("HOME").unwrap_or_default(), "~"]],
     });
     println!("\n{} notebooks; copies and HTML go to {}", notebooks.len(), places.show(&out));
     let mut command = Command::new(places.python());
     command.args(["-c", RUNNER, &job.to_string()]).env("LUMBAR_DATA", data::folder(places));
+    command.env("LUMBAR_RUNS", &runs);
     command.env("JUPYTER_PATH", places.python_environment().join("share/jupyter"));
     run::show(&mut command).context("a notebook did not run through")?;
     let text = fs::read_to_string(out.join("report.json")).context("the runner left no report")?;

@@ -69,16 +69,17 @@ fn a_whole_study_gives_25_valid_rows() {
     let folder = tempfile::tempdir().unwrap();
     unlabelled(folder.path());
     both(folder.path(), 0, &[]);
+    predict("whole-study", folder.path());
+    let with_sample = fs::read_to_string(folder.path().join("submission.csv")).unwrap();
     // without a sample submission the test half is predicted
     let out = folder.path().join("again.csv");
-    let sample = fs::read(folder.path().join("sample_submission.csv")).unwrap();
+    let sample = fs::read_to_string(folder.path().join("sample_submission.csv")).unwrap();
     fs::remove_file(folder.path().join("sample_submission.csv")).unwrap();
     let mut command = lumbar();
     command.args(["predict", "--device", "cpu", "--run"]).arg(trained("whole-study")).arg("--data").arg(folder.path());
     ran(command.arg("--out").arg(&out));
-    assert_eq!(fs::read(&out).unwrap(), fs::read(folder.path().join("submission.csv")).unwrap());
+    assert_eq!(fs::read_to_string(&out).unwrap(), with_sample);
     // a study of the sample without any file
-    let sample = String::from_utf8(sample).unwrap();
     let study = sample.lines().nth(1).unwrap().split('_').next().unwrap();
     fs::write(folder.path().join("sample_submission.csv"), sample.replace(study, "77")).unwrap();
     both(folder.path(), 25, &["there is no usable Axial T2 series"]);

@@ -99,11 +99,11 @@ fn a_run_that_gets_a_signal_saves_says_so_by_its_exit_code_and_goes_on() {
 fn a_run_refuses_what_it_was_not_made_of() {
     let run = super::trained("whole-study");
     let other = refusal(train("whole-study", &run).args(["--set", "train.optimizer.lr=0.5"]));
-    assert!(other.contains("another config: train.optimizer.lr is 0.001 there and 0.5 here"), "{other}");
+    assert!(other.contains("another config: train.optimizer.lr is 0.0005 there and 0.5 here"), "{other}");
     let misspelt = refusal(train("whole-study", &run).args(["--set", "train.optimizer.rate=0.5"]));
     assert!(misspelt.contains("unknown field `rate`, expected one of `lr`"), "{misspelt}");
     let range = refusal(train("whole-study", &run).args(["--set", "train.epochs=0"]));
-    assert!(range.contains("train.epochs is 0, allowed is 1–10,000") || range.contains("epochs is 0"), "{range}");
+    assert!(range.contains("epochs is 0, allowed is 1–10,000"), "{range}");
     let fold = refusal(train("whole-study", &run).args(["--fold", "2"]));
     assert!(fold.contains("there is no fold 2, the folds are 0 to 1"), "{fold}");
     let nothing = tempfile::tempdir().unwrap();

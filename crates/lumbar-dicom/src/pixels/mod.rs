@@ -31,6 +31,8 @@ use stored::Raw;
 
 pub use stored::Pixels;
 
+/// Bytes of native pixels that are read at a time.
+const PIECE: usize = 64 << 10;
 /// What a compressed frame may grow to beyond twice its file.
 const DECODED_LIMIT: u64 = 48 << 20;
 
@@ -182,17 +184,33 @@ impl Encoded {
             let bytes = bytes.get(start..).unwrap_or_default();
             return native::decode(bytes, kind, allocated, count, self.big_endian);
         }
-        if cfg!(target_endian = "little") && allocated == 16 && !self.big_endian {
-            // the file's bytes are the values: they are read to where they stay
-            let mut values = vec![0_u16; count];
-            let found = opened.fill(offset, bytemuck::cast_slice_mut(&mut values))?;
-            if found < length {
-                return Err(Cause::Truncated { tag: kind, expected: length as u64, found: found as u64 });
-            }
-            return Ok(Raw::U16(values));
+        if allocated == 16 {
+            return self.native_16(opened, offset, buffer, count);
         }
         opened.read(offset, length, buffer)?;
         native::decode(buffer, kind, allocated, count, self.big_endian)
+    }
+
+    /// Values of 16 bits in a file, piece by piece: a piece is still in the nearest cache when it is turned into
+    /// values.
+    fn native_16(&self, opened: &Opened<'_>, offset: u64, buffer: &mut Vec<u8>, count: usize) -> Result<Raw, Cause> {
+        let mask = stored::mask(self.bits);
+        let mut values = Vec::with_capacity(count);
+        while values.len() < count {
+            let (before, piece) = (2 * values.len(), PIECE.min(2 * (count - values.len())));
+            opened.read(offset + before as u64, piece, buffer)?;
+            if buffer.len() < piece {
+                let found = (before + buffer.len()) as u64;
+                return Err(Cause::Truncated { tag: self.location.tag, expected: 2 * count as u64, found });
+            }
+            let (pairs, _) = buffer.as_chunks::<2>();
+            if self.big_endian {
+                values.extend(pairs.iter().map(|pair| u16::from_be_bytes(*pair) & mask));
+            } else {
+                values.extend(pairs.iter().map(|pair| u16::from_le_bytes(*pair) & mask));
+            }
+        }
+        Ok(Raw::Masked(values))
     }
 
     /// Reads a frame's fragments into `buffer`, one after the other, and tells where they begin.
@@ -234,7 +252,10 @@ impl Encoded {
         // what the bytes betray beats what the meta says
         let codec = if self.codec == Codec::DeflatedFrames { self.codec } else { sniff(bytes).unwrap_or(self.codec) };
         match codec {
-            Codec::Rle => rle::decode(bytes, count, usize::from(self.bits.allocated / 8)).map_err(rle::Broken::codec),
+            Codec::Rle => {
+                let width = usize::from(self.bits.allocated / 8);
+                rle::decode(bytes, count, width, stored::mask(self.bits)).map_err(rle::Broken::codec)
+            }
             Codec::Jpeg => Ok(self.widened(jpeg::decode(bytes, self.rows, self.columns)?)),
             Codec::JpegLs => Ok(self.widened(Raw::U16(jpegls::decode(bytes, self.rows, self.columns)?))),
             Codec::Jpeg2000 => {

@@ -1,5 +1,10 @@
 //! RLE Lossless (PS3.5 annex G): each byte of a pixel is a plane of its own, packed with PackBits, the
 //! most significant plane first.
+//!
+//! Noisy pictures are tokens of a few bytes, alternately runs and copies. A branch on the kind would be
+//! mispredicted every other time, and each token's place depends on the one before. So a token is looked
+//! up in a table and written as a blend of copy and run, in whole steps of which its length counts; and the
+//! two planes of a picture are unpacked in turns, so that neither waits for itself.
 
 use std::cell::RefCell;
 
@@ -8,15 +13,15 @@ use super::stored::Raw;
 const CODEC: &str = "RLE";
 /// The header: the number of segments, then fifteen offsets.
 const HEADER: usize = 64;
-/// Bytes written at a time, and most that one step reads or writes beyond what it needs.
-const STEP: usize = 32;
+/// The most bytes that a token gives.
+const LONGEST: usize = 128;
 /// Values that are joined at a time.
 const BLOCK: usize = 8 << 10;
-/// A token gives at most 128 bytes; written in steps it never goes further than this past the end.
-const SLACK: usize = 128 + STEP;
+/// A token that begins in a block may end beyond it.
+const ROOM: usize = BLOCK + LONGEST;
 
 thread_local! {
-    static PLANES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static PLANES: RefCell<Vec<[u8; ROOM]>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Why a frame does not decode.
@@ -29,8 +34,8 @@ impl Broken {
     }
 }
 
-/// One frame of `count` values of `width` bytes (1, 2 or 4).
-pub(crate) fn decode(frame: &[u8], count: usize, width: usize) -> Result<Raw, Broken> {
+/// One frame of `count` values of `width` bytes (1, 2 or 4); of values of two bytes only the bits of `mask`.
+pub(crate) fn decode(frame: &[u8], count: usize, width: usize, mask: u16) -> Result<Raw, Broken> {
     let segments = segments(frame, width)?;
     // no token of two bytes gives more than 128: what cannot fill the picture is refused before any
     // memory is taken for it
@@ -40,37 +45,34 @@ pub(crate) fn decode(frame: &[u8], count: usize, width: usize) -> Result<Raw, Br
         }
     }
     PLANES.with_borrow_mut(|scratch| {
-        scratch.resize(4 * (BLOCK + SLACK), 0);
-        let mut planes = scratch.chunks_exact_mut(BLOCK + SLACK);
-        let mut planes = segments.map(|segment| Plane {
-            segment,
-            read: 0,
-            ready: 0,
-            bytes: planes.next().expect("there are four planes"),
-        });
+        scratch.resize(4, [0; ROOM]);
+        let mut room = scratch.iter_mut();
+        let mut planes =
+            segments.map(|rest| Plane { rest, ready: 0, bytes: room.next().expect("there is room for four planes") });
         match &mut planes[..width] {
             [only] => in_blocks(count, |out: &mut Vec<u8>, block| {
                 only.fill(block)?;
                 out.extend_from_slice(&only.bytes[..block]);
-                only.advance(block);
+                only.let_go(block);
                 Ok(())
             })
             .map(Raw::U8),
             [high, low] => in_blocks(count, |out: &mut Vec<u16>, block| {
+                in_turns(high, low, block);
                 high.fill(block)?;
                 low.fill(block)?;
                 let pairs = high.bytes[..block].iter().zip(&low.bytes[..block]);
-                out.extend(pairs.map(|(high, low)| u16::from_be_bytes([*high, *low])));
-                high.advance(block);
-                low.advance(block);
+                out.extend(pairs.map(|(high, low)| u16::from_be_bytes([*high, *low]) & mask));
+                high.let_go(block);
+                low.let_go(block);
                 Ok(())
             })
-            .map(Raw::U16),
+            .map(Raw::Masked),
             planes => in_blocks(count, |out: &mut Vec<u32>, block| {
                 planes.iter_mut().try_for_each(|plane| plane.fill(block))?;
                 let byte = |plane: usize, k: usize| u32::from(planes[plane].bytes[k]);
                 out.extend((0..block).map(|k| byte(0, k) << 24 | byte(1, k) << 16 | byte(2, k) << 8 | byte(3, k)));
-                planes.iter_mut().for_each(|plane| plane.advance(block));
+                planes.iter_mut().for_each(|plane| plane.let_go(block));
                 Ok(())
             })
             .map(Raw::U32),
@@ -79,40 +81,144 @@ pub(crate) fn decode(frame: &[u8], count: usize, width: usize) -> Result<Raw, Br
 }
 
 /// Fills `count` values block by block: what is unpacked is still in the nearest cache when it is joined.
-fn in_blocks<T>(
-    count: usize,
-    mut next: impl FnMut(&mut Vec<T>, usize) -> Result<(), Broken>,
-) -> Result<Vec<T>, Broken> {
+/// `next` appends a block, or tells how much of it there is.
+fn in_blocks<T>(count: usize, mut next: impl FnMut(&mut Vec<T>, usize) -> Result<(), Ended>) -> Result<Vec<T>, Broken> {
     let mut out = Vec::with_capacity(count);
     while out.len() < count {
         let block = BLOCK.min(count - out.len());
-        next(&mut out, block)?;
+        next(&mut out, block).map_err(|Ended { ready }| short(out.len() + ready, count))?;
     }
     Ok(out)
 }
 
+/// A segment ends before its block is full.
+struct Ended {
+    ready: usize,
+}
+
 /// A segment that is being unpacked.
 struct Plane<'a> {
-    segment: &'a [u8],
-    /// Bytes of the segment that are done.
-    read: usize,
+    /// What of the segment is still packed.
+    rest: &'a [u8],
     /// Bytes that are unpacked and not yet taken: the last token may have given more than were wanted.
     ready: usize,
-    bytes: &'a mut [u8],
+    bytes: &'a mut [u8; ROOM],
 }
 
 impl Plane<'_> {
-    fn fill(&mut self, block: usize) -> Result<(), Broken> {
-        if self.ready < block {
-            (self.read, self.ready) = unpack(self.segment, self.read, self.bytes, self.ready, block)?;
+    /// Unpacks until there are `block` bytes or up to 127 more.
+    fn fill(&mut self, block: usize) -> Result<(), Ended> {
+        while let Some((rest, ready)) = token(self.rest, self.bytes, self.ready, block) {
+            (self.rest, self.ready) = (rest, ready);
+        }
+        // the last bytes of the segment, where a token may be cut short
+        while self.ready < block {
+            let Some((&control, next)) = self.rest.split_first() else { return Err(Ended { ready: self.ready }) };
+            let Token { keep, length, advance } = TOKENS[usize::from(control)];
+            let out = &mut self.bytes[self.ready..][..length as usize];
+            match next.first() {
+                _ if length == 0 => {}
+                None => return Err(Ended { ready: self.ready }),
+                Some(value) if keep == 0 => {
+                    out.fill(*value);
+                    self.ready += out.len();
+                }
+                Some(_) => {
+                    let bytes = &next[..out.len().min(next.len())];
+                    out[..bytes.len()].copy_from_slice(bytes);
+                    self.ready += bytes.len();
+                }
+            }
+            self.rest = self.rest.get(advance as usize..).unwrap_or_default();
         }
         Ok(())
     }
 
-    fn advance(&mut self, block: usize) {
+    /// Moves what comes after `block` bytes to the front.
+    fn let_go(&mut self, block: usize) {
         self.bytes.copy_within(block..self.ready, 0);
         self.ready -= block;
     }
+}
+
+/// Unpacks tokens of both planes by turns, until one of them has `block` bytes or comes to its end.
+fn in_turns(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instructions, as was just asked.
+        unsafe { in_turns_avx2(a, b, block) };
+        return;
+    }
+    in_turns_here(a, b, block);
+}
+
+/// The same code compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn in_turns_avx2(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
+    in_turns_here(a, b, block);
+}
+
+#[inline(always)]
+fn in_turns_here(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
+    let (mut first, mut second) = ((a.rest, a.ready), (b.rest, b.ready));
+    while let Some(next) = token(first.0, a.bytes, first.1, block) {
+        first = next;
+        let Some(next) = token(second.0, b.bytes, second.1, block) else { break };
+        second = next;
+    }
+    (a.rest, a.ready) = first;
+    (b.rest, b.ready) = second;
+}
+
+/// Unpacks the first token of `rest` behind the bytes that are `ready`, when fewer than `block` are and there is
+/// room to read and write 128; answers what is then packed and how many are then ready.
+#[inline(always)]
+fn token<'a>(rest: &'a [u8], bytes: &mut [u8; ROOM], ready: usize, block: usize) -> Option<(&'a [u8], usize)> {
+    if ready >= block {
+        return None;
+    }
+    let [control, next @ ..] = rest.first_chunk::<{ 1 + LONGEST }>()?;
+    let out = bytes.get_mut(ready..ready + LONGEST)?;
+    let Token { keep, length, advance } = TOKENS[usize::from(*control)];
+    let run = !keep & (0x0101_0101_0101_0101 * u64::from(next[0]));
+    out.copy_from_slice(&blend(next, keep, run));
+    Some((rest.get(advance as usize..)?, ready + length as usize))
+}
+
+/// What a control byte stands for.
+#[derive(Clone, Copy)]
+struct Token {
+    /// Ones where the bytes that follow are copied, zeros for a run of the first of them.
+    keep: u64,
+    /// Bytes that it gives.
+    length: u32,
+    /// Bytes that it takes, itself included.
+    advance: u32,
+}
+
+static TOKENS: [Token; 256] = {
+    // 128 does nothing
+    let mut tokens = [Token { keep: 0, length: 0, advance: 1 }; 256];
+    let mut n = 0;
+    while n < 128 {
+        tokens[n] = Token { keep: u64::MAX, length: n as u32 + 1, advance: n as u32 + 2 };
+        if n > 0 {
+            tokens[256 - n] = Token { keep: 0, length: n as u32 + 1, advance: 2 };
+        }
+        n += 1;
+    }
+    tokens
+};
+
+/// The bytes under `keep`, and `run` elsewhere.
+#[inline(always)]
+fn blend(bytes: &[u8; LONGEST], keep: u64, run: u64) -> [u8; LONGEST] {
+    let mut out = [0; LONGEST];
+    for (to, from) in out.as_chunks_mut::<8>().0.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *to = ((u64::from_ne_bytes(*from) & keep) | run).to_ne_bytes();
+    }
+    out
 }
 
 /// The `width` segments of a frame.
@@ -137,73 +243,6 @@ fn segments(frame: &[u8], width: usize) -> Result<[&[u8]; 4], Broken> {
 
 fn short(found: usize, count: usize) -> Broken {
     Broken(format!("a segment holds at most {found} of {count} bytes"))
-}
-
-/// Unpacks tokens of a segment from byte `read` on into `plane`, of which `written` bytes are there, until
-/// there are `count` or up to 127 more; returns how far both have come. `plane` is `SLACK` longer than
-/// `count`.
-///
-/// Noisy pictures are made of tokens of a few bytes, alternately runs and copies: a branch on the kind
-/// would be mispredicted every other time. So each step blends the copy and the run under a mask and
-/// writes 32 bytes, of which the token's length counts.
-fn unpack(
-    segment: &[u8],
-    mut read: usize,
-    plane: &mut [u8],
-    mut written: usize,
-    count: usize,
-) -> Result<(usize, usize), Broken> {
-    while written < count
-        && let Some(window) = segment.get(read..read + 1 + STEP)
-    {
-        let control = usize::from(window[0]);
-        let is_run = control > 128;
-        let length = if is_run { 257 - control } else { control + 1 };
-        let next: &[u8; STEP] = window[1..].try_into().expect("the window is one longer than a step");
-        let (mask, value) = (u8::from(is_run).wrapping_neg(), next[0]);
-        let Some((out, _)) = plane[written..].split_first_chunk_mut::<STEP>() else { break };
-        for (to, from) in out.iter_mut().zip(next) {
-            *to = (from & !mask) | (value & mask);
-        }
-        if length > STEP {
-            if control == 128 {
-                read += 1;
-                continue;
-            }
-            let rest = &mut plane[written + STEP..written + length];
-            if is_run {
-                rest.fill(value);
-            } else {
-                let Some(bytes) = segment.get(read + 1 + STEP..read + 1 + length) else { break };
-                rest.copy_from_slice(bytes);
-            }
-        }
-        written += length;
-        read += if is_run { 2 } else { 1 + length };
-    }
-    // the last bytes of the segment, one token at a time
-    while written < count {
-        let Some(&control) = segment.get(read) else { return Err(short(written, count)) };
-        let control = usize::from(control);
-        read += 1;
-        match control {
-            0..128 => {
-                let length = control + 1;
-                let bytes = &segment[read..(read + length).min(segment.len())];
-                plane[written..written + bytes.len()].copy_from_slice(bytes);
-                written += bytes.len();
-                read += length;
-            }
-            128 => {}
-            _ => {
-                let Some(&value) = segment.get(read) else { return Err(short(written, count)) };
-                plane[written..written + 257 - control].fill(value);
-                written += 257 - control;
-                read += 1;
-            }
-        }
-    }
-    Ok((read, written))
 }
 
 #[cfg(test)]
@@ -252,11 +291,32 @@ mod tests {
                 let mut frame = vec![0; HEADER];
                 (frame[0], frame[4]) = (1, 64);
                 frame.extend(&segment);
-                let Ok(Raw::U8(plane)) = decode(&frame, count, 1) else { panic!("seed {seed}") };
+                let Ok(Raw::U8(plane)) = decode(&frame, count, 1, u16::MAX) else { panic!("seed {seed}") };
                 assert_eq!(plane[..], expected[..count], "seed {seed}");
             }
-            let count = expected.len() + 1;
-            assert!(unpack(&segment, 0, &mut vec![0; count + SLACK], 0, count).is_err());
+            let mut frame = vec![0; HEADER];
+            (frame[0], frame[4]) = (1, 64);
+            frame.extend(&segment);
+            assert!(decode(&frame, expected.len() + 1, 1, u16::MAX).is_err(), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn two_planes_of_any_bytes_unpack_as_each_alone() {
+        for seed in 0..200 {
+            // as long as each other, or one much shorter: then the other is unpacked alone
+            let high = noise(seed, 3 + 211 * seed as usize % 40_000);
+            let low = noise(seed + 1000, if seed % 3 == 0 { high.len() } else { 3 + 97 * seed as usize % 9000 });
+            let (first, second) = (unpack_simply(&high), unpack_simply(&low));
+            let mut frame = vec![0; HEADER];
+            (frame[0], frame[4]) = (2, 64);
+            frame[8..12].copy_from_slice(&(64 + high.len() as u32).to_le_bytes());
+            frame.extend(high.iter().chain(&low));
+            let count = first.len().min(second.len());
+            let Ok(Raw::Masked(values)) = decode(&frame, count, 2, 0x3FFF) else { panic!("seed {seed}") };
+            let expected = first.iter().zip(&second).map(|(high, low)| u16::from_be_bytes([*high, *low]) & 0x3FFF);
+            assert!(values.iter().copied().eq(expected), "seed {seed}");
+            assert!(decode(&frame, count + 1, 2, u16::MAX).is_err(), "seed {seed}");
         }
     }
 
@@ -267,7 +327,7 @@ mod tests {
         frame[4] = 64;
         frame[8] = 66;
         frame.extend([0xFF, 0x01, 0x01, 0x02, 0x03]);
-        let Ok(Raw::U16(values)) = decode(&frame, 2, 2) else { panic!("two planes of two bytes") };
+        let Ok(Raw::Masked(values)) = decode(&frame, 2, 2, 0x0FFF) else { panic!("two planes of two bytes") };
         assert_eq!(values, [0x0102, 0x0103]);
     }
 
@@ -279,7 +339,7 @@ mod tests {
             bytes.extend(data);
             bytes
         };
-        let why = |frame: &[u8], count: usize| decode(frame, count, 2).err().expect("a lie").0;
+        let why = |frame: &[u8], count: usize| decode(frame, count, 2, u16::MAX).err().expect("a lie").0;
         assert_eq!(why(&[1, 0], 4), "the header has 64 bytes, 2 are there");
         assert_eq!(why(&frame(&[3, 64, 65, 66], &[0; 9]), 4), "expected 2 segments, found 3");
         assert_eq!(why(&frame(&[2, 64, 9], &[0; 9]), 4), "segment 1 is said to span bytes 64 to 9 of 73");

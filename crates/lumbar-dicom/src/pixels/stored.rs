@@ -128,6 +128,8 @@ impl MulAddPlain for f32 {
 pub(crate) enum Raw {
     U8(Vec<u8>),
     U16(Vec<u16>),
+    /// Without the bits above HighBit, see [`mask`].
+    Masked(Vec<u16>),
     U32(Vec<u32>),
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -158,12 +160,19 @@ impl Raw {
         }
         match self {
             Self::U8(values) => finish!(values, u8, i8, U8, I8),
-            Self::U16(values) => finish!(values, u16, i16, U16, I16),
+            Self::Masked(values) if low == 0 && !bits.signed => Pixels::U16(Arc::new(values)),
+            Self::U16(values) | Self::Masked(values) => finish!(values, u16, i16, U16, I16),
             Self::U32(values) => finish!(values, u32, i32, U32, I32),
             Self::F32(values) => Pixels::F32(Arc::new(values)),
             Self::F64(values) => Pixels::F64(Arc::new(values)),
         }
     }
+}
+
+/// The bits of a 16-bit value up to HighBit: a decoder that writes each value anyway leaves out the others
+/// then, which saves a pass over the picture.
+pub(crate) fn mask(bits: Bits) -> u16 {
+    u16::MAX >> 15_u16.saturating_sub(bits.high)
 }
 
 /// Collects in place: source and target have the same size, so the standard library reuses the memory.

@@ -147,10 +147,12 @@ mod tests {
     #[test]
     fn a_score_shows_its_parts_and_their_mean() {
         let score = Score { spinal: 0.4, foraminal: 0.6, subarticular: 0.5, any_severe_spinal: 0.3 };
-        let html = score.show().parts()[1].1.clone();
+        let shown = score.show();
+        let html = &shown.parts()[1].1;
         assert!(html.contains("<td>0.4500</td><td>0.4000</td>") && html.contains("any severe spinal"), "{html}");
         let named = vec![("uniform", ScoreIntervals { parts: [interval(0.7); 4], total: interval(0.8) })];
-        let html = named.show().parts()[1].1.clone();
+        let shown = named.show();
+        let html = &shown.parts()[1].1;
         assert!(html.contains("<td>uniform</td><td>0.8000 (0.7000 to 0.9000)</td>"), "{html}");
     }
 

@@ -112,6 +112,15 @@ pub enum CropError {
     /// Only a part of the slice was kept, and not the one that the crop shows.
     #[error(transparent)]
     NotKept(#[from] NotKept),
+    /// Nothing of the slice was kept.
+    #[error("the crop shows slice {slice} of its stack, of which nothing was kept")]
+    SliceNotKept {
+        /// Index of the slice in its stack.
+        slice: usize,
+    },
+    /// What was kept cannot be read.
+    #[error(transparent)]
+    Cache(#[from] super::cache::CacheError),
 }
 
 /// Cuts a crop from a stack: decoded pixels are sampled once, with the augmentation composed into the way.
@@ -159,30 +168,49 @@ pub fn crop_into(
 ) -> Result<(), CropError> {
     let (slices, height, width) = config.shape();
     assert_eq!(out.len(), slices * height * width, "the buffer has the crop's size");
-    let frame = CropFrame::new(stack, place, config).ok_or(CropError::NoGeometry)?;
-    let request = Request {
-        width,
-        height,
+    let request = request(config, augmentation);
+    let placed = placed_slices(stack, place, config, augmentation.mirror)?;
+    for ((number, picture), placed) in out.chunks_exact_mut((height * width).max(1)).enumerate().zip(placed) {
+        match placed {
+            None => renderer.render(None, &request, number, picture)?,
+            Some((index, from_crop)) => {
+                render_slice(&stack.slices[index], from_crop, window, &request, number, renderer, picture)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn request<'a>(config: &CropConfig, augmentation: &'a Augmentation) -> Request<'a> {
+    Request {
+        width: config.width_px,
+        height: config.height_px,
         border: Border::Constant(config.outside),
         augmentation,
         normalisation: config.normalisation,
-    };
-    // Mirroring turns round columns of axial and coronal crops, and the order of sagittal slices.
-    let mirror = place.mirror != augmentation.mirror;
-    let across = frame.plane() != AnatomicalPlane::Sagittal;
-    for (number, picture) in out.chunks_exact_mut((height * width).max(1)).enumerate() {
-        let taken = if mirror && !across { slices - 1 - number } else { number };
-        let Some((slice, from_crop)) = frame.slice(taken).and_then(|index| {
-            let slice = &stack.slices[index];
-            Some((slice, frame.from_crop(slice.geometry.as_ref()?)))
-        }) else {
-            renderer.render(None, &request, number, picture)?;
-            continue;
-        };
-        let from_crop = if mirror && across { Affine::flip_columns(width).then(&from_crop) } else { from_crop };
-        render_slice(slice, from_crop, window, &request, number, renderer, picture)?;
     }
-    Ok(())
+}
+
+/// For each slice of a crop the stack's slice that it shows, and where the crop's pixels lie in that; none beyond
+/// the stack and in its holes.
+pub(super) fn placed_slices(
+    stack: &Stack,
+    place: &CropPlace,
+    config: &CropConfig,
+    mirrored: bool,
+) -> Result<Vec<Option<(usize, Affine)>>, CropError> {
+    let frame = CropFrame::new(stack, place, config).ok_or(CropError::NoGeometry)?;
+    // Mirroring turns round columns of axial and coronal crops, and the order of sagittal slices.
+    let mirror = place.mirror != mirrored;
+    let across = frame.plane() != AnatomicalPlane::Sagittal;
+    let placed = |number: usize| {
+        let taken = if mirror && !across { config.slices - 1 - number } else { number };
+        let index = frame.slice(taken)?;
+        let from_crop = frame.from_crop(stack.slices[index].geometry.as_ref()?);
+        let flip = Affine::flip_columns(config.width_px);
+        Some((index, if mirror && across { flip.then(&from_crop) } else { from_crop }))
+    };
+    Ok((0..config.slices).map(placed).collect())
 }
 
 fn render_slice(

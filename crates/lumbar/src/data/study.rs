@@ -1,15 +1,18 @@
 //! A study opened: its series by kind, its marks in patient millimetres, and a point carried from one series
 //! to another.
 
+mod cut;
 mod points;
 
 use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, Slice, Stack, read_series};
 use serde::Serialize;
 
 use super::channels::plane_of as plane_of_kind;
+use super::crop::CropError;
 use super::manifest::{PointRecord, SeriesRecord, StudyRecord};
 use super::{SeriesId, SeriesKind, Split, StudyId};
 
+pub use cut::StudyCrop;
 pub use points::{PointError, StudyPoint, StudyPoints};
 
 /// A study whose files were read.
@@ -118,6 +121,16 @@ pub enum StudyError {
         series: SeriesId,
         /// The cause.
         source: lumbar_dicom::Error,
+    },
+    /// A crop cannot be cut.
+    #[error("study {study}, series {series}: {source}")]
+    Crop {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+        /// The cause.
+        source: CropError,
     },
 }
 

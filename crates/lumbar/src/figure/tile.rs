@@ -6,6 +6,7 @@ use plotters::style::RGBColor;
 
 use super::FigureError;
 use super::heat::Heat;
+use crate::data::study::StudyCrop;
 
 /// One slice of a [`super::montage()`]: grey values, true proportions, caption, side letters, marks and lines.
 ///
@@ -104,6 +105,26 @@ impl Tile {
             Some(number) => tile.caption(format!("slice {number}")),
             None => tile,
         })
+    }
+
+    /// Slice number `number` of a crop (the middle one shows its centre best), with true proportions and the
+    /// letters of the sides that its pixels come from: where columns were turned round, so are the letters.
+    ///
+    /// # Errors
+    /// When the crop has no such slice.
+    pub fn of_crop(crop: &StudyCrop, number: usize) -> Result<Self, FigureError> {
+        let slices = crop.pixels.dim().0;
+        if number >= slices {
+            return Err(FigureError::drawing(format!("a crop of {slices} slices has no slice {number}")));
+        }
+        let mut tile = Self::new(crop.pixels.index_axis(ndarray::Axis(0), number), 0.0, 1.0);
+        if let Some(geometry) = crop.frame.geometry() {
+            tile = tile.geometry(&geometry);
+        }
+        if let Some(sides) = tile.sides.as_mut().filter(|_| crop.has_turned_columns()) {
+            std::mem::swap(&mut sides.left, &mut sides.right);
+        }
+        Ok(tile)
     }
 
     /// The text below the slice.
@@ -224,6 +245,31 @@ mod tests {
         let tile = Tile::new(Array2::zeros((2, 2)).view(), 0.0, 1.0).geometry(&sagittal);
         let sides = tile.sides.unwrap();
         assert_eq!([sides.left, sides.right, sides.top, sides.bottom], ["A", "P", "H", "F"]);
+    }
+
+    #[test]
+    fn a_crop_of_the_mirrored_patient_has_its_letters_turned_round() {
+        use crate::data::SeriesId;
+        use crate::data::crop::{CropConfig, CropFrame, CropPlace};
+        use crate::data::intensity::Window;
+        use crate::data::study::Sighting;
+        use lumbar_dicom::{NearestInSeries, Pixels};
+
+        let axial = Geometry::new([0.0; 3], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [1.0, 1.0]).unwrap();
+        let stack =
+            Stack::new(vec![Slice::in_memory(2, 2, Pixels::U16(vec![0; 4].into()), Some(axial), None).unwrap()]);
+        let place = NearestInSeries { stack: 0, nearest: stack.nearest_slice([0.0; 3]).unwrap() };
+        let frame = CropFrame::new(&stack, &CropPlace::at([0.0; 3]), &CropConfig::default()).unwrap();
+        let crop = StudyCrop {
+            pixels: ndarray::Array3::zeros((1, 96, 96)),
+            sighting: Sighting { series: SeriesId(1), place, is_approximate: false },
+            frame,
+            window: Window { low: 0.0, high: 1.0 },
+            is_mirrored: true,
+        };
+        let sides = Tile::of_crop(&crop, 0).unwrap().sides.unwrap();
+        assert_eq!([sides.left, sides.right, sides.top, sides.bottom], ["L", "R", "A", "P"]);
+        assert!(Tile::of_crop(&crop, 1).is_err());
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::{
 /// Pseudo-labels of the best constant, as where a model falls back to it.
 const PSEUDO_COUNT: f64 = 1.0;
 
+/// Tells the fold of a study by its name.
+pub type FoldOf<'a> = &'a dyn Fn(&str) -> Option<usize>;
+
 /// A model beside the predictors between which its score has to be read.
 ///
 /// Lower is better. A model that is no better than the best constant has learned nothing from the pictures;
@@ -45,7 +48,7 @@ impl Ladder {
         labels: &LabelTable,
         model: &PredictionTable,
         oracle: Option<&PredictionTable>,
-        fold_of: Option<&dyn Fn(&str) -> Option<usize>>,
+        fold_of: Option<FoldOf<'_>>,
         config: &BootstrapConfig,
     ) -> Result<Self, MetricError> {
         let constant = match fold_of {

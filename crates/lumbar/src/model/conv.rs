@@ -185,7 +185,9 @@ impl ConvNorm {
 
     /// Runs, then adds a shortcut, then optionally ReLU; one pass over memory where the model is folded.
     pub(crate) fn run_add(&self, xs: &Tensor, shortcut: &Tensor, relu: bool, pass: &mut Pass) -> Result<Tensor> {
-        if self.folded && is_cpu(xs) && self.activation == Activation::None {
+        // oneDNN's fused sum refuses a picture of one pixel, whose layout is ambiguous
+        let one_pixel = shortcut.size()[2..] == [1, 1];
+        if self.folded && is_cpu(xs) && self.activation == Activation::None && !one_pixel {
             let (padded, padding) = self.pad(xs)?;
             let xs = padded.as_ref().unwrap_or(xs);
             let out = self.geometry(padding).fused_add(xs, shortcut, &self.weight, self.bias.as_ref(), relu)?;

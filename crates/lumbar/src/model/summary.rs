@@ -43,6 +43,43 @@ impl Summary {
         Ok(Self { rows: pass.into_rows(), input: input.to_vec(), parameters: model.registry().weight_count() })
     }
 
+    /// One line a block (`blocks.3.0`, the stem, the head, the classifier): the result's shape of its last layer,
+    /// weights and cost of all of them.
+    ///
+    /// ```
+    /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Summary};
+    /// use tch::Device;
+    ///
+    /// let model = EfficientNet::new(&BackboneConfig::new(Architecture::EfficientNetB0), 0, Device::Cpu)?;
+    /// let layers = Summary::of(&model, &[1, 3, 224, 224])?;
+    /// let blocks = layers.blocks();
+    /// assert_eq!(blocks.rows.len(), 19); // stem, 16 blocks, head, classifier
+    /// assert_eq!((blocks.parameters(), blocks.macs()), (layers.parameters(), layers.macs()));
+    /// assert_eq!((blocks.rows[2].name.as_str(), &blocks.rows[2].output[..]), ("blocks.1.0", &[1, 24, 56, 56][..]));
+    /// # Ok::<(), lumbar::model::Error>(())
+    /// ```
+    pub fn blocks(&self) -> Self {
+        let mut rows: Vec<LayerRow> = Vec::new();
+        let mut layers = 0;
+        for row in &self.rows {
+            let name = block_of(&row.name);
+            match rows.last_mut() {
+                Some(block) if block.name == name => {
+                    layers += 1;
+                    block.kind = format!("{layers} layers");
+                    block.output.clone_from(&row.output);
+                    block.parameters += row.parameters;
+                    block.macs += row.macs;
+                }
+                _ => {
+                    layers = 1;
+                    rows.push(LayerRow { name: name.to_owned(), ..row.clone() });
+                }
+            }
+        }
+        Self { rows, input: self.input.clone(), parameters: self.parameters }
+    }
+
     /// Trained weights.
     pub fn parameters(&self) -> usize {
         self.parameters
@@ -57,6 +94,22 @@ impl Summary {
     pub fn flops(&self) -> u64 {
         2 * self.macs()
     }
+}
+
+/// A layer's name up to the second number of its path: `blocks.3.0.se.conv_reduce` belongs to `blocks.3.0`. A
+/// layer without two numbers is a block of its own.
+fn block_of(layer: &str) -> &str {
+    let mut numbers = 0;
+    let mut end = 0;
+    for part in layer.split('.') {
+        end += part.len();
+        numbers += usize::from(part.parse::<u32>().is_ok());
+        if numbers == 2 {
+            return &layer[..end];
+        }
+        end += 1;
+    }
+    layer
 }
 
 impl fmt::Display for Summary {

@@ -113,7 +113,7 @@ impl Run {
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Option<T::Source>, RunError> {
-        let cache: PathBuf = self.folder.join("cache").join(format!("{}.cache", self.config.task.name()));
+        let cache: PathBuf = self.folder.join("cache").join(self.config.task.name());
         let records: Vec<&StudyRecord> = self.records.iter().collect();
         let source = std::thread::scope(|scope| {
             let (sender, progress) = channel();

@@ -21,11 +21,11 @@ fn gentle() -> AugmentConfig {
 
 /// EfficientNet-B0 over 10 + 10 + 10 slices.
 pub(super) fn whole_study() -> RunConfig {
-    let spine = SpineConfig { dropout: 0.3, drop_path_rate: 0.1, ..SpineConfig::default() };
+    let spine = SpineConfig { dropout: 0.5, drop_path_rate: 0.1, ..SpineConfig::default() };
     let channels = ChannelConfig { size_px: 96, ..ChannelConfig::default() };
     let source = StudySourceConfig { channels, augment: gentle(), ..StudySourceConfig::default() };
     let mut train = TrainConfig { epochs: 30, batch_size: 8, ..TrainConfig::default() };
-    train.optimizer.lr = 1e-3;
+    train.optimizer.lr = 5e-4;
     RunConfig {
         task: TaskConfig::WholeStudy(WholeStudyTask { spine, source }),
         folds: FoldConfig::default(),
@@ -45,7 +45,7 @@ pub(super) fn crops() -> RunConfig {
     let crop = CropConfig { width_px: 48, height_px: 48, slices: 3, ..CropConfig::default() };
     let source = CropSourceConfig { crop, augment: gentle(), jitter_mm: 2.0, ..CropSourceConfig::default() };
     let mut train = TrainConfig { epochs: 12, batch_size: 4, ..TrainConfig::default() };
-    train.optimizer.lr = 1e-3;
+    train.optimizer.lr = 5e-4;
     RunConfig {
         task: TaskConfig::Crops(CropsTask { level, source }),
         folds: FoldConfig::default(),

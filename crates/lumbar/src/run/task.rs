@@ -7,10 +7,11 @@ use tch::{Device, Kind, Tensor};
 use super::RunError;
 use super::config::{CropsTask, WholeStudyTask};
 use crate::data::manifest::StudyRecord;
-use crate::model::{Inference, LevelModel, SpineModel};
-use crate::train::crop_source::{CropSource, Marked};
+use crate::model::{Inference, LevelModel, Module as _, SpineModel};
+use crate::train::crop_source::{CacheProgress, CropCache, CropSource, Marked};
 use crate::train::grader::{CropGrader, Crops, WholeStudy};
 use crate::train::network::{Network, Source};
+use crate::train::observer::StopToken;
 use crate::train::study_source::StudySource;
 
 /// What is trained on what.
@@ -21,7 +22,7 @@ pub(super) trait Task: Sync {
     type Folded: Network<Inputs = Self::Inputs>;
     type Source: Source<Self::Inputs> + Send;
 
-    /// A fresh network; its first weights depend on `seed` alone.
+    /// A fresh network, its kernels stored channels-last; its first weights depend on `seed` alone.
     fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError>;
 
     fn folded(&self, network: &Self::Network) -> Result<Self::Folded, RunError>;
@@ -46,7 +47,9 @@ impl Task for WholeStudyTask {
     type Source = StudySource;
 
     fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError> {
-        Ok(WholeStudy(SpineModel::new(&self.spine, seed, device)?))
+        let model = SpineModel::new(&self.spine, seed, device)?;
+        model.registry().to_channels_last()?;
+        Ok(WholeStudy(model))
     }
 
     fn folded(&self, network: &Self::Network) -> Result<Self::Folded, RunError> {
@@ -60,7 +63,9 @@ impl Task for WholeStudyTask {
         device: Device,
         observer: &dyn lumbar_dicom::Observer,
     ) -> Result<Self::Source, RunError> {
-        StudySource::open(records, &self.spine, &self.source, cache, device, observer).map_err(RunError::Source)
+        let file = cache.map(|path| path.with_extension("cache"));
+        StudySource::open(records, &self.spine, &self.source, file.as_deref(), device, observer)
+            .map_err(RunError::Source)
     }
 
     fn oddities(source: &Self::Source, study: &str) -> Vec<String> {
@@ -75,7 +80,11 @@ impl Task for CropsTask {
     type Source = CropSource;
 
     fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError> {
-        let model = |part: u64| LevelModel::new(&self.level, seed.wrapping_mul(3).wrapping_add(part), device);
+        let model = |part: u64| -> Result<LevelModel, RunError> {
+            let model = LevelModel::new(&self.level, seed.wrapping_mul(3).wrapping_add(part), device)?;
+            model.registry().to_channels_last()?;
+            Ok(model)
+        };
         Ok(CropGrader { canal: model(0)?, foramen: model(1)?, recess: model(2)? })
     }
 
@@ -91,11 +100,22 @@ impl Task for CropsTask {
     fn open(
         &self,
         records: &[&StudyRecord],
-        _cache: Option<&Path>,
+        cache: Option<&Path>,
         device: Device,
-        _observer: &dyn lumbar_dicom::Observer,
+        observer: &dyn lumbar_dicom::Observer,
     ) -> Result<Self::Source, RunError> {
-        CropSource::open(records, &Marked, &self.source, device).map_err(RunError::Source)
+        let Some(folder) = cache else {
+            return CropSource::open(records, &Marked, &self.source, device).map_err(RunError::Source);
+        };
+        let cache = CropCache { folder: folder.to_owned(), stop: StopToken::new() };
+        let progress = |at: CacheProgress| {
+            observer.progress(at.done, at.total);
+            if observer.is_cancelled() {
+                cache.stop.stop();
+            }
+        };
+        let source = CropSource::open_cached(records, &Marked, &self.source, device, &cache, &progress);
+        source.map_err(RunError::Source)?.ok_or_else(|| RunError::Source("the making of the cache was stopped".into()))
     }
 
     fn oddities(source: &Self::Source, study: &str) -> Vec<String> {

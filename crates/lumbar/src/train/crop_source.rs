@@ -1,13 +1,18 @@
 //! Batches for the crop grader, from the files of studies.
 
+mod held;
+mod points;
+
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
+use torch_ext::floats::Floats;
 
 use super::TrainError;
 use super::grader::{Crops, GroupCrops};
@@ -15,14 +20,18 @@ use super::loss::MASKED;
 use super::network::{Batch, BoxError, Plan, Source};
 use crate::anatomy::{ConditionGroup, Mirror, Severity, Side, Target};
 use crate::data::augment::{AugmentConfig, Augmentation};
-use crate::data::crop::{CropConfig, CropPlace, crop};
-use crate::data::intensity::{IntensityConfig, Window};
+use crate::data::crop::{CropConfig, CropPlace};
+use crate::data::intensity::IntensityConfig;
+use crate::data::kept::{KeptError, KeptStudy, Reach};
 use crate::data::manifest::StudyRecord;
 use crate::data::random::generator;
 use crate::data::render::Renderer;
-use crate::data::study::{Study, StudyPoint, StudyPoints};
-use crate::data::{SeriesId, SeriesKind, StudyId};
+use crate::data::{SeriesKind, StudyId};
 use crate::metric::LabelTable;
+
+pub use held::{CacheProgress, CropCache};
+use held::{Held, Place, keep};
+pub use points::{Marked, Points};
 
 /// Batches that wait for the network while it works.
 const PREFETCH: usize = 2;
@@ -77,47 +86,25 @@ impl CropSourceConfig {
         }
         Ok(())
     }
-}
 
-/// Tells where the targets of a study lie: the readers' marks, or a localiser's guess.
-pub trait Points: Send + Sync {
-    /// Positions in patient mm over [`Target::ALL`]; none where it is not known.
-    ///
-    /// # Errors
-    /// Whatever keeps them from being found.
-    fn points(&self, study: &Study, record: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError>;
-}
-
-/// The readers' marks alone: a target without one is not shown.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Marked;
-
-impl Points for Marked {
-    fn points(&self, study: &Study, record: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError> {
-        Ok(StudyPoints::locate(study, record).points.map(|point| match point {
-            StudyPoint::Marked { position_mm, .. } => Some(position_mm),
-            _ => None,
-        }))
+    /// What has to be kept of a study for these crops.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach::new(&self.crop, &self.augment, self.jitter_mm.max(self.evaluation_jitter_mm))
     }
-}
-
-/// A study ready to be cropped.
-struct Ready {
-    id: StudyId,
-    study: Study,
-    windows: HashMap<SeriesId, Window>,
-    points: [Option<[f64; 3]>; Target::COUNT],
 }
 
 struct Shared {
     config: CropSourceConfig,
     device: Device,
     labels: LabelTable,
-    studies: HashMap<String, Ready>,
+    studies: HashMap<String, Held>,
 }
 
-/// Crops around the points of studies that are held decoded in memory, about 20 MB a study. Batches are made
-/// by all threads, two ahead of the network; each crop is drawn from (seed, epoch, study, target) alone.
+/// Crops around the points of studies. Of each study only what crops can show is kept ([`KeptStudy`]): in memory
+/// ([`CropSource::open`]), a few MB a study, or in files ([`CropSource::open_cached`]), so that memory does not
+/// depend on the number of studies. Batches are made by all threads, two ahead of the network; each crop is drawn
+/// from (seed, epoch, study, target) alone and is the same from memory and from files.
 #[derive(Clone)]
 pub struct CropSource(Arc<Shared>);
 
@@ -128,7 +115,7 @@ impl std::fmt::Debug for CropSource {
 }
 
 impl CropSource {
-    /// Opens and decodes studies. Those without labels are there to be predicted.
+    /// Opens and decodes studies into memory. Those without labels are there to be predicted.
     ///
     /// # Errors
     /// When the config is out of range or a study's points cannot be found. What cannot be read or decoded is left
@@ -140,31 +127,80 @@ impl CropSource {
         device: Device,
     ) -> Result<Self, BoxError> {
         config.check()?;
-        let opened: Vec<(String, Ready)> = records
-            .par_iter()
-            .map(|record| {
-                let study = Study::salvage(record);
-                let mut windows = HashMap::new();
-                for series in &study.series {
-                    windows.insert(series.id, Window::of_series(&series.data, &config.intensity)?);
+        let reach = config.reach();
+        let keep = |record: &&StudyRecord| {
+            let kept = Arc::new(keep(record, points, &reach, config)?);
+            let oddities = kept.oddities().to_vec();
+            Ok((record.id.to_string(), Held { id: record.id, place: Place::Memory(kept), oddities }))
+        };
+        let studies = records.par_iter().map(keep).collect::<Result<_, BoxError>>()?;
+        Self::of(records, studies, config, device)
+    }
+
+    /// Opens studies that are kept in files, and makes those files that are missing, stale or damaged. `progress`
+    /// is called after each study, from several threads. None when it was asked to stop.
+    ///
+    /// Several processes may do this at once.
+    ///
+    /// # Errors
+    /// As [`CropSource::open`], and when a file cannot be written.
+    pub fn open_cached(
+        records: &[&StudyRecord],
+        points: &dyn Points,
+        config: &CropSourceConfig,
+        device: Device,
+        cache: &CropCache,
+        progress: &(dyn Fn(CacheProgress) + Sync),
+    ) -> Result<Option<Self>, BoxError> {
+        config.check()?;
+        let (reach, origin, total) = (config.reach(), points.origin(), records.len());
+        let counts = Mutex::new(CacheProgress { done: 0, made: 0, total });
+        let keep = |record: &&StudyRecord| {
+            if cache.stop.is_stopped() {
+                return Ok(None);
+            }
+            let path = cache.folder.join(format!("{}_{}.crops", record.split, record.id));
+            let key = KeptStudy::key(record, &origin, &reach, &config.intensity)?;
+            // checksums are compared when the study is first used
+            let (made, oddities) = match KeptStudy::open(&path, key, true) {
+                Ok(kept) => (false, kept.oddities().to_vec()),
+                Err(error) if error.is_rebuildable() => {
+                    let kept = keep(record, points, &reach, config)?;
+                    kept.write(&path, key)?;
+                    (true, kept.oddities().to_vec())
                 }
-                let points = points.points(&study, record)?;
-                Ok((record.id.to_string(), Ready { id: record.id, study, windows, points }))
-            })
-            .collect::<Result<_, BoxError>>()?;
+                Err(source) => return Err(KeptError::Cache { study: record.id, source }.into()),
+            };
+            {
+                let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                counts.done += 1;
+                counts.made += usize::from(made);
+                progress(*counts);
+            }
+            let place = Place::File { path, key, verified: AtomicBool::new(false) };
+            Ok(Some((record.id.to_string(), Held { id: record.id, place, oddities })))
+        };
+        let studies: Option<HashMap<String, Held>> = records.par_iter().map(keep).collect::<Result<_, BoxError>>()?;
+        studies.map(|studies| Self::of(records, studies, config, device)).transpose()
+    }
+
+    fn of(
+        records: &[&StudyRecord],
+        studies: HashMap<String, Held>,
+        config: &CropSourceConfig,
+        device: Device,
+    ) -> Result<Self, BoxError> {
         let mut labels = LabelTable::new();
         for record in records {
             labels.insert(record.id, record.labels.map_or([None; Target::COUNT], |labels| labels.0))?;
         }
-        let studies = opened.into_iter().collect();
         Ok(Self(Arc::new(Shared { config: config.clone(), device, labels, studies })))
     }
 
     /// What was odd about a study's files, in words; nothing for a study that is not open.
     #[must_use]
     pub fn oddities(&self, study: &str) -> Vec<String> {
-        let ready = self.0.studies.get(study);
-        ready.map_or_else(Vec::new, |ready| ready.study.oddities.iter().map(ToString::to_string).collect())
+        self.0.studies.get(study).map_or_else(Vec::new, |held| held.oddities.clone())
     }
 }
 
@@ -194,27 +230,34 @@ impl Shared {
         for study in studies {
             ready.push(self.studies.get(study).ok_or_else(|| format!("study {study} is not open"))?);
         }
+        let ready: Vec<(StudyId, Arc<KeptStudy>)> =
+            ready.par_iter().map(|held| Ok((held.id, held.open()?))).collect::<Result<_, BoxError>>()?;
         let wanted: Vec<(usize, Target)> =
             (0..studies.len()).flat_map(|place| Target::ALL.map(|target| (place, target))).collect();
         let cut: Vec<Option<Vec<f32>>> = wanted
             .par_iter()
-            .map_init(Renderer::new, |renderer, &(place, target)| self.cut(plan, ready[place], target, renderer))
+            .map_init(Renderer::new, |renderer, &(place, target)| {
+                let (study, kept) = &ready[place];
+                let failed = |source: BoxError| TrainError::Study { study: *study, source };
+                Ok(self.cut(plan, *study, kept, target, renderer).map_err(failed)?)
+            })
             .collect::<Result<_, BoxError>>()?;
         let mut groups = [None, None, None];
         for (slot, group) in groups.iter_mut().zip(ConditionGroup::ALL) {
-            let (mut values, mut cells) = (Vec::new(), Vec::new());
-            for (&(place, target), pixels) in wanted.iter().zip(&cut) {
-                if let Some(pixels) = pixels.as_ref().filter(|_| target.condition.group() == group) {
-                    values.extend_from_slice(pixels);
-                    cells.push((place, target));
-                }
+            let shown = || {
+                let all = wanted.iter().zip(&cut).filter(|((_, target), _)| target.condition.group() == group);
+                all.filter_map(|(cell, pixels)| Some((*cell, pixels.as_ref()?)))
+            };
+            let cells: Vec<(usize, Target)> = shown().map(|(cell, _)| cell).collect();
+            if cells.is_empty() {
+                continue;
             }
-            if !cells.is_empty() {
-                let (slices, height, width) = self.config.crop.shape();
-                let shape = [cells.len() as i64, slices as i64, height as i64, width as i64];
-                let pixels = Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(self.device)?;
-                *slot = Some(GroupCrops { pixels, cells });
+            let (slices, height, width) = self.config.crop.shape();
+            let mut values = Floats::zeros(&[cells.len(), slices, height, width].map(|side| side as i64))?;
+            for (values, (_, pixels)) in values.chunks_exact_mut(slices * height * width).zip(shown()) {
+                values.copy_from_slice(pixels);
             }
+            *slot = Some(GroupCrops { pixels: values.into_tensor().f_to_device(self.device)?, cells });
         }
         let inputs = Crops { studies: studies.len(), groups, device: self.device };
         let shown = Some(inputs.shown()?);
@@ -234,23 +277,20 @@ impl Shared {
     fn cut(
         &self,
         plan: &Plan,
-        ready: &Ready,
+        study: StudyId,
+        kept: &KeptStudy,
         target: Target,
         renderer: &mut Renderer,
     ) -> Result<Option<Vec<f32>>, BoxError> {
         // what a target of the mirrored patient shows lies on the other side of the patient as he is
         let seen = if plan.mirrored { Mirror::target(target) } else { target };
-        let Some(mut centre_mm) = ready.points[seen.index()] else { return Ok(None) };
+        let Some(mut centre_mm) = kept.points()[seen.index()] else { return Ok(None) };
         let CropSourceConfig { crop: size, augment, jitter_mm, evaluation_jitter_mm, .. } = &self.config;
-        let mut random = generator(plan.seed, plan.epoch, ready.id, &format!("crop/{}", target.column()));
+        let mut random = generator(plan.seed, plan.epoch, study, &format!("crop/{}", target.column()));
         let jitter = if plan.augmented { *jitter_mm } else { *evaluation_jitter_mm };
         if jitter > 0.0 {
             centre_mm.iter_mut().for_each(|position| *position += random.random_range(-jitter..=jitter));
         }
-        let kind = SeriesKind::marked_for(seen.condition);
-        let Some(sighting) = ready.study.find(centre_mm, kind, None) else { return Ok(None) };
-        let series = ready.study.series(sighting.series).ok_or("the study lost a series")?;
-        let stack = series.data.stacks.get(sighting.place.stack).ok_or("the series lost a stack")?;
         let mut augmentation =
             if plan.augmented { augment.draw(size.width_px, size.height_px, &mut random) } else { Augmentation::NONE };
         let mirror = match seen.condition.side() {
@@ -262,8 +302,8 @@ impl Shared {
             None => plan.mirrored,
         };
         let place = CropPlace { mirror, ..CropPlace::at(centre_mm) };
-        let window = ready.windows.get(&series.id).ok_or("the series has no window")?;
-        let pixels = crop(stack, &place, window, size, &augmentation, renderer)?;
-        Ok(Some(pixels.into_raw_vec_and_offset().0))
+        let kind = SeriesKind::marked_for(seen.condition);
+        let pixels = kept.crop(kind, &place, size, &augmentation, renderer)?;
+        Ok(pixels.map(|pixels| pixels.into_raw_vec_and_offset().0))
     }
 }

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use tch::TchError;
 
+use crate::data::StudyId;
+
 /// Why training could not start or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -94,6 +96,14 @@ pub enum TrainError {
     Batch {
         /// The batch's studies.
         studies: Vec<String>,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// One study of a batch, or one that was to be opened.
+    #[error("study {study}: {source}")]
+    Study {
+        /// Which.
+        study: StudyId,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -174,7 +174,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
 
     fn run(mut self, observer: &mut dyn Observer) -> Result<FoldOutcome, TrainError> {
         let config = self.cycle.config;
-        let mut predicted = None;
+        let (mut predicted, mut is_saved) = (None, false);
         while self.progress.epoch < epochs(config) && !self.is_over(observer) {
             let frozen = self.progress.epoch < config.freeze_epochs;
             self.optimizer.freeze_above(frozen.then_some(0))?;
@@ -191,9 +191,11 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             predicted = Some(table);
             let fold = self.split.fold;
             observer.event(&Event::EpochEnded { fold, record, training, validation: started.elapsed() });
-            self.save(observer);
+            is_saved = self.save(observer);
             if self.cycle.stop.is_stopped() && self.progress.epoch < epochs(config) {
-                self.save_or_fail()?;
+                if !is_saved {
+                    self.save_or_fail()?;
+                }
                 return Ok(FoldOutcome::Stopped);
             }
         }
@@ -202,7 +204,9 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             None => self.validate()?,
         };
         if config.extent == Extent::Full {
-            self.save_or_fail()?;
+            if !is_saved {
+                self.save_or_fail()?;
+            }
             let path = self.folder.join("out_of_fold.csv");
             write_predictions(&path, &table)
                 .map_err(|error| TrainError::Checkpoint { path: path.clone(), reason: error.to_string() })?;
@@ -295,10 +299,10 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         over
     }
 
-    fn save(&self, observer: &mut dyn Observer) {
-        if self.cycle.config.extent == Extent::Full {
-            report_save(&self.store, &self.state(), &tensors_of(self.cycle.network, &self.optimizer), observer);
-        }
+    /// Whether a checkpoint lies on the disk now.
+    fn save(&self, observer: &mut dyn Observer) -> bool {
+        self.cycle.config.extent == Extent::Full
+            && report_save(&self.store, &self.state(), &tensors_of(self.cycle.network, &self.optimizer), observer)
     }
 
     fn save_or_fail(&self) -> Result<PathBuf, TrainError> {
@@ -310,12 +314,17 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
     }
 }
 
-fn report_save(store: &Store, state: &State, tensors: &[(String, Tensor)], observer: &mut dyn Observer) {
+/// Whether it was saved; what kept it from that is told.
+fn report_save(store: &Store, state: &State, tensors: &[(String, Tensor)], observer: &mut dyn Observer) -> bool {
     match store.save(state, tensors) {
-        Ok(path) => observer.event(&Event::CheckpointSaved { path }),
+        Ok(path) => {
+            observer.event(&Event::CheckpointSaved { path });
+            true
+        }
         Err(error) => {
             let path = store.last_path(state.step);
             observer.event(&Event::CheckpointFailed { path, reason: error.to_string() });
+            false
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::CacheError;
-use crate::data::manifest::Manifest;
+use crate::data::manifest::{Manifest, StudyRecord};
 
 /// What a data set's files look like: names, sizes, times of change and marks. Not their bytes: reading
 /// those is what a cache is to save.
@@ -22,18 +22,25 @@ impl Fingerprint {
     pub fn of_manifest(manifest: &Manifest) -> Result<Self, CacheError> {
         let mut hash = Sha256::new();
         for study in manifest.studies() {
-            hash.update(format!("study {} {}\n", study.split, study.id));
-            for point in &study.points {
-                hash.update(format!("{} {} {} ", point.target.column(), point.series, point.instance));
-                hash.update(point.x_px.to_le_bytes());
-                hash.update(point.y_px.to_le_bytes());
-            }
-            for series in &study.series {
-                hash.update(format!("series {} {:?}\n", series.id, series.kind));
-                for instance in &series.instances {
-                    let path = series.folder.join(format!("{instance}.dcm"));
-                    add_file(&mut hash, &path).map_err(|source| CacheError::Io { path, source })?;
-                }
+            add_study(&mut hash, study)?;
+        }
+        Ok(Self(hash.finalize().into()))
+    }
+
+    /// Of one study's pictures and marks. Folders that the manifest did not list are listed now.
+    ///
+    /// # Errors
+    /// When a file cannot be looked at.
+    pub fn of_study(study: &StudyRecord) -> Result<Self, CacheError> {
+        let mut hash = Sha256::new();
+        add_study(&mut hash, study)?;
+        for series in study.series.iter().filter(|series| series.instances.is_empty()) {
+            // A folder that is not there holds nothing.
+            let Ok(entries) = std::fs::read_dir(&series.folder) else { continue };
+            let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.sort_unstable();
+            for path in paths {
+                add_file(&mut hash, &path).map_err(|source| CacheError::Io { path, source })?;
             }
         }
         Ok(Self(hash.finalize().into()))
@@ -51,6 +58,23 @@ impl Fingerprint {
         }
         Ok(Self(hash.finalize().into()))
     }
+}
+
+fn add_study(hash: &mut Sha256, study: &StudyRecord) -> Result<(), CacheError> {
+    hash.update(format!("study {} {}\n", study.split, study.id));
+    for point in &study.points {
+        hash.update(format!("{} {} {} ", point.target.column(), point.series, point.instance));
+        hash.update(point.x_px.to_le_bytes());
+        hash.update(point.y_px.to_le_bytes());
+    }
+    for series in &study.series {
+        hash.update(format!("series {} {:?}\n", series.id, series.kind));
+        for instance in &series.instances {
+            let path = series.folder.join(format!("{instance}.dcm"));
+            add_file(hash, &path).map_err(|source| CacheError::Io { path, source })?;
+        }
+    }
+    Ok(())
 }
 
 fn add_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {

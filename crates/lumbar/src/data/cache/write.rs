@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub struct CacheWriter {
     file: BufWriter<File>,
     key: CacheKey,
     entries: Vec<Entry>,
+    names: HashSet<String>,
     offset: usize,
     finished: bool,
 }
@@ -41,6 +43,7 @@ impl CacheWriter {
             file: BufWriter::with_capacity(1 << 20, file),
             key,
             entries: Vec::new(),
+            names: HashSet::new(),
             offset: HEADER,
             finished: false,
         };
@@ -58,7 +61,7 @@ impl CacheWriter {
         if block.shape.iter().try_fold(1_usize, |n, side| n.checked_mul(*side)) != Some(block.pixels.len()) {
             return Err(bad(format!("{} pixels do not fill {:?}", block.pixels.len(), block.shape)));
         }
-        if self.entries.iter().any(|entry| entry.name == name) {
+        if !self.names.insert(name.to_owned()) {
             return Err(bad("the name is taken".to_owned()));
         }
         let bytes: Vec<u8> = block.pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).collect();

@@ -70,6 +70,17 @@ impl CropFrame {
         ]
     }
 
+    /// Where the crop lies as if it were a slice: the plane through its centre, before any mirroring and
+    /// augmentation. None when the slices' axes are no geometry.
+    #[must_use]
+    pub fn geometry(&self) -> Option<Geometry> {
+        let length = |axis: [f64; 3]| axis.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let (across, down) = (length(self.along_mm), length(self.down_mm));
+        let [a, b, c] = self.along_mm.map(|v| v / across);
+        let [d, e, f] = self.down_mm.map(|v| v / down);
+        Geometry::new(self.patient_at(0.0, 0.0), [a, b, c, d, e, f], [down, across]).ok()
+    }
+
     /// Pixels of the crop to pixels of a slice.
     #[must_use]
     pub fn from_crop(&self, slice: &Geometry) -> Affine {

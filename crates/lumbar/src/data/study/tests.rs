@@ -115,3 +115,23 @@ fn a_study_without_a_readable_series_is_an_error_with_its_number() {
     let error = Study::open(&StudyRecord { series: vec![missing], ..record(Vec::new()) }).unwrap_err();
     assert!(error.to_string().starts_with("study 7 has no readable series: "), "{error}");
 }
+
+#[test]
+fn a_crop_comes_from_the_series_that_shows_the_place_and_knows_whether_it_is_turned_round() {
+    use crate::data::augment::Augmentation;
+    use crate::data::crop::{CropConfig, CropPlace};
+    use crate::data::intensity::IntensityConfig;
+
+    let (study, config) = (study(), CropConfig { slices: 3, ..CropConfig::default() });
+    let cut = |kind, mirror| {
+        let place = CropPlace { mirror, ..CropPlace::at([4.0, 10.0, -8.0]) };
+        study.crop(kind, &place, &config, &IntensityConfig::default(), &Augmentation::NONE).unwrap()
+    };
+    let axial = cut(SeriesKind::AxialT2, true).unwrap();
+    assert_eq!((axial.sighting.series, axial.pixels.dim()), (SeriesId(2), (3, 96, 96)));
+    assert_eq!((axial.frame.slice(0), axial.frame.slice(1)), (None, Some(0)));
+    assert!(axial.has_turned_columns());
+    let sagittal = cut(SeriesKind::SagittalT2, true).unwrap();
+    assert!(sagittal.is_mirrored && !sagittal.has_turned_columns());
+    assert_eq!(cut(SeriesKind::SagittalT1, false), None);
+}

@@ -1,0 +1,335 @@
+//! A study reduced to what crops around its targets can show: the parts of its slices that lie within [`Reach`],
+//! as they are stored in its files, with the heads of the slices and the windows of the series.
+//!
+//! Crops of a kept study are those of the whole one, bit for bit; whatever would look farther is an error. Kept
+//! in memory a study takes a few MB. Kept in a file (see [`cache`](super::cache)) it takes none: the parts are
+//! mapped, and a file of an older configuration or of other pictures is made anew.
+
+mod head;
+mod reach;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use lumbar_dicom::{Pixels, Rescale, Slice};
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use super::augment::Augmentation;
+use super::cache::{Block, Cache, CacheError, CacheKey, CacheWriter};
+use super::crop::{CropConfig, CropError, CropPlace, placed_slices, request};
+use super::intensity::{IntensityConfig, Window};
+use super::render::{Plane, Region, Renderer, Samples};
+use super::study::{Study, StudyError};
+use super::{SeriesId, SeriesKind, StudyId};
+use crate::anatomy::Target;
+
+use head::Head;
+pub use reach::Reach;
+
+/// The version of what is stored, for keys.
+const PURPOSE: &str = "kept study 1";
+/// Name of the block without pixels that holds the head.
+const HEAD: &str = "head";
+
+/// A study reduced to what crops need.
+#[derive(Debug)]
+pub struct KeptStudy {
+    study: Study,
+    windows: HashMap<SeriesId, Window>,
+    points: [Option<[f64; 3]>; Target::COUNT],
+    oddities: Vec<String>,
+    /// Series, stack and slice to the number of the kept part.
+    numbers: HashMap<(SeriesId, usize, usize), usize>,
+    parts: Vec<(Area, Kind)>,
+    pixels: Store,
+}
+
+#[derive(Debug)]
+enum Store {
+    Memory(Vec<Vec<u16>>),
+    Mapped(Cache),
+}
+
+/// A part of one slice of a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Area {
+    series: SeriesId,
+    stack: usize,
+    slice: usize,
+    region: Region,
+}
+
+/// How pixels were stored before they became 16 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// 8 or 16 bits without a sign, as they are.
+    Unsigned,
+    /// 8 or 16 bits with a sign, as they are.
+    Signed,
+    /// Floats as they are: the lower halves of all, then the upper halves.
+    Float,
+    /// Wider ones, rescaled to floats.
+    Rescaled,
+}
+
+impl Kind {
+    /// How many 16-bit values a pixel takes.
+    const fn planes(self) -> usize {
+        match self {
+            Self::Unsigned | Self::Signed => 1,
+            Self::Float | Self::Rescaled => 2,
+        }
+    }
+}
+
+/// Why a study cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeptError {
+    /// It cannot be decoded.
+    #[error(transparent)]
+    Study(#[from] StudyError),
+    /// A slice cannot be decoded.
+    #[error("study {study}: {source}")]
+    Pixels {
+        /// The study.
+        study: StudyId,
+        /// The cause.
+        source: lumbar_dicom::Error,
+    },
+    /// Its file cannot be read or written.
+    #[error("study {study}: {source}")]
+    Cache {
+        /// The study.
+        study: StudyId,
+        /// The cause.
+        source: CacheError,
+    },
+}
+
+impl KeptStudy {
+    /// Decodes a study and keeps what crops around `points` (patient mm, over [`Target::ALL`]) can show.
+    ///
+    /// # Errors
+    /// When a slice cannot be decoded.
+    pub fn new(
+        study: &Study,
+        points: [Option<[f64; 3]>; Target::COUNT],
+        reach: &Reach,
+        intensity: &IntensityConfig,
+    ) -> Result<Self, KeptError> {
+        let failed = |source| KeptError::Pixels { study: study.id, source };
+        let mut regions: HashMap<(SeriesId, usize, usize), Region> = HashMap::new();
+        for target in Target::ALL {
+            let Some(point) = points[target.index()] else { continue };
+            for area in reach.areas(study, SeriesKind::marked_for(target.condition), point) {
+                let region = regions.entry((area.series, area.stack, area.slice)).or_insert(area.region);
+                *region = region.union(&area.region);
+            }
+        }
+        let (mut parts, mut pixels, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+        for series in &study.series {
+            windows.push(Window::of_series(&series.data, intensity).map_err(failed)?);
+            for (stack, slices) in series.data.stacks.iter().enumerate() {
+                for (slice, head) in slices.slices.iter().enumerate() {
+                    let Some(region) = regions.get(&(series.id, stack, slice)) else { continue };
+                    let (kind, values) = part(head, *region).map_err(failed)?;
+                    parts.push((Area { series: series.id, stack, slice, region: *region }, kind));
+                    pixels.push(values);
+                }
+            }
+        }
+        let oddities = study.oddities.iter().map(ToString::to_string).collect();
+        Self::of(&Head::new(study, &windows, &points, oddities, parts), Store::Memory(pixels)).map_err(failed)
+    }
+
+    fn of(head: &Head, pixels: Store) -> Result<Self, lumbar_dicom::Error> {
+        let (study, windows) = head.study()?;
+        let number = |(number, (area, _)): (usize, &(Area, Kind))| ((area.series, area.stack, area.slice), number);
+        Ok(Self {
+            study,
+            windows: windows.into_iter().collect(),
+            points: head.points(),
+            oddities: head.oddities.clone(),
+            numbers: head.parts.iter().enumerate().map(number).collect(),
+            parts: head.parts.clone(),
+            pixels,
+        })
+    }
+
+    /// The key of a file: the study's pictures and marks, what is kept of them, and `points`, which says where
+    /// the points come from.
+    ///
+    /// # Errors
+    /// When a picture's file cannot be looked at.
+    pub fn key(
+        record: &super::manifest::StudyRecord,
+        points: &str,
+        reach: &Reach,
+        intensity: &IntensityConfig,
+    ) -> Result<CacheKey, KeptError> {
+        let failed = |source| KeptError::Cache { study: record.id, source };
+        let data = super::cache::Fingerprint::of_study(record).map_err(failed)?;
+        CacheKey::new(PURPOSE, &(points, reach, intensity), &data)
+            .map_err(|source| failed(CacheError::Build { name: HEAD.to_owned(), source: source.into() }))
+    }
+
+    /// Writes a file from which [`KeptStudy::open`] takes the study again.
+    ///
+    /// # Errors
+    /// When it cannot be written; the file that was there before is left as it was.
+    pub fn write(&self, path: &Path, key: CacheKey) -> Result<(), KeptError> {
+        self.write_blocks(path, key).map_err(|source| KeptError::Cache { study: self.study.id, source })
+    }
+
+    fn write_blocks(&self, path: &Path, key: CacheKey) -> Result<(), CacheError> {
+        let bad = |name: &str, reason: String| CacheError::BadBlock { name: name.to_owned(), reason };
+        let windows: Vec<Window> =
+            self.study.series.iter().filter_map(|series| self.windows.get(&series.id).copied()).collect();
+        let head = Head::new(&self.study, &windows, &self.points, self.oddities.clone(), self.parts.clone());
+        let about = serde_json::to_value(head).map_err(|error| bad(HEAD, error.to_string()))?;
+        let mut writer = CacheWriter::create(path, key)?;
+        writer.add(HEAD, &Block { shape: [0; 3], pixels: Vec::new(), about })?;
+        for (number, (Area { region, .. }, kind)) in self.parts.iter().enumerate() {
+            let pixels = self.stored(number)?.to_vec();
+            let shape = [kind.planes(), region.height, region.width];
+            writer.add(&number.to_string(), &Block { shape, pixels, about: serde_json::Value::Null })?;
+        }
+        writer.finish()
+    }
+
+    /// Opens a file that [`KeptStudy::write`] made. `verified` says that this process has compared its
+    /// checksums before; otherwise that is done now.
+    ///
+    /// # Errors
+    /// When there is none, it is stale or damaged.
+    pub fn open(path: &Path, key: CacheKey, verified: bool) -> Result<Self, CacheError> {
+        let cache = Cache::open(path, key)?;
+        if verified {
+            cache.trust();
+        } else {
+            cache.verify()?;
+        }
+        let damaged = |reason: String| CacheError::Damaged { path: path.to_owned(), reason };
+        let head = Head::deserialize(cache.get(HEAD)?.about).map_err(|error| damaged(error.to_string()))?;
+        Self::of(&head, Store::Mapped(cache)).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// The study: heads of its slices, without pixels. Series of unknown kind are left out.
+    #[must_use]
+    pub const fn study(&self) -> &Study {
+        &self.study
+    }
+
+    /// Where the targets lie in patient mm, over [`Target::ALL`].
+    #[must_use]
+    pub const fn points(&self) -> &[Option<[f64; 3]>; Target::COUNT] {
+        &self.points
+    }
+
+    /// What was odd about the study's files, in words.
+    #[must_use]
+    pub fn oddities(&self) -> &[String] {
+        &self.oddities
+    }
+
+    /// Bytes of all kept pixels.
+    #[must_use]
+    pub fn pixel_bytes(&self) -> usize {
+        let bytes = |(area, kind): &(Area, Kind)| 2 * kind.planes() * area.region.width * area.region.height;
+        self.parts.iter().map(bytes).sum()
+    }
+
+    /// Cuts a crop around `place` from the series of `kind` that shows it best; none when there is no such
+    /// series. See [`crop`](super::crop::crop).
+    ///
+    /// # Shapes
+    /// Returns `[slices, height, width]`.
+    ///
+    /// # Errors
+    /// When the crop looks beyond what was kept, or that cannot be read.
+    pub fn crop(
+        &self,
+        kind: SeriesKind,
+        place: &CropPlace,
+        config: &CropConfig,
+        augmentation: &Augmentation,
+        renderer: &mut Renderer,
+    ) -> Result<Option<Array3<f32>>, CropError> {
+        let Some(sighting) = self.study.find(place.centre_mm, kind, None) else { return Ok(None) };
+        let (id, stack_index) = (sighting.series, sighting.place.stack);
+        let series = self.study.series(id).ok_or(CropError::NoGeometry)?;
+        let (stack, window) = (&series.data.stacks[stack_index], self.windows[&id]);
+        let request = request(config, augmentation);
+        let mut out = Array3::zeros(config.shape());
+        let placed = placed_slices(stack, place, config, augmentation.mirror)?;
+        for ((number, mut picture), placed) in out.outer_iter_mut().enumerate().zip(placed) {
+            let picture = picture.as_slice_mut().unwrap_or_default();
+            let Some((slice, from_crop)) = placed else {
+                renderer.render(None, &request, number, picture)?;
+                continue;
+            };
+            let part = self.numbers.get(&(id, stack_index, slice)).ok_or(CropError::SliceNotKept { slice })?;
+            let head = &stack.slices[slice];
+            let (Area { region, .. }, kind) = self.parts[*part];
+            let stored = self.stored(*part)?;
+            let floats: Vec<f32>;
+            let (pixels, rescale) = match kind {
+                Kind::Unsigned => (Samples::U16(stored), head.rescale),
+                Kind::Signed => (Samples::I16(signed(stored)), head.rescale),
+                Kind::Float | Kind::Rescaled => {
+                    let (low, high) = stored.split_at(stored.len() / 2);
+                    let joined = low.iter().zip(high).map(|(low, high)| u32::from(*low) | u32::from(*high) << 16);
+                    floats = joined.map(f32::from_bits).collect();
+                    let rescale = if kind == Kind::Float { head.rescale } else { Rescale::NONE };
+                    (Samples::F32(&floats), rescale)
+                }
+            };
+            let (gain, offset) = window.gain_offset(rescale, head.is_inverted());
+            let plane = Plane { pixels, rows: head.rows, columns: head.columns, region, from_crop, gain, offset };
+            renderer.render(Some(&plane), &request, number, picture)?;
+        }
+        Ok(Some(out))
+    }
+
+    fn stored(&self, part: usize) -> Result<&[u16], CacheError> {
+        match &self.pixels {
+            Store::Memory(parts) => Ok(&parts[part]),
+            Store::Mapped(cache) => Ok(cache.get(&part.to_string())?.pixels),
+        }
+    }
+}
+
+/// The same bits with a sign.
+fn signed(pixels: &[u16]) -> &[i16] {
+    // SAFETY: both types have the same size and alignment, and every pattern of bits is one of each.
+    unsafe { std::slice::from_raw_parts(pixels.as_ptr().cast(), pixels.len()) }
+}
+
+/// The part of a slice that is kept.
+fn part(slice: &Slice, region: Region) -> Result<(Kind, Vec<u16>), lumbar_dicom::Error> {
+    fn cut<T: Copy>(values: &[T], columns: usize, region: Region, turn: impl Fn(T) -> u16) -> Vec<u16> {
+        let rows = values.chunks_exact(columns).skip(region.y).take(region.height);
+        rows.flat_map(|row| &row[region.x..region.x + region.width]).map(|value| turn(*value)).collect()
+    }
+    let columns = slice.columns;
+    let halves = |values: &[f32]| {
+        let mut halves = cut(values, columns, region, |value| value.to_bits() as u16);
+        halves.extend(cut(values, columns, region, |value| (value.to_bits() >> 16) as u16));
+        halves
+    };
+    Ok(match &slice.pixels()? {
+        Pixels::U8(values) => (Kind::Unsigned, cut(values, columns, region, u16::from)),
+        Pixels::U16(values) => (Kind::Unsigned, cut(values, columns, region, |value| value)),
+        Pixels::I8(values) => (Kind::Signed, cut(values, columns, region, |value| i16::from(value).cast_unsigned())),
+        Pixels::I16(values) => (Kind::Signed, cut(values, columns, region, i16::cast_unsigned)),
+        Pixels::F32(values) => (Kind::Float, halves(values)),
+        // rescaled before they are rounded to floats, as `crop` does
+        wide => (Kind::Rescaled, halves(&wide.rescaled(slice.rescale))),
+    })
+}
+
+#[cfg(test)]
+mod tests;

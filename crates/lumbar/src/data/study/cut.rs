@@ -1,0 +1,63 @@
+use lumbar_dicom::Plane;
+use ndarray::Array3;
+
+use super::{Sighting, Study, StudyError};
+use crate::data::SeriesKind;
+use crate::data::augment::Augmentation;
+use crate::data::crop::{CropConfig, CropFrame, CropPlace, crop};
+use crate::data::intensity::{IntensityConfig, Window};
+use crate::data::render::Renderer;
+
+/// A crop of a study and where it was taken: for looking at single crops. Loaders cut with
+/// [`crop_into`](crate::data::crop::crop_into) and keep windows and buffers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyCrop {
+    /// The pictures.
+    ///
+    /// # Shapes
+    /// `[slices, height, width]`.
+    pub pixels: Array3<f32>,
+    /// The series, stack and slice that show the place best.
+    pub sighting: Sighting,
+    /// How the crop lies in the patient, before mirroring and augmentation.
+    pub frame: CropFrame,
+    /// The window of the series.
+    pub window: Window,
+    /// It shows the mirrored patient.
+    pub is_mirrored: bool,
+}
+
+impl StudyCrop {
+    /// Whether its columns were turned round: in axial and coronal crops of the mirrored patient. Mirrored
+    /// sagittal crops have their slices in reverse order instead.
+    #[must_use]
+    pub fn has_turned_columns(&self) -> bool {
+        self.is_mirrored && self.frame.plane() != Plane::Sagittal
+    }
+}
+
+impl Study {
+    /// The crop about a place from the series of `kind` that shows it best ([`Study::find`]), with the window of
+    /// that series. None when the study has no such series with a place in the patient.
+    ///
+    /// # Errors
+    /// When a slice cannot be decoded.
+    pub fn crop(
+        &self,
+        kind: SeriesKind,
+        place: &CropPlace,
+        config: &CropConfig,
+        intensity: &IntensityConfig,
+        augmentation: &Augmentation,
+    ) -> Result<Option<StudyCrop>, StudyError> {
+        let Some(sighting) = self.find(place.centre_mm, kind, None) else { return Ok(None) };
+        let Some(series) = self.series(sighting.series).map(|series| &series.data) else { return Ok(None) };
+        let Some(stack) = series.stacks.get(sighting.place.stack) else { return Ok(None) };
+        let Some(frame) = CropFrame::new(stack, place, config) else { return Ok(None) };
+        let failed = |source| StudyError::Crop { study: self.id, series: sighting.series, source };
+        let window = Window::of_series(series, intensity).map_err(|error| failed(error.into()))?;
+        let pixels = crop(stack, place, &window, config, augmentation, &mut Renderer::new()).map_err(failed)?;
+        let is_mirrored = place.mirror != augmentation.mirror;
+        Ok(Some(StudyCrop { pixels, sighting, frame, window, is_mirrored }))
+    }
+}
