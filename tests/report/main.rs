@@ -26,7 +26,7 @@ fn a_run_becomes_one_page_with_pictures_and_without_paths() {
     let phantom = PhantomConfig { studies: 8, test_studies: 1, ..PhantomConfig::preset(lumbar_phantom::Preset::Tiny) };
     lumbar_phantom::generate(&phantom, &data, &|_| {}).unwrap();
     let manifest = Manifest::read(&data).unwrap();
-    let small = [("task.crops.source.crop.width_px", "32"), ("task.crops.source.crop.height_px", "32")];
+    let small = [("task.crops.source.crop", "{ width_px = 32, height_px = 32, slices = 3 }")];
     let run = Run::create(&place, &settings(Preset::Crops, &small), &manifest).unwrap();
     let mut config = ReportConfig { worst: 2, ..ReportConfig::default() };
     config.bootstrap.replicates = 200;

@@ -84,7 +84,7 @@ impl fmt::Display for ReferenceKind {
         formatter.pad(match self {
             Self::Uniform => "uniform",
             Self::BestConstant => "best constant",
-            Self::Scaled => "this run, temperature-scaled",
+            Self::Scaled => "temperature-scaled",
             Self::Oracle => "oracle",
         })
     }
