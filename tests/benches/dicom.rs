@@ -10,11 +10,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lumbar_dicom::{Header, NormaliseConfig, Slice, normalise};
-use lumbar_tests::{python, scratch};
+use lumbar_tests::{python, scratch, workspace};
 use serde_json::{Value, json};
 
 fn peer(arguments: &Value) -> Value {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/dicom_peer.py");
+    let script = workspace().join("tests/benches/dicom_peer.py");
     let output = Command::new(python()).arg(&script).arg(arguments.to_string()).output().expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("the peer answers with JSON")

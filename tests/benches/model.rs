@@ -214,10 +214,12 @@ struct Peer {
 
 impl Peer {
     fn start(architecture: Architecture, device: Device, threads: i32) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/model.py");
+        let script = lumbar_tests::workspace().join("tests/benches/model.py");
         let (device, amp) = if device == Device::Cpu { ("cpu", "fp32") } else { ("cuda", "bf16") };
         let mut child = Command::new(lumbar_tests::python())
-            .args([script, &threads.to_string(), device, amp, architecture.name()])
+            .arg(script)
+            .arg(threads.to_string())
+            .args([device, amp, architecture.name()])
             // The allocator's policy that torch_ext::memory::keep_freed_pages gives this process.
             .envs([
                 ("MALLOC_MMAP_THRESHOLD_", "1073741824"),

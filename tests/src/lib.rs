@@ -4,14 +4,20 @@
 //! The oracles are programs in `oracles/*.py`. They get their arguments as one JSON value on the command
 //! line and answer with one JSON value on standard output, so that a test reads like a comparison.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
+/// This package's folder. Cargo says at run time where it is: what was compiled in may be another checkout's folder,
+/// when two share a target folder.
+fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// The workspace's top folder.
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+    package().parent().expect("tests/ lies in the workspace").to_owned()
 }
 
 /// `LUMBAR_HOME`, or `.lumbar/` in the workspace.
@@ -34,7 +40,7 @@ pub fn python() -> PathBuf {
 /// # Panics
 /// When the oracle fails or does not answer with JSON; its standard error is in the message.
 pub fn oracle(name: &str, arguments: &Value) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracles").join(format!("{name}.py"));
+    let script = package().join("oracles").join(format!("{name}.py"));
     let output = Command::new(python())
         .arg(&script)
         .arg(arguments.to_string())

@@ -20,7 +20,10 @@ pub(crate) struct Places {
 impl Places {
     /// From the environment, with the defaults that the README names.
     pub(crate) fn find() -> Result<Self> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("two folders up")?;
+        // Cargo says at run time which checkout it is: what was compiled in may be another's, when two of them
+        // share a target folder.
+        let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let workspace = Path::new(&package).ancestors().nth(2).context("two folders up")?;
         let or = |name: &str, default: &str| {
             workspace.join(env::var_os(name).filter(|value| !value.is_empty()).unwrap_or_else(|| default.into()))
         };
