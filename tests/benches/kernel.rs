@@ -83,10 +83,10 @@ fn main() {
     ];
     for (name, part) in parts {
         match &stock {
-            Some(stock) => {
+            Some(stock) if part(stock).is_finite() => {
                 println!("{name:<42} {:>9.2} {:>9.2} {:>7.1}", part(&mine), part(stock), part(stock) / part(&mine));
             }
-            None => println!("{name:<42} {:>9.2} {:>9} {:>7}", part(&mine), "-", "-"),
+            _ => println!("{name:<42} {:>9.2} {:>9} {:>7}", part(&mine), "-", "-"),
         }
     }
 }

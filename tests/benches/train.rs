@@ -1,47 +1,61 @@
 //! Whole epochs, files to weights, and files to a submission, beside the same crop grader in Python: pydicom, OpenCV,
-//! albumentations, timm and PyTorch (`train_peer.py`). `cargo xtask bench train [STUDIES [EPOCHS]]`.
+//! albumentations, timm and PyTorch (`train_peer.py`). `cargo xtask bench train [EPOCHS]`.
 //!
-//! Both sides train three networks on the same studies with the same crops, recipe, loss, batch and threads, each in
-//! a process of its own, one after the other; the peer with its loader in the main process and with one worker, of
-//! which the quicker counts. Ours also writes checkpoints and validates a study after each epoch.
+//! What is timed is what `lumbar train --preset crops --fold 0` and `lumbar predict` do on the default phantom. The
+//! peer trains three networks on the same studies with the same crops, recipe, loss, optimizer, batch and threads,
+//! validates after each epoch and saves what a resume needs, as ours does. Each side is a process of its own, one
+//! after the other; the peer runs with its loader in the main process and with one worker, and the quicker counts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
 use lumbar::anatomy::Target;
 use lumbar::data::Split;
-use lumbar::data::crop::CropConfig;
 use lumbar::data::manifest::{Manifest, StudyRecord};
-use lumbar::metric::Reference;
-use lumbar::model::{Architecture, LevelConfig, LevelModel, Module};
 use lumbar::predict::submission::{Overwrite, Sample, write};
-use lumbar::predict::{PredictConfig, predict_studies};
-use lumbar::train::TrainConfig;
-use lumbar::train::checkpoint::Store;
-use lumbar::train::crop_source::{CropSource, CropSourceConfig, Marked};
-use lumbar::train::fold::{Split as Fold, fit, load_weights};
-use lumbar::train::grader::CropGrader;
-use lumbar::train::network::Source;
-use lumbar::train::observer::{Event, StopToken};
+use lumbar::run::{CropsTask, Preset, Run, RunConfig, TaskConfig};
+use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar_tests::{home, python, scratch, workspace};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tch::Device;
 
-/// Smallest side and fewest slices at which the grader learns the phantom.
-const PX: usize = 64;
-const SLICES: usize = 3;
 const THREADS: i32 = 2;
+/// Networks whose mean is the submission.
+const FOLDS: usize = 2;
 
 /// What one side is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
     data: PathBuf,
-    run: PathBuf,
-    training: Vec<String>,
-    predicted: Vec<String>,
+    out: PathBuf,
     epochs: usize,
+}
+
+impl Job {
+    fn config(&self) -> RunConfig {
+        let mut config = RunConfig::preset(Preset::Crops);
+        config.train.epochs = self.epochs;
+        config
+    }
+
+    fn manifest(&self) -> Manifest {
+        Manifest::read(&self.data).expect("run `cargo xtask setup` first")
+    }
+
+    fn run(&self) -> Run {
+        Run::create(&self.out.join("run"), &self.config(), &self.manifest()).expect("a run")
+    }
+
+    /// A run whose folds are trained, for an epoch each: what it predicts is not looked at.
+    fn trained(&self) -> Run {
+        let mut config = RunConfig::preset(Preset::Crops);
+        (config.train.epochs, config.folds.count) = (1, FOLDS);
+        let run = Run::create(&self.out.join("trained"), &config, &self.manifest()).expect("a run");
+        run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).expect("trained");
+        run
+    }
 }
 
 fn main() {
@@ -56,20 +70,20 @@ fn main() {
 }
 
 fn compare(words: &[String]) {
-    let number =
-        |place: usize, default: usize| words.get(place).map_or(default, |word| word.parse().expect("a number"));
-    let (studies, epochs) = (number(0, 24), number(1, 2));
-    let data = home().join("phantom");
-    let manifest = Manifest::read(&data).expect("run `cargo xtask setup` first");
-    let names: Vec<String> = manifest.of(Split::Train).map(|record| record.id.to_string()).collect();
-    assert!(names.len() > studies + 1, "the phantom has {} studies", names.len());
-    let predicted = names[studies..].to_vec();
+    torch_ext::memory::keep_freed_pages();
+    tch::set_num_threads(THREADS);
+    let preset = RunConfig::preset(Preset::Crops).train.epochs;
+    let epochs = words.first().map_or(preset, |word| word.parse().expect("a number of epochs"));
     let out = scratch();
-    let job = Job { data, run: out.path().join("run"), training: names[..studies].to_vec(), predicted, epochs };
+    let job = Job { data: home().join("phantom"), out: out.path().to_owned(), epochs };
+    let split = job.run().split(0).expect("a fold");
+    job.trained();
     println!(
-        "resnet18d × 3, {SLICES} slices of {PX} px a crop, {studies} studies, {epochs} epochs, {THREADS} threads; \
-         prediction of {} studies with flips",
-        job.predicted.len()
+        "crops preset, {} and {} studies, {epochs} epochs, {THREADS} threads; prediction of all {} studies by {FOLDS} \
+         folds with flips",
+        split.training.len(),
+        split.validation.len(),
+        names(&job).len(),
     );
     println!(
         "{:<10} {:>12} {:>12} {:>7} {:>12} {:>12}",
@@ -77,7 +91,7 @@ fn compare(words: &[String]) {
     );
     for task in ["train", "predict"] {
         let ours = run(Command::new(std::env::current_exe().expect("a program")).arg(task).arg(json!(job).to_string()));
-        let peers = [0, 1].map(|workers| run(&mut peer(task, &job, out.path(), workers)));
+        let peers = [0, 1].map(|workers| run(&mut peer(task, &job, &split.training, &split.validation, workers)));
         let seconds = |answer: &Value| answer["total_s"].as_f64().expect("seconds");
         let peer = &peers[usize::from(seconds(&peers[1]) < seconds(&peers[0]))];
         let images = |answer: &Value| answer["images"].as_f64().expect("a number");
@@ -101,17 +115,30 @@ fn compare(words: &[String]) {
     }
 }
 
-fn peer(task: &str, job: &Job, out: &Path, workers: usize) -> Command {
+fn peer(task: &str, job: &Job, training: &[String], validation: &[String], workers: usize) -> Command {
+    let config = job.config();
+    let CropsTask { level, source } = crops(&config);
     let arguments = json!({
-        "task": task, "data": job.data, "training": job.training, "predicted": job.predicted, "epochs": job.epochs,
-        "architecture": "resnet18d", "px": PX, "slices": SLICES, "size_mm": CropConfig::default().width_mm,
-        "batch": 8, "lr": 1e-3, "dropout": LevelConfig::default().dropout, "drop_path_rate": 0.0, "threads": THREADS,
-        "workers": workers, "weights": out.join("peer.pt"), "submission": out.join("peer.csv"),
+        "task": task, "data": job.data, "training": training, "validation": validation, "predicted": names(job),
+        "epochs": job.epochs, "architecture": level.architecture, "px": source.crop.width_px,
+        "slices": source.crop.slices, "size_mm": source.crop.width_mm, "augment": source.augment,
+        "batch": config.train.batch_size, "predict_batch": config.predict.batch_size,
+        "lr": config.train.optimizer.lr, "weight_decay": config.train.optimizer.weight_decay,
+        "clip_norm": config.train.clip_norm, "dropout": level.dropout, "drop_path_rate": level.drop_path_rate,
+        "threads": THREADS, "workers": workers, "networks": FOLDS, "weights": job.out.join("peer.pt"),
+        "submission": job.out.join("peer.csv"),
     });
     let mut command = Command::new(python());
     command.arg(workspace().join("tests/benches/train_peer.py")).arg(arguments.to_string());
     command.env("NO_ALBUMENTATIONS_UPDATE", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+fn crops(config: &RunConfig) -> &CropsTask {
+    match &config.task {
+        TaskConfig::Crops(task) => task,
+        TaskConfig::WholeStudy(_) => panic!("the preset is of crops"),
+    }
 }
 
 fn run(command: &mut Command) -> Value {
@@ -139,41 +166,25 @@ fn child(job: &str, work: fn(&Job) -> (usize, Value)) {
     println!("{}", json!({"total_s": seconds, "images": images, "peak_mb": peak_mb, "parts": parts}));
 }
 
-fn grader(seed: u64) -> CropGrader<LevelModel> {
-    let config = LevelConfig { architecture: Architecture::ResNet18d, drop_path_rate: 0.0, ..LevelConfig::default() };
-    let model = |part| {
-        let model = LevelModel::new(&config, seed + part, Device::Cpu).expect("a model");
-        model.registry().to_channels_last().expect("another layout");
-        model
-    };
-    CropGrader { canal: model(0), foramen: model(1), recess: model(2) }
+/// All labelled studies.
+fn names(job: &Job) -> Vec<String> {
+    job.manifest().of(Split::Train).map(|record| record.id.to_string()).collect()
 }
 
-fn source(manifest: &Manifest, names: &[String]) -> CropSource {
-    let records: Vec<&StudyRecord> =
-        manifest.of(Split::Train).filter(|record| names.contains(&record.id.to_string())).collect();
-    let crop = CropConfig { width_px: PX, height_px: PX, slices: SLICES, ..CropConfig::default() };
-    let config = CropSourceConfig { crop, ..CropSourceConfig::default() };
-    CropSource::open(&records, &Marked, &config, Device::Cpu).expect("readable studies")
-}
-
-/// Marks on slices that are there, times slices: the pictures that pass through the networks.
-fn images(manifest: &Manifest, names: &[String]) -> usize {
+/// Marks, times slices: the pictures that are wanted of each study.
+fn images(job: &Job, names: &[String]) -> usize {
+    let (manifest, config) = (job.manifest(), job.config());
     let records = manifest.of(Split::Train).filter(|record| names.contains(&record.id.to_string()));
     let marked = records.map(|record| Target::ALL.iter().filter(|target| record.point(**target).is_some()).count());
-    marked.sum::<usize>() * SLICES
+    marked.sum::<usize>() * crops(&config).source.crop.slices
 }
 
 fn train(job: &Job) -> (usize, Value) {
     let start = Instant::now();
-    let manifest = Manifest::read(&job.data).expect("the phantom");
-    let validation = job.predicted[..1].to_vec();
-    let source = source(&manifest, &[&job.training[..], &validation[..]].concat());
-    let config = TrainConfig { epochs: job.epochs, batch_size: 8, ..TrainConfig::default() };
-    let split = Fold { fold: 0, training: job.training.clone(), validation };
-    let decode_s = start.elapsed().as_secs_f64();
-    let (mut epochs_s, mut waited_s, mut validation_s) = (Vec::new(), 0.0, 0.0);
+    let run = job.run();
+    let (mut first_step_s, mut epochs_s, mut waited_s, mut validation_s) = (None, Vec::new(), 0.0, 0.0);
     let mut observer = |event: &Event| match event {
+        Event::FoldStarted { .. } => first_step_s = Some(start.elapsed().as_secs_f64()),
         Event::Step { data, .. } => waited_s += data.as_secs_f64(),
         Event::EpochEnded { training, validation, .. } => {
             epochs_s.push(training.as_secs_f64());
@@ -181,26 +192,18 @@ fn train(job: &Job) -> (usize, Value) {
         }
         _ => {}
     };
-    fit(&grader(0), &source, &split, &config, Device::Cpu, &job.run, &StopToken::new(), &mut observer)
-        .expect("trained");
+    run.fit(Some(0), Device::Cpu, &StopToken::new(), &mut observer).expect("trained");
     let parts = json!({
-        "decode_s": decode_s, "epochs_s": epochs_s, "waited_s": waited_s, "validation_s": validation_s,
+        "decode_s": first_step_s, "epochs_s": epochs_s, "waited_s": waited_s, "validation_s": validation_s,
     });
-    (job.epochs * images(&manifest, &job.training), parts)
+    (job.epochs * images(job, &run.split(0).expect("a fold").training), parts)
 }
 
 fn predict(job: &Job) -> (usize, Value) {
-    let start = Instant::now();
-    let manifest = Manifest::read(&job.data).expect("the phantom");
-    let source = source(&manifest, &job.predicted);
-    let decode_s = start.elapsed().as_secs_f64();
-    let network = grader(0);
-    let newest = Store::open(&job.run.join("checkpoints")).and_then(|store| store.newest()).expect("a checkpoint");
-    load_weights(&network, &newest.expect("a checkpoint").checkpoint).expect("weights that fit");
-    let prior = Reference::best_constant(source.labels(), 1.0);
-    let config = PredictConfig { batch_size: 8, ..PredictConfig::default() };
-    let table = predict_studies(&network, &source, &job.predicted, &prior, &config).expect("predictions");
-    let sample = Sample::of_studies(&job.predicted);
-    write(&job.run.join("submission.csv"), &table, &sample, Overwrite::Refuse).expect("a submission");
-    (2 * images(&manifest, &job.predicted), json!({"decode_s": decode_s}))
+    let (manifest, run) = (job.manifest(), Run::open(&job.out.join("trained")).expect("a run"));
+    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let forecast = run.predict(&records, Device::Cpu, &mut |_, _| ()).expect("predictions");
+    let sample = Sample::of_studies(names(job));
+    write(&job.out.join("submission.csv"), &forecast.table, &sample, Overwrite::Replace).expect("a submission");
+    (images(job, &names(job)), json!({}))
 }

@@ -96,7 +96,8 @@ class Studies(torch.utils.data.Dataset):
         points, labels = tables
         self.labels = {name: labels.get(name, [-1] * 25) for name in names}
         self.crops = {name: read_study(root / name, name, points.get(name, [])) for name in names}
-        self.transform = A.Compose([A.CenterCrop(PX, PX), *recipe(PX, True).transforms[1:]]) if augment else None
+        steps = recipe(PX, True, JOB["augment"]).transforms[1:]
+        self.transform = A.Compose([A.CenterCrop(PX, PX), *steps]) if augment else None
         self.mirrored = False
 
     def __len__(self):
@@ -168,10 +169,10 @@ def loss_of(logits, labels):
     return torch.stack(parts).mean()
 
 
-def batches(studies, shuffle):
+def batches(studies, shuffle, size):
     return torch.utils.data.DataLoader(
-        studies, batch_size=JOB["batch"], shuffle=shuffle, num_workers=JOB["workers"],
-        persistent_workers=False, drop_last=False,
+        studies, batch_size=size, shuffle=shuffle, num_workers=JOB["workers"], persistent_workers=False,
+        drop_last=False,
     )
 
 
@@ -189,39 +190,58 @@ def tables(root):
 def train(root):
     start = time.perf_counter()
     studies = Studies(root / "train_images", JOB["training"], tables(root), True)
-    graders = nn.ModuleList(Grader() for _ in GROUPS).train()
-    optimizer = torch.optim.AdamW(graders.parameters(), lr=JOB["lr"], weight_decay=0.01, foreach=True)
-    ready, epochs, images = time.perf_counter(), [], 0
+    judges = Studies(root / "train_images", JOB["validation"], tables(root), False)
+    graders = nn.ModuleList(Grader() for _ in GROUPS)
+    decayed = [weight for weight in graders.parameters() if weight.dim() > 1]
+    others = [weight for weight in graders.parameters() if weight.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": JOB["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=JOB["lr"], foreach=True)
+    steps = JOB["epochs"] * -(-len(studies) // JOB["batch"])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    ready, epochs, validation_s, images = time.perf_counter(), [], 0.0, 0
     for _ in range(JOB["epochs"]):
         begin = time.perf_counter()
-        for pictures, labels, shown in batches(studies, True):
+        graders.train()
+        for pictures, labels, shown in batches(studies, True, JOB["batch"]):
             optimizer.zero_grad()
             loss = loss_of(logits_of(graders, pictures, shown), labels)
             loss.backward()
-            nn.utils.clip_grad_norm_(graders.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(graders.parameters(), JOB["clip_norm"])
             optimizer.step()
+            schedule.step()
             images += int(shown.sum()) * SLICES
-        epochs.append(time.perf_counter() - begin)
-    torch.save(graders.state_dict(), JOB["weights"])
-    return {"decode_s": ready - start, "epochs_s": epochs, "total_s": time.perf_counter() - start, "images": images}
+        trained = time.perf_counter()
+        epochs.append(trained - begin)
+        graders.eval()
+        with torch.inference_mode():
+            for pictures, _, shown in batches(judges, False, JOB["batch"]):
+                logits_of(graders, pictures, shown).softmax(-1).numpy()
+        validation_s += time.perf_counter() - trained
+        # what a resume needs
+        torch.save({"model": graders.state_dict(), "optimizer": optimizer.state_dict()}, JOB["weights"])
+    return {
+        "decode_s": ready - start, "epochs_s": epochs, "validation_s": validation_s,
+        "total_s": time.perf_counter() - start, "images": images,
+    }
 
 
 def predict(root):
     start = time.perf_counter()
-    graders = nn.ModuleList(Grader() for _ in GROUPS).eval()
-    graders.load_state_dict(torch.load(JOB["weights"]))
+    networks = [nn.ModuleList(Grader() for _ in GROUPS).eval() for _ in range(JOB["networks"])]
+    for graders in networks:
+        graders.load_state_dict(torch.load(JOB["weights"])["model"])
     studies = Studies(root / "train_images", JOB["predicted"], tables(root), False)
     sums = np.zeros((len(studies), 25, 3))
     images = 0
     with torch.inference_mode():
         for mirrored in (False, True):
             studies.mirrored = mirrored
-            rows = [
-                (logits_of(graders, pictures, shown).softmax(-1).numpy(), int(shown.sum()))
-                for pictures, _, shown in batches(studies, False)
-            ]
-            sums += np.concatenate([row for row, _ in rows]) / 2
-            images += sum(count for _, count in rows) * SLICES
+            rows = []
+            for pictures, _, shown in batches(studies, False, JOB["predict_batch"]):
+                both = [logits_of(graders, pictures, shown).softmax(-1).numpy() for graders in networks]
+                rows.append(np.mean(both, 0))
+                images += 0 if mirrored else int(shown.sum()) * SLICES
+            sums += np.concatenate(rows) / 2
     with open(JOB["submission"], "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row_id", "normal_mild", "moderate", "severe"])

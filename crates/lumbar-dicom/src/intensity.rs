@@ -4,6 +4,7 @@
 //! percentiles are taken once, over every pixel of the series that is no padding.
 
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -311,8 +312,10 @@ pub fn normalise(slices: &[&Slice], config: &NormaliseConfig, observer: &dyn Obs
     config.check().map_err(|error| Cause::Config(error).at(&place))?;
     let done = AtomicUsize::new(0);
     let size = config.rows * config.columns;
-    let mut values = vec![0.0; size * slices.len()];
-    let one = |mut histogram: Histogram, (out, slice): (&mut [f32], &&Slice)| {
+    let mut values = Vec::with_capacity(size * slices.len());
+    let one = |mut histogram: Histogram, (out, slice): (&mut [MaybeUninit<f32>], &&Slice)| {
+        // each thread clears its own part: for few slices all of them at once take as long as reading one
+        let out = cleared(out);
         if observer.is_cancelled() {
             return Err(Cause::Cancelled.at(&place));
         }
@@ -322,17 +325,29 @@ pub fn normalise(slices: &[&Slice], config: &NormaliseConfig, observer: &dyn Obs
         observer.progress(done.fetch_add(1, Ordering::Relaxed) + 1, slices.len());
         Ok::<_, Error>(histogram)
     };
-    let histogram = values
+    // slices are few and each takes long: without a limit rayon hands them out in parts of several, and a
+    // thread that has ended waits for the other's last part
+    let histogram = values.spare_capacity_mut()[..size * slices.len()]
         .par_chunks_mut(size)
         .zip(slices)
+        .with_max_len(1)
         .try_fold(Histogram::default, one)
         .try_reduce(Histogram::default, |a, b| Ok(a.merged(b)))?;
+    // SAFETY: there is room for so many, and each part was cleared: the fold went through without an error.
+    unsafe { values.set_len(size * slices.len()) };
     let [low, high] = histogram
         .percentiles([config.low_percentile, config.high_percentile])
         .ok_or_else(|| Cause::NotASlice { what: "nothing but padding" }.at(&place))?;
     let range = IntensityRange { low, high };
     values.par_chunks_mut(size).zip(slices).for_each(|(out, slice)| range.apply(out, slice.is_inverted()));
     Ok(Normalised { values, slices: slices.len(), rows: config.rows, columns: config.columns, range })
+}
+
+/// Memory that was just taken, as zeros.
+fn cleared(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    room.fill(MaybeUninit::new(0.0));
+    // SAFETY: every element was written.
+    unsafe { room.assume_init_mut() }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn fused<T: Copy>(
         unsafe { fused_avx2(values, float, slope, intercept, sizes, out) };
         return;
     }
-    fused_here(values, float, slope, intercept, sizes, out);
+    fused_here(values, float, slope, intercept, sizes, out, horizontally);
 }
 
 /// The same code compiled for AVX2. Fused multiply-add stays off: it would round differently.
@@ -77,7 +77,44 @@ fn fused_avx2<T: Copy>(
     sizes: [[usize; 2]; 2],
     out: &mut [f32],
 ) {
-    fused_here(values, float, slope, intercept, sizes, out);
+    fused_here(values, float, slope, intercept, sizes, out, |blended, columns, across, line| {
+        // places among eight values at a time, which a permutation reaches
+        match eighths(columns, line.len()) {
+            9 => permuted::<9>(blended, across, line),
+            10 => permuted::<10>(blended, across, line),
+            11 => permuted::<11>(blended, across, line),
+            12 => permuted::<12>(blended, across, line),
+            14 => permuted::<14>(blended, across, line),
+            16 => permuted::<16>(blended, across, line),
+            _ => horizontally(blended, columns, across, line),
+        }
+    });
+}
+
+/// [`by_eighths`] for `N` from 9 to 16: the first four of eight pixels and their neighbours lie among the first eight
+/// values, the last four among the last eight. (The compiler would put each vector together value by value.)
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn permuted<const N: usize>(blended: &[f32], across: &[Tap], line: &mut [f32]) {
+    use std::arch::x86_64::{
+        __m256, _mm256_add_epi32, _mm256_add_ps, _mm256_blend_ps, _mm256_mul_ps, _mm256_permutevar8x32_ps,
+        _mm256_set1_epi32, _mm256_sub_ps,
+    };
+    let Some(taps) = across.first_chunk::<8>() else { return };
+    let shares: __m256 = bytemuck::cast(taps.map(|tap| tap.share));
+    let place = |k: usize| ((2 * k + 1) * N - 8) / 16 - if k < 4 { 0 } else { N - 8 };
+    let left_at = bytemuck::cast(std::array::from_fn::<i32, 8, _>(|k| place(k) as i32));
+    let right_at = _mm256_add_epi32(left_at, _mm256_set1_epi32(1));
+    for (to, from) in line.as_chunks_mut::<8>().0.iter_mut().zip(blended.as_chunks::<N>().0) {
+        let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>()) else { return };
+        let (first, last): (__m256, __m256) = (bytemuck::cast(*first), bytemuck::cast(*last));
+        let at = |places| {
+            let (first, last) = (_mm256_permutevar8x32_ps(first, places), _mm256_permutevar8x32_ps(last, places));
+            _mm256_blend_ps::<0b1111_0000>(first, last)
+        };
+        let (left, right) = (at(left_at), at(right_at));
+        *to = bytemuck::cast(_mm256_add_ps(left, _mm256_mul_ps(_mm256_sub_ps(right, left), shares)));
+    }
 }
 
 #[inline(always)]
@@ -88,6 +125,7 @@ fn fused_here<T: Copy>(
     intercept: f32,
     [[rows, columns], to]: [[usize; 2]; 2],
     out: &mut [f32],
+    horizontally: impl Fn(&[f32], usize, &[Tap], &mut [f32]),
 ) {
     let (down, across) = (taps(rows, to[0]), taps(columns, to[1]));
     // an odd number of pixels to one: every centre is a pixel's centre, and no neighbour has a share
@@ -103,6 +141,12 @@ fn fused_here<T: Copy>(
             let (upper, lower) = (float(upper), float(lower));
             (upper + (lower - upper) * tap.share) * slope + intercept
         };
+        if centred && columns == 3 * line.len() {
+            // 768 to 256, with the places known to the compiler
+            let thirds = upper.as_chunks::<3>().0.iter().zip(lower.as_chunks::<3>().0);
+            line.iter_mut().zip(thirds).for_each(|(to, (upper, lower))| *to = blend(upper[1], lower[1]));
+            continue;
+        }
         if centred {
             for (to, tap) in line.iter_mut().zip(&across) {
                 *to = blend(upper[tap.first], lower[tap.first]);
@@ -116,16 +160,18 @@ fn fused_here<T: Copy>(
     }
 }
 
-/// One line from blended rows. The common matrices go to 256 columns, and their halves and doubles, by so many
-/// eighths: then each eight pixels take the same places, which the compiler knows.
+/// By how many eighths the columns become the line's pixels; 0 where that is no whole number. The common matrices go
+/// to 256 columns, and their halves and doubles, by so many eighths: then each eight pixels take the same places,
+/// which the compiler knows.
+fn eighths(columns: usize, pixels: usize) -> usize {
+    let whole = pixels.is_multiple_of(8) && (8 * columns).is_multiple_of(pixels);
+    if whole { 8 * columns / pixels } else { 0 }
+}
+
+/// One line from blended rows.
 #[inline(always)]
 fn horizontally(blended: &[f32], columns: usize, across: &[Tap], line: &mut [f32]) {
-    let eighths = if line.len().is_multiple_of(8) && (8 * columns).is_multiple_of(line.len()) {
-        8 * columns / line.len()
-    } else {
-        0
-    };
-    match eighths {
+    match eighths(columns, line.len()) {
         9 => by_eighths::<9>(blended, across, line),
         10 => by_eighths::<10>(blended, across, line),
         11 => by_eighths::<11>(blended, across, line),

@@ -39,6 +39,6 @@ pub mod tensorboard;
 
 pub use config::TrainConfig;
 pub use cross_val::CrossValidation;
-pub use epoch::predict;
-pub(crate) use epoch::predict_batch;
+pub use epoch::{predict, predict_flipped};
+pub(crate) use epoch::{predict_batch, with_mirrored};
 pub use error::TrainError;

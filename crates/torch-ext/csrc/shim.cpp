@@ -212,14 +212,16 @@ char* te_conv2d_reorder(void* weight, const int64_t* stride, const int64_t* padd
 }
 
 char* te_adamw(void* parameter, void* gradient, void* mean, void* square, void* step, double lr, double beta1,
-               double beta2, double weight_decay, double eps, void* grad_scale, void* found_inf) {
+               double beta2, double weight_decay, double eps, double gradient_divisor) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> p{tensor(parameter)}, g{tensor(gradient)}, m{tensor(mean)}, v{tensor(square)}, none,
         steps{tensor(step)};
+    std::optional<at::Tensor> divisor;
+    if (gradient_divisor != 1.0) divisor = at::full({}, gradient_divisor, p[0].options().dtype(at::kFloat));
     // The caller counts: the kernel reads the number of this step, counted from one.
-    at::_fused_adamw_(p, g, m, v, none, steps, lr, beta1, beta2, weight_decay, eps, false, false, maybe(grad_scale),
-                      maybe(found_inf));
+    at::_fused_adamw_(p, g, m, v, none, steps, lr, beta1, beta2, weight_decay, eps, false, false, divisor,
+                      std::nullopt);
   });
 }
 

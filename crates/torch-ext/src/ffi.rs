@@ -62,7 +62,6 @@ unsafe extern "C" {
         beta2: f64,
         weight_decay: f64,
         eps: f64,
-        grad_scale: *const C_tensor,
-        found_inf: *const C_tensor,
+        gradient_divisor: f64,
     ) -> *mut c_char;
 }

@@ -136,11 +136,14 @@ pub struct AdamW {
     pub weight_decay: f64,
     /// Added to the denominator. Default 1e-8.
     pub eps: f64,
+    /// Divides the gradient first, in place and in the same pass: for clipping and for a mean over batches.
+    /// Default 1.
+    pub gradient_divisor: f64,
 }
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self { lr: 1e-3, beta1: 0.9, beta2: 0.999, weight_decay: 0.01, eps: 1e-8 }
+        Self { lr: 1e-3, beta1: 0.9, beta2: 0.999, weight_decay: 0.01, eps: 1e-8, gradient_divisor: 1.0 }
     }
 }
 
@@ -176,8 +179,7 @@ impl AdamW {
                 self.beta2,
                 self.weight_decay,
                 self.eps,
-                ptr::null(),
-                ptr::null(),
+                self.gradient_divisor,
             )
         })
     }
@@ -245,5 +247,15 @@ mod tests {
         // The first step moves by lr against the gradient's sign, after the decay: 2·(1 − 0.1·0.01) − 0.1.
         assert!((p.double_value(&[0]) - 1.898).abs() < 1e-5);
         assert!((m.double_value(&[0]) - 0.05).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_divided_gradient_is_the_gradient_of_the_step() {
+        let adamw = AdamW { gradient_divisor: 4.0, ..AdamW::default() };
+        let zeros = || Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        let (p, g, m, v) = (zeros(), Tensor::from_slice(&[2f32]), zeros(), zeros());
+        adamw.step(&p, &g, &m, &v, &Tensor::from_slice(&[1f32])).unwrap();
+        assert!((m.double_value(&[0]) - 0.1 * 0.5).abs() < 1e-7);
+        assert!((v.double_value(&[0]) - 0.001 * 0.25).abs() < 1e-9);
     }
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 use crate::places::{Places, free_bytes};
 use crate::run;
 
-/// Room that a complete set-up takes: about 6 GB for torch with its CUDA libraries, 6 GB for compiled crates.
-pub(crate) const NEEDED_GB: u64 = 14;
+/// Room that set-up and notebooks take: 6 GB for torch with its CUDA libraries, 6 GB for compiled crates, and for a
+/// while up to 10 GB for the checkpoints of the folds that the notebooks train.
+pub(crate) const NEEDED_GB: u64 = 24;
 
 /// `1.95.0` of `rustc 1.95.0 (…)`.
 pub(crate) fn rustc_version() -> Result<String> {
@@ -56,7 +57,7 @@ pub(crate) fn disk(places: &Places) -> Result<String> {
     let complete = places.kernel().exists() && places.python().exists();
     if !complete && free < NEEDED_GB {
         bail!(
-            "{free} GB are free at {}, and a complete set-up takes about {NEEDED_GB} GB: free some, or set LUMBAR_HOME \
+            "{free} GB are free at {}, and set-up and notebooks take about {NEEDED_GB} GB: free some, or set LUMBAR_HOME \
              to a folder on a larger disk",
             places.home.display()
         );

@@ -205,6 +205,31 @@ impl Manifest {
         self.studies.iter().find(|study| (study.split, study.id) == (split, id))
     }
 
+    /// The same data set with only the studies that are `wanted`, and what is odd about them or about none.
+    ///
+    /// ```
+    /// use lumbar::data::manifest::Manifest;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("lumbar-keeping-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let header = lumbar::anatomy::Target::ALL.map(|target| target.column()).join(",");
+    /// # let cells = ["Severe"; 25].join(",");
+    /// # std::fs::write(folder.join("train.csv"), format!("study_id,{header}\n7,{cells}\n8,{cells}\n9,{cells}\n"))?;
+    /// let manifest = Manifest::read(&folder)?;
+    /// let mut left = 2;
+    /// let first = manifest.keeping(|_| { left -= 1; left >= 0 });
+    /// assert_eq!((manifest.studies().len(), first.studies().len()), (3, 2));
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn keeping(&self, mut wanted: impl FnMut(&StudyRecord) -> bool) -> Self {
+        let studies: Vec<StudyRecord> = self.studies.iter().filter(|study| wanted(study)).cloned().collect();
+        let kept = |study: StudyId| studies.iter().any(|record| record.id == study);
+        let oddities = self.oddities.iter().filter(|odd| odd.study().is_none_or(kept)).cloned().collect();
+        Self { folder: self.folder.clone(), studies, oddities }
+    }
+
     /// Everything odd that was found, by study.
     #[must_use]
     pub fn oddities(&self) -> &[Oddity] {

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Temperature, average, mirrored_back};
+use super::{Temperature, average};
 use crate::metric::{PredictionTable, Reference};
 use crate::train::checkpoint::Store;
 use crate::train::fold::load_weights;
 use crate::train::network::{Network, Plan, Source};
-use crate::train::{CrossValidation, TrainError, predict};
+use crate::train::{CrossValidation, TrainError, predict, predict_flipped};
 
 /// How studies are predicted with a trained run.
 ///
@@ -52,9 +52,9 @@ impl PredictConfig {
         Ok(())
     }
 
-    fn plan(&self, studies: &[String], mirrored: bool) -> Plan {
+    fn plan(&self, studies: &[String]) -> Plan {
         let batches = studies.chunks(self.batch_size).map(<[String]>::to_vec).collect();
-        Plan { seed: 0, epoch: 0, augmented: false, mirrored, batches }
+        Plan { seed: 0, epoch: 0, augmented: false, mirrored: false, batches }
     }
 }
 
@@ -71,12 +71,13 @@ pub fn predict_studies<N: Network, S: Source<N::Inputs>>(
     config: &PredictConfig,
 ) -> Result<PredictionTable, TrainError> {
     config.check()?;
-    let mut table = predict(network, source, &config.plan(studies, false), prior)?;
-    if config.flip {
-        let mirrored = predict(network, source, &config.plan(studies, true), &prior.mirrored())?;
-        table = average(&[table, mirrored_back(&mirrored)])?;
-    }
-    Ok(config.temperature.apply(&table))
+    let plan = config.plan(studies);
+    let table = if config.flip {
+        predict_flipped(network, source, &plan, prior)
+    } else {
+        predict(network, source, &plan, prior)
+    };
+    Ok(config.temperature.apply(&table?))
 }
 
 /// Predicts studies with all folds of a run and takes the mean: the newest checkpoint of each fold, its moving

@@ -7,12 +7,12 @@ use tch::Device;
 
 use super::task::Task;
 use super::{Run, RunError, TaskConfig};
-use crate::anatomy::{Mirror, Target};
+use crate::anatomy::Target;
 use crate::data::manifest::StudyRecord;
 use crate::metric::{PredictionTable, Reference};
 use crate::predict::Temperature;
 use crate::train::network::{Batch, Network, Plan, Source};
-use crate::train::{TrainError, predict_batch};
+use crate::train::{TrainError, predict_batch, with_mirrored};
 
 /// Prepared batches that wait for the networks.
 const PREFETCH: usize = 2;
@@ -181,17 +181,13 @@ fn mean<N: Network>(
             None => None,
         };
         for (place, (_, sum)) in sums.iter_mut().enumerate() {
-            let turned = mirrored.as_ref().map(|rows| Mirror::targets(&rows[place]));
+            let row = match &mirrored {
+                Some(mirrored) => with_mirrored(&plain[place], &mirrored[place]),
+                None => plain[place],
+            };
             for target in Target::ALL {
                 let index = target.index();
-                let row = match (plain[place][index], turned.as_ref().and_then(|row| row[index])) {
-                    (Some(one), Some(other)) => {
-                        let mean = std::array::from_fn(|class| (one[class] + other[class]) / 2.0);
-                        temperature.scale(target, &mean)
-                    }
-                    (Some(one), None) | (None, Some(one)) => temperature.scale(target, &one),
-                    (None, None) => prior.rows()[index],
-                };
+                let row = row[index].map_or(prior.rows()[index], |cell| temperature.scale(target, &cell));
                 for (sum, value) in sum[index].iter_mut().zip(row) {
                     *sum += value / networks.len() as f64;
                 }

@@ -273,7 +273,8 @@ impl Shared {
         Ok(Batch { studies: studies.to_vec(), inputs, labels, shown })
     }
 
-    /// The crop of a target, right sides mirrored; none where its point or series is missing.
+    /// The crop of a target, right sides mirrored; none where its point or series is missing, or where the mirrored
+    /// patient's would be the same picture again.
     fn cut(
         &self,
         plan: &Plan,
@@ -284,8 +285,13 @@ impl Shared {
     ) -> Result<Option<Vec<f32>>, BoxError> {
         // what a target of the mirrored patient shows lies on the other side of the patient as he is
         let seen = if plan.mirrored { Mirror::target(target) } else { target };
-        let Some(mut centre_mm) = kept.points()[seen.index()] else { return Ok(None) };
         let CropSourceConfig { crop: size, augment, jitter_mm, evaluation_jitter_mm, .. } = &self.config;
+        let is_drawn = plan.augmented || *evaluation_jitter_mm > 0.0;
+        if plan.mirrored && seen.condition.side().is_some() && !is_drawn {
+            // all sided crops look like left ones: the mirrored patient's are those of the patient as he is
+            return Ok(None);
+        }
+        let Some(mut centre_mm) = kept.points()[seen.index()] else { return Ok(None) };
         let mut random = generator(plan.seed, plan.epoch, study, &format!("crop/{}", target.column()));
         let jitter = if plan.augmented { *jitter_mm } else { *evaluation_jitter_mm };
         if jitter > 0.0 {

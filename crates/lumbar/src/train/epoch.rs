@@ -12,7 +12,7 @@ use super::observer::{Event, Observer, StopToken};
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::{TrainConfig, TrainError, plan};
-use crate::anatomy::Target;
+use crate::anatomy::{Mirror, Target};
 use crate::metric::{PredictionTable, Reference};
 
 /// So many steps in a row without a finite loss and gradient end the run.
@@ -151,6 +151,41 @@ pub fn predict<N: Network, S: Source<N::Inputs>>(
     predict_at(network, source, plan, prior, Precision::Float32)
 }
 
+/// Predicts each study of a plan and its mirror image, left and right swapped back, and takes the mean of the cells
+/// that both show; a cell that one of them shows is that one's, a cell that none shows the prior's.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_flipped<N: Network, S: Source<N::Inputs>>(
+    network: &N,
+    source: &S,
+    plan: &Plan,
+    prior: &Reference,
+) -> Result<PredictionTable, TrainError> {
+    let (plain, mirrored) = (Plan { mirrored: false, ..plan.clone() }, Plan { mirrored: true, ..plan.clone() });
+    let (mut plain, mut mirrored) = (source.batches(&plain), source.batches(&mirrored));
+    let mut table = PredictionTable::new();
+    for studies in &plan.batches {
+        let batch = next(&mut plain, studies)?;
+        let cells = predict_batch(network, &batch)?;
+        let turned = predict_batch(network, &next(&mut mirrored, studies)?)?;
+        for (study, (row, turned)) in batch.studies.iter().zip(cells.iter().zip(&turned)) {
+            let row = with_mirrored(row, turned);
+            table.insert(study, std::array::from_fn(|target| row[target].unwrap_or(prior.rows()[target])))?;
+        }
+    }
+    Ok(table)
+}
+
+/// The mean of a study's cells and its mirror image's.
+pub(crate) fn with_mirrored(plain: &Row, mirrored: &Row) -> Row {
+    let turned = Mirror::targets(mirrored);
+    std::array::from_fn(|target| match (plain[target], turned[target]) {
+        (Some(one), Some(other)) => Some(std::array::from_fn(|class| (one[class] + other[class]) / 2.0)),
+        (one, other) => one.or(other),
+    })
+}
+
 fn predict_at<N: Network, S: Source<N::Inputs>>(
     network: &N,
     source: &S,
@@ -169,8 +204,10 @@ fn predict_at<N: Network, S: Source<N::Inputs>>(
     Ok(table)
 }
 
-/// Probabilities of each study of a batch over its targets; none where a cell is not shown.
-type Cells = Vec<[Option<[f64; 3]>; Target::COUNT]>;
+/// Probabilities of a study over its targets; none where a cell is not shown.
+type Row = [Option<[f64; 3]>; Target::COUNT];
+/// Those of each study of a batch.
+type Cells = Vec<Row>;
 
 /// Predicts one batch in single precision.
 pub(crate) fn predict_batch<N: Network>(network: &N, batch: &Batch<N::Inputs>) -> Result<Cells, TrainError> {

@@ -37,6 +37,9 @@ pub enum TrainError {
     /// libtorch refused.
     #[error("torch: {0}")]
     Torch(#[from] TchError),
+    /// libtorch refused one of the kernels that tch does not reach.
+    #[error(transparent)]
+    Kernel(#[from] torch_ext::Error),
     /// A file or folder.
     #[error("{}: {source}", path.display())]
     File {

@@ -64,7 +64,8 @@ pub struct Plan {
     /// Training batches are augmented, others are not.
     pub augmented: bool,
     /// Each study mirrored across the body's mid-plane, its labels and `shown` through
-    /// [`Mirror`](crate::anatomy::Mirror): for flip test-time augmentation.
+    /// [`Mirror`](crate::anatomy::Mirror): for flip test-time augmentation. A source may leave out (`shown`) what
+    /// would be the same picture as without.
     pub mirrored: bool,
     /// The studies of each batch.
     pub batches: Vec<Vec<String>>,

@@ -1,15 +1,16 @@
 //! AdamW over one flat tensor.
 //!
 //! All trained weights lie one after the other in one fp32 tensor and each parameter is a view of it; so are
-//! their gradients, into which autograd adds in place. Clipping, the check for non-finite gradients, AdamW and
-//! the moving average are then a handful of kernels a step instead of nine for each of a few hundred tensors,
-//! and a checkpoint is four tensors and a number.
+//! their gradients, into which autograd adds in place. The check for non-finite gradients, clipping with AdamW and
+//! the moving average are then a handful of passes over memory a step, and a checkpoint is four tensors and a
+//! number.
 //!
 //! Parameters with the same learning rate and weight decay lie together and are stepped as one slice: that is
 //! how layer-wise learning rates, undecayed vectors and frozen layers are made.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
+use torch_ext::fused::AdamW;
 
 use super::TrainError;
 use super::config::OptimizerConfig;
@@ -209,31 +210,25 @@ impl Optimizer {
             return Ok(StepReport { gradient_norm, applied: false });
         }
         let clip = if self.clip_norm > 0.0 { (self.clip_norm / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
-        if clip / divisor != 1.0 {
-            let _ = self.gradients.f_mul_scalar_(clip / divisor)?;
-        }
         self.step += 1;
         let OptimizerConfig { beta1, beta2, eps, .. } = self.config;
         let steps = self.step as f64;
-        let (unbias_mean, unbias_square) = (1.0 - beta1.powf(steps), (1.0 - beta2.powf(steps)).sqrt());
+        let step = Tensor::f_from_slice(&[steps as f32])?.f_to_device(self.weights.device())?;
         for group in &self.groups {
             if self.frozen_above.is_some_and(|depth| group.depth > depth) {
                 continue;
             }
             let slice = |flat: &Tensor| flat.f_narrow(0, group.offset, group.length);
-            let (mut weights, gradients) = (slice(&self.weights)?, slice(&self.gradients)?);
-            let (mut mean, mut square) = (slice(&self.mean)?, slice(&self.square)?);
-            let lr = lr * group.lr_scale;
-            if group.weight_decay > 0.0 {
-                let _ = weights.f_mul_scalar_(1.0 - lr * group.weight_decay)?;
-            }
-            let _ = mean.f_lerp_(&gradients, 1.0 - beta1)?;
-            let squared = gradients.f_square()?.f_mul_scalar_(1.0 - beta2)?;
-            let _ = square.f_mul_scalar_(beta2)?.f_add_(&squared)?;
-            let mut denominator = square.f_sqrt()?;
-            let _ = denominator.f_mul_scalar_(unbias_mean / (unbias_square * -lr))?;
-            let _ = denominator.f_add_scalar_(eps * unbias_mean / -lr)?;
-            let _ = weights.f_addcdiv_(&mean, &denominator)?;
+            let adamw = AdamW {
+                lr: lr * group.lr_scale,
+                beta1,
+                beta2,
+                weight_decay: group.weight_decay,
+                eps,
+                gradient_divisor: divisor / clip,
+            };
+            let (weights, gradients) = (slice(&self.weights)?, slice(&self.gradients)?);
+            adamw.step(&weights, &gradients, &slice(&self.mean)?, &slice(&self.square)?, &step)?;
         }
         if let Some(average) = &mut self.average {
             let decay = self.ema_decay.min((1.0 + steps) / (10.0 + steps));
