@@ -47,21 +47,13 @@ impl Job {
     fn run(&self) -> Run {
         Run::create(&self.out.join("run"), &self.config(), &self.manifest()).expect("a run")
     }
-
-    /// A run whose folds are trained, for an epoch each: what it predicts is not looked at.
-    fn trained(&self) -> Run {
-        let mut config = RunConfig::preset(Preset::Crops);
-        (config.train.epochs, config.folds.count) = (1, FOLDS);
-        let run = Run::create(&self.out.join("trained"), &config, &self.manifest()).expect("a run");
-        run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).expect("trained");
-        run
-    }
 }
 
 fn main() {
     // `cargo test --benches` runs this too; measuring is for `cargo bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.first().map(String::as_str) {
+        Some("prepare") => child(&words[1], prepare),
         Some("train") => child(&words[1], train),
         Some("predict") => child(&words[1], predict),
         _ if std::env::args().any(|word| word == "--bench") => compare(&words),
@@ -70,14 +62,15 @@ fn main() {
 }
 
 fn compare(words: &[String]) {
-    torch_ext::memory::keep_freed_pages();
-    tch::set_num_threads(THREADS);
     let preset = RunConfig::preset(Preset::Crops).train.epochs;
     let epochs = words.first().map_or(preset, |word| word.parse().expect("a number of epochs"));
     let out = scratch();
     let job = Job { data: home().join("phantom"), out: out.path().to_owned(), epochs };
     let split = job.run().split(0).expect("a fold");
-    job.trained();
+    let ours = |task: &str| {
+        run(Command::new(std::env::current_exe().expect("a program")).arg(task).arg(json!(job).to_string()))
+    };
+    ours("prepare");
     println!(
         "crops preset, {} and {} studies, {epochs} epochs, {THREADS} threads; prediction of all {} studies by {FOLDS} \
          folds with flips",
@@ -90,7 +83,7 @@ fn compare(words: &[String]) {
         "", "ours, img/s", "peer, img/s", "ratio", "ours, MB", "peer, MB"
     );
     for task in ["train", "predict"] {
-        let ours = run(Command::new(std::env::current_exe().expect("a program")).arg(task).arg(json!(job).to_string()));
+        let ours = ours(task);
         let peers = [0, 1].map(|workers| run(&mut peer(task, &job, &split.training, &split.validation, workers)));
         let seconds = |answer: &Value| answer["total_s"].as_f64().expect("seconds");
         let peer = &peers[usize::from(seconds(&peers[1]) < seconds(&peers[0]))];
@@ -177,6 +170,15 @@ fn images(job: &Job, names: &[String]) -> usize {
     let records = manifest.of(Split::Train).filter(|record| names.contains(&record.id.to_string()));
     let marked = records.map(|record| Target::ALL.iter().filter(|target| record.point(**target).is_some()).count());
     marked.sum::<usize>() * crops(&config).source.crop.slices
+}
+
+/// Trains the folds that predict, for an epoch each: what they predict is not looked at.
+fn prepare(job: &Job) -> (usize, Value) {
+    let mut config = RunConfig::preset(Preset::Crops);
+    (config.train.epochs, config.folds.count) = (1, FOLDS);
+    let run = Run::create(&job.out.join("trained"), &config, &job.manifest()).expect("a run");
+    run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).expect("trained");
+    (0, json!({}))
 }
 
 fn train(job: &Job) -> (usize, Value) {

@@ -232,6 +232,23 @@ mod tests {
     }
 
     #[test]
+    fn silu_is_right_from_end_to_end_of_its_range() {
+        let conv = Conv2d { stride: [1, 1], padding: [0, 0], groups: 1 };
+        let one = Tensor::ones([1, 1, 1, 1], (Kind::Float, Device::Cpu));
+        // an odd number: the last values fill no whole vector
+        let x = Tensor::linspace(-150.0, 150.0, 10_007, (Kind::Float, Device::Cpu)).view([1, 1, 1, 10_007]);
+        let exact = x.to_kind(Kind::Double);
+        let exact = &exact / ((-&exact).exp() + 1.0);
+        let found = conv.fused(&x, &one, None, Activation::Silu).unwrap().to_kind(Kind::Double);
+        assert!(((&found - &exact).abs() / (x.abs() + 1.0)).max().double_value(&[]) < 1e-6);
+        let odd = Tensor::from_slice(&[f32::NAN, f32::INFINITY, 0.0]).view([1, 1, 1, 3]);
+        let found = conv.fused(&odd, &one, None, Activation::Silu).unwrap();
+        assert!(found.double_value(&[0, 0, 0, 0]).is_nan());
+        assert_eq!(found.double_value(&[0, 0, 0, 1]), f64::INFINITY);
+        assert_eq!(found.double_value(&[0, 0, 0, 2]), 0.0);
+    }
+
+    #[test]
     fn shapes_that_do_not_fit_are_an_error() {
         let (x, w, _) = example();
         let conv = Conv2d { stride: [1, 1], padding: [1, 1], groups: 1 };

@@ -1,0 +1,80 @@
+//! How much more studies help: out-of-fold scores of a preset over growing parts of one phantom, beside the best
+//! constant. `cargo xtask bench curve [PRESET [STUDIES…]]`, by default `whole-study 64 128 256`.
+//!
+//! Each row trains all folds of the preset from nothing, as `lumbar train` does. The phantom has the default seed and
+//! as many labelled studies as the largest row asks for; smaller rows take its first ones. Scores are the
+//! competition's, lower is better; intervals are those of a bootstrap over studies, paired for the difference.
+
+use std::time::Instant;
+
+use lumbar::data::Split;
+use lumbar::data::manifest::Manifest;
+use lumbar::metric::{BootstrapConfig, Graded, PredictionTable, Reference, score_difference, score_intervals};
+use lumbar::run::{Fitted, Preset, Run, RunConfig};
+use lumbar::train::observer::{Silent, StopToken};
+use lumbar_phantom::PhantomConfig;
+use lumbar_tests::scratch;
+use tch::Device;
+
+fn main() {
+    // `cargo test --benches` runs this too; measuring is for `cargo bench`.
+    if std::env::args().all(|word| word != "--bench") {
+        return;
+    }
+    torch_ext::memory::keep_freed_pages();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let preset: Preset = words.first().map_or(Preset::WholeStudy, |word| word.parse().expect("a preset"));
+    let mut sizes: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number of studies")).collect();
+    if sizes.is_empty() {
+        sizes = vec![64, 128, 256];
+    }
+    let out = scratch();
+    let data = out.path().join("phantom");
+    let largest = sizes.iter().copied().max().expect("there are sizes");
+    let phantom = PhantomConfig { studies: largest, ..PhantomConfig::preset(lumbar_phantom::Preset::Default) };
+    lumbar_phantom::generate(&phantom, &data, &|_| ()).expect("a phantom");
+    let manifest = Manifest::read(&data).expect("a data set");
+    let oracle = lumbar::predict::read_predictions(&data.join("truth/oracle.csv")).expect("the oracle's table");
+    println!("preset {preset}, five folds each, out of fold; model minus best constant with its paired 95 % interval");
+    println!(
+        "{:>7} {:>24} {:>9} {:>7} {:>26} {:>8}",
+        "studies", "score", "constant", "oracle", "model minus constant", "minutes"
+    );
+    for size in sizes {
+        let mut left = size;
+        let part = manifest.keeping(|study| {
+            let wanted = study.split == Split::Train && study.labels.is_some() && left > 0;
+            left -= usize::from(wanted);
+            wanted
+        });
+        let start = Instant::now();
+        let run = Run::create(&out.path().join(format!("run-{size}")), &RunConfig::preset(preset), &part)
+            .expect("enough studies for five folds");
+        let fitted = run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).expect("trained");
+        assert_eq!(fitted, Fitted::Complete);
+        let minutes = start.elapsed().as_secs_f64() / 60.0;
+        let constant = Reference::best_constant_out_of_fold(run.labels(), 1.0, |study| run.fold_of(study));
+        let known = run.labels().studies().to_vec();
+        let graded = |table: &PredictionTable| Graded::join(run.labels(), table).expect("the run's studies");
+        let model = graded(&run.out_of_fold().expect("all folds"));
+        let constant = graded(&constant.expect("labels in each fold"));
+        let oracle = graded(&oracle.filter(|study| known.iter().any(|other| other == study)));
+        let config = BootstrapConfig::default();
+        let score = score_intervals(&model, &config).expect("labels of each part").total;
+        let reference = |table: &Graded| lumbar::metric::score(table).expect("labels of each part").total();
+        let gain = score_difference(&model, &constant, &config).expect("the same studies").total;
+        println!(
+            "{size:>7} {:>8.3} [{:.3}, {:.3}] {:>9.3} {:>7.3} {:>+9.3} [{:+.3}, {:+.3}] {minutes:>8.1}",
+            score.estimate,
+            score.low,
+            score.high,
+            reference(&constant),
+            reference(&oracle),
+            gain.estimate,
+            gain.low,
+            gain.high,
+        );
+        // checkpoints are large
+        std::fs::remove_dir_all(run.folder()).expect("the run's folder");
+    }
+}
