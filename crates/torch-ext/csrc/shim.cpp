@@ -185,6 +185,9 @@ __attribute__((target("avx512f"))) static void silu_avx512(float* x, int64_t cou
 }
 #endif
 
+// Eight megabytes: measured on two cores with 32 MB of shared cache.
+static const int64_t QUICK_SILU_VALUES = 2 << 20;
+
 // Whether silu_ was applied: this processor and tensor have a quick one.
 static bool quick_silu_(at::Tensor& x) {
 #ifdef TE_AVX512
@@ -208,6 +211,7 @@ char* te_conv2d_fused(void* x, void* weight, void* bias, const int64_t* stride, 
                       int64_t groups, int activation, void** out) {
   return guarded([&] {
     TORCH_CHECK(activation >= 0 && activation < 5, "no such activation: ", activation);
+    TORCH_CHECK(tensor(x).dim() == 4, "a convolution's input has four dimensions, not ", tensor(x).dim());
     static auto op = c10::Dispatcher::singleton()
                          .findSchemaOrThrow("mkldnn::_convolution_pointwise", "")
                          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
@@ -222,7 +226,10 @@ char* te_conv2d_fused(void* x, void* weight, void* bias, const int64_t* stride, 
       return op.call(tensor(x), tensor(weight), maybe(bias), {padding, 2}, {stride, 2}, {dilation, 2}, groups, name,
                      scalars, algorithm);
     };
-    if (activation == 2 && tensor(x).scalar_type() == at::kFloat) {
+    // a pass of its own pays where the result is still in the cache
+    const auto& input = tensor(x);
+    const int64_t values = input.size(0) * tensor(weight).size(0) * input.size(2) * input.size(3) / (stride[0] * stride[1]);
+    if (activation == 2 && input.scalar_type() == at::kFloat && values < QUICK_SILU_VALUES) {
       auto result = run("none");
       if (!quick_silu_(result)) at::silu_(result);
       *out = new at::Tensor(std::move(result));

@@ -119,6 +119,9 @@ pub struct ConvNorm {
     norm: Option<BatchNorm>,
     activation: Activation,
     folded: bool,
+    /// Folded for a CPU, a 1×1 kernel's weight as a matrix: pictures of one pixel (squeeze-and-excitation) are a
+    /// product, for which a convolution's preparation takes longer than the work.
+    matrix: Option<Tensor>,
 }
 
 impl ConvNorm {
@@ -142,7 +145,7 @@ impl ConvNorm {
             Some((norm, eps)) => Some(BatchNorm::new(&mut builder.at(norm), spec.channels_out, eps)?),
             None => None,
         };
-        Ok(Self { name: full_name, spec, weight, bias, norm, activation, folded: false })
+        Ok(Self { name: full_name, spec, weight, bias, norm, activation, folded: false, matrix: None })
     }
 
     /// Number of channels that come out.
@@ -166,7 +169,16 @@ impl ConvNorm {
     pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let (padded, padding) = self.pad(xs)?;
         let xs = padded.as_ref().unwrap_or(xs);
-        let out = if self.folded && is_cpu(xs) {
+        let out = if let Some(matrix) = self.matrix.as_ref().filter(|_| xs.size()[2..] == [1, 1]) {
+            let size = xs.size();
+            let flat = xs.f_reshape([size[0], size[1]]).doing(&self.name)?;
+            let out = flat.f_linear(matrix, self.bias.as_ref()).doing(&self.name)?;
+            self.activation
+                .apply(out, pass.mode)?
+                .f_unsqueeze(-1)
+                .and_then(|out| out.f_unsqueeze(-1))
+                .doing(&self.name)?
+        } else if self.folded && is_cpu(xs) {
             self.geometry(padding).fused(xs, &self.weight, self.bias.as_ref(), self.activation.fused())?
         } else {
             let out = self.convolve(xs, padding)?;
@@ -269,6 +281,10 @@ impl ConvNorm {
         self.weight = torch_ext::layout::channels_last(&weight.f_to_kind(kind)?)?;
         self.bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
         if is_cpu(&self.weight) {
+            let ConvSpec { channels_in, channels_out, kernel, groups, .. } = self.spec;
+            if kernel == 1 && groups == 1 && kind == Kind::Float {
+                self.matrix = Some(self.weight.f_reshape([channels_out, channels_in])?);
+            }
             let padding = match self.spec.padding {
                 Padding::Symmetric(padding) => padding,
                 Padding::Same if self.spec.stride == 1 => self.spec.kernel / 2,
