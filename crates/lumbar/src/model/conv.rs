@@ -169,7 +169,9 @@ impl ConvNorm {
     pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let (padded, padding) = self.pad(xs)?;
         let xs = padded.as_ref().unwrap_or(xs);
-        let out = if let Some(matrix) = self.matrix.as_ref().filter(|_| xs.size()[2..] == [1, 1]) {
+        let out = if let Some(matrix) =
+            self.matrix.as_ref().filter(|_| xs.size().get(2..).is_some_and(|sides| sides == [1, 1]))
+        {
             let size = xs.size();
             let flat = xs.f_reshape([size[0], size[1]]).doing(&self.name)?;
             let out = flat.f_linear(matrix, self.bias.as_ref()).doing(&self.name)?;
