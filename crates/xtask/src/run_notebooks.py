@@ -19,6 +19,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 
 JOB = json.loads(sys.argv[1])
+# a chart gets narrower with the page instead of being cut
+NARROWING = "<style>.jp-RenderedSVG img, .jp-RenderedImage img { max-width: 100%; height: auto; }</style></head>"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -133,7 +135,7 @@ def main():
             notebook.cells = [nbformat.from_dict(walk(cell)) for cell in notebook.cells]
             nbformat.write(notebook, out / path.name)
             html, _ = HTMLExporter().from_notebook_node(notebook)
-            (out / f"{path.stem}.html").write_text(html)
+            (out / f"{path.stem}.html").write_text(html.replace("</head>", NARROWING, 1))
             if JOB["in_place"] and not failure:
                 temporary = path.with_suffix(".ipynb.new")
                 nbformat.write(notebook, temporary)
