@@ -159,8 +159,15 @@ fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
     let folder = lumbar_tests::scratch();
     let manifest = phantom(folder.path(), 2);
     let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
-    let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
     let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
+    // sided crops of the mirrored study would be the same pictures again and are left out
+    let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
+    let left_out = batches(&source, &plan(&studies, false, true)).remove(0);
+    assert!(matches!(left_out.inputs.groups, [Some(_), None, None]));
+    // with a jitter that nobody can measure they are drawn, and they are the same
+    let jittered = CropSourceConfig { evaluation_jitter_mm: 1e-9, ..config() };
+    let source = CropSource::open(&records, &Marked, &jittered, Device::Cpu).expect("a source");
+    let same = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-4;
     let [plain, mirrored] = [false, true].map(|mirrored| batches(&source, &plan(&studies, false, mirrored)).remove(0));
     let picture = |batch: &Batch<Crops>, place: usize, target: Target| {
         let group = batch.inputs.groups.iter().flatten().find(|group| group.cells.contains(&(place, target)))?;
@@ -179,11 +186,11 @@ fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
             let (Some(found), Some(expected)) = (found, expected) else { continue };
             if target.condition.side().is_some() {
                 // both sides are seen as left ones: what is left in the mirror is the right side as it is always seen
-                assert_eq!(found, expected, "{target:?}");
+                assert!(same(&found, &expected), "{target:?}");
                 seen[0] += 1;
             } else {
                 // the canal's sagittal slices come in the other order
-                assert_eq!(found, expected.flip([0]), "{target:?}");
+                assert!(same(&found, &expected.flip([0])), "{target:?}");
                 seen[1] += 1;
             }
         }
