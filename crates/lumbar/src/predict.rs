@@ -7,7 +7,7 @@ mod rows;
 pub mod submission;
 mod temperature;
 
-pub use ensemble::{average, mirrored_back};
+pub use ensemble::average;
 pub use folds::{PredictConfig, predict_folds, predict_studies};
 pub use rows::{RowsError, read_predictions, write_predictions};
 pub use temperature::Temperature;

@@ -188,20 +188,25 @@ __attribute__((target("avx512f"))) static void silu_avx512(float* x, int64_t cou
 // Eight megabytes: measured on two cores with 32 MB of shared cache.
 static const int64_t QUICK_SILU_VALUES = 2 << 20;
 
-// Whether silu_ was applied: this processor and tensor have a quick one.
-static bool quick_silu_(at::Tensor& x) {
+static bool has_quick_silu() {
 #ifdef TE_AVX512
   static const bool has = __builtin_cpu_supports("avx512f");
-  if (!has || x.scalar_type() != at::kFloat || !x.is_non_overlapping_and_dense()) return false;
+  return has;
+#else
+  return false;
+#endif
+}
+
+static void quick_silu_(at::Tensor& x) {
+#ifdef TE_AVX512
   // torch's iterator brings torch's threads
   auto iterator = at::TensorIterator::unary_op(x, x);
   iterator.for_each([](char** data, const int64_t* strides, int64_t count) {
     if (strides[0] == sizeof(float)) return silu_avx512(reinterpret_cast<float*>(data[0]), count);
     for (int64_t k = 0; k < count; ++k) silu_avx512(reinterpret_cast<float*>(data[0] + k * strides[0]), 1);
   });
-  return true;
 #else
-  return false;
+  at::silu_(x);
 #endif
 }
 
@@ -229,9 +234,9 @@ char* te_conv2d_fused(void* x, void* weight, void* bias, const int64_t* stride, 
     // a pass of its own pays where the result is still in the cache
     const auto& input = tensor(x);
     const int64_t values = input.size(0) * tensor(weight).size(0) * input.size(2) * input.size(3) / (stride[0] * stride[1]);
-    if (activation == 2 && input.scalar_type() == at::kFloat && values < QUICK_SILU_VALUES) {
+    if (activation == 2 && has_quick_silu() && input.scalar_type() == at::kFloat && values < QUICK_SILU_VALUES) {
       auto result = run("none");
-      if (!quick_silu_(result)) at::silu_(result);
+      quick_silu_(result);
       *out = new at::Tensor(std::move(result));
     } else {
       *out = new at::Tensor(run(ACTIVATIONS[activation]));

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{LabelTable, MetricError, PredictionTable};
-use crate::anatomy::{Mirror, Severity, Target};
+use crate::anatomy::{Severity, Target};
 
 /// A predictor that has seen no picture: the same probabilities for every study.
 ///
@@ -77,12 +77,6 @@ impl Reference {
     #[must_use]
     pub const fn rows(&self) -> &[[f64; 3]; Target::COUNT] {
         &self.rows
-    }
-
-    /// The predictor of mirrored studies: left and right exchanged.
-    #[must_use]
-    pub fn mirrored(&self) -> Self {
-        Self { rows: Mirror::targets(&self.rows) }
     }
 
     /// The same row for each study.

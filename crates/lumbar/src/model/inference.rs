@@ -30,8 +30,8 @@ pub trait Foldable: Module + Sized {
 /// bias, activation and skip are one oneDNN call, and nothing is recorded for autograd. In fp32 the results
 /// equal the model's within 1e-4 of their greatest magnitude; in bf16 (8 bits of mantissa) within 5e-2.
 ///
-/// bf16 halves memory and is meant for GPUs. On a CPU with AVX512-BF16 and without AMX it was slower than fp32:
-/// measure with `cargo xtask bench model` before choosing it.
+/// bf16 halves memory and is meant for GPUs. On a CPU with AVX512-BF16 and without AMX it was a fifth quicker than
+/// fp32; other CPUs compute it in software: measure with `cargo xtask bench model` before choosing it.
 ///
 /// ```
 /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Inference, Mode, Module};

@@ -1,4 +1,3 @@
-use crate::anatomy::Mirror;
 use crate::metric::{MetricError, PredictionTable};
 
 /// The mean of several predictions of the same studies: folds, models, flips.
@@ -38,16 +37,6 @@ pub fn average(tables: &[PredictionTable]) -> Result<PredictionTable, MetricErro
     Ok(mean)
 }
 
-/// Predictions of mirrored studies, turned back: what was predicted for the left belongs to the right.
-#[must_use]
-pub fn mirrored_back(predictions: &PredictionTable) -> PredictionTable {
-    let mut table = PredictionTable::new();
-    for (study, row) in predictions.iter() {
-        table.insert(study, Mirror::targets(row)).expect("names of a table differ");
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,12 +59,5 @@ mod tests {
         }
         let error = average(&[table(&[1, 2], |_| 0.2), table(&[1], |_| 0.6)]).unwrap_err();
         assert_eq!(error.to_string(), "1 labelled studies are not predicted: 2");
-    }
-
-    #[test]
-    fn left_goes_back_to_left() {
-        let severe = |target: Target| target.index() as f64 / 100.0;
-        let back = mirrored_back(&table(&[1], |target| severe(Mirror::target(target))));
-        assert_eq!(back, table(&[1], severe));
     }
 }

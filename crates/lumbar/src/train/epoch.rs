@@ -284,3 +284,19 @@ fn next<I>(
         Err(refused(format!("the source gave studies {} instead", batch.studies.join(", ")).into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn left_goes_back_to_left_and_a_cell_that_one_picture_shows_is_that_ones() {
+        let plain: Row =
+            Target::ALL.map(|target| Some([1.0 - target.index() as f64 / 100.0, 0.0, target.index() as f64 / 100.0]));
+        let mirrored = Mirror::targets(&plain);
+        assert_eq!(with_mirrored(&plain, &mirrored), plain);
+        assert_eq!(with_mirrored(&[None; Target::COUNT], &mirrored), plain);
+        assert_eq!(with_mirrored(&plain, &[None; Target::COUNT]), plain);
+        assert_eq!(with_mirrored(&[None; Target::COUNT], &[None; Target::COUNT]), [None; Target::COUNT]);
+    }
+}
