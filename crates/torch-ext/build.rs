@@ -20,7 +20,9 @@ fn main() {
         .include(include.join("torch/csrc/api/include"))
         .include(&include)
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .include("csrc")
         .file("csrc/shim.cpp")
+        .file("csrc/conv3x3.cpp")
         .compile("torch_ext_shim");
     println!("cargo:rustc-link-search=native={}", lib.display());
     for library in ["torch_cpu", "torch", "c10"] {

@@ -14,6 +14,8 @@
 
 #include <cstdint>
 #include <cstring>
+
+#include "guarded.h"
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -23,26 +25,6 @@
 #endif
 
 namespace {
-
-// torch adds the table of all registered kernels after a blank line; the first paragraph says what is wrong.
-char* message(const char* text) {
-  const char* end = strstr(text, "\n\n");
-  return end ? strndup(text, end - text) : strdup(text);
-}
-
-template <class F>
-char* guarded(F&& body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error& error) {
-    return message(error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    return message(error.what());
-  } catch (...) {
-    return message("an exception of unknown type");
-  }
-}
 
 at::Tensor& tensor(void* pointer) { return *static_cast<at::Tensor*>(pointer); }
 
@@ -87,6 +69,8 @@ char* te_autocast_leave(int cuda, int previous_enabled, int previous_dtype) {
 }
 
 // --- inference mode ---------------------------------------------------------------------------------
+
+int te_autocast_is_on(int cuda) { return at::autocast::is_autocast_enabled(device_type(cuda)); }
 
 void* te_inference_enter() { return new c10::InferenceMode(true); }
 void te_inference_leave(void* guard) { delete static_cast<c10::InferenceMode*>(guard); }

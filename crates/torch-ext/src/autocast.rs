@@ -63,6 +63,12 @@ pub fn enter(device: Device, kind: Kind) -> Result<AutocastGuard> {
     Ok(AutocastGuard { cuda, enabled, kind: previous, _thread: PhantomData })
 }
 
+/// Whether this thread computes with autocast on the CPU.
+pub(crate) fn is_on_cpu() -> bool {
+    // SAFETY: reads a setting of the thread.
+    unsafe { ffi::te_autocast_is_on(0) != 0 }
+}
+
 impl Drop for AutocastGuard {
     fn drop(&mut self) {
         // SAFETY: plain integers; the answer is freed by `check`. A destructor has nobody to tell.

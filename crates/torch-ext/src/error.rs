@@ -25,6 +25,18 @@ pub enum Error {
     /// Autocast computes in bf16 or fp16 only.
     #[error("autocast needs Kind::BFloat16 or Kind::Half, got {0:?}")]
     AutocastKind(Kind),
+    /// The quick 3×3 convolution is not made for this one.
+    #[error(
+        "a 3×3 convolution of {x:?} with {weight:?} and stride {stride} does not fit: see conv3x3::fits for what does"
+    )]
+    Convolution {
+        /// Shape of the input.
+        x: Vec<i64>,
+        /// Shape of the weight.
+        weight: Vec<i64>,
+        /// The stride.
+        stride: i64,
+    },
     /// A CUDA function was called and torch sees no CUDA device.
     #[error("{operation} needs CUDA, but this torch sees no CUDA device ({reason})")]
     NoCuda {

@@ -8,6 +8,7 @@ unsafe extern "C" {
     pub(crate) fn te_free(text: *mut c_char);
     pub(crate) fn te_autocast_enter(cuda: c_int, dtype: c_int, enabled: *mut c_int, kind: *mut c_int) -> *mut c_char;
     pub(crate) fn te_autocast_leave(cuda: c_int, enabled: c_int, kind: c_int) -> *mut c_char;
+    pub(crate) fn te_autocast_is_on(cuda: c_int) -> c_int;
     pub(crate) fn te_inference_enter() -> *mut c_void;
     pub(crate) fn te_inference_leave(guard: *mut c_void);
     pub(crate) fn te_set_deterministic(on: c_int, warn_only: c_int) -> *mut c_char;
@@ -49,6 +50,13 @@ unsafe extern "C" {
         padding: *const i64,
         groups: i64,
         input_size: *const i64,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn te_conv3x3(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        stride: i64,
+        kernels: *const c_void,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
     pub(crate) fn te_adamw(

@@ -1,7 +1,7 @@
 //! Convolution with what follows it: normalisation and activation.
 
 use tch::{Kind, Tensor};
-use torch_ext::fused;
+use torch_ext::{conv3x3, fused};
 
 use super::error::{Doing, Result};
 use super::norm::BatchNorm;
@@ -122,6 +122,8 @@ pub struct ConvNorm {
     /// Folded for a CPU, a 1×1 kernel's weight as a matrix: pictures of one pixel (squeeze-and-excitation) are a
     /// product, for which a convolution's preparation takes longer than the work.
     matrix: Option<Tensor>,
+    /// Folded for a CPU, a 3×3 kernel's weight as it was, for [`conv3x3`].
+    taps: Option<Tensor>,
 }
 
 impl ConvNorm {
@@ -145,7 +147,7 @@ impl ConvNorm {
             Some((norm, eps)) => Some(BatchNorm::new(&mut builder.at(norm), spec.channels_out, eps)?),
             None => None,
         };
-        Ok(Self { name: full_name, spec, weight, bias, norm, activation, folded: false, matrix: None })
+        Ok(Self { name: full_name, spec, weight, bias, norm, activation, folded: false, matrix: None, taps: None })
     }
 
     /// Number of channels that come out.
@@ -180,6 +182,8 @@ impl ConvNorm {
                 .f_unsqueeze(-1)
                 .and_then(|out| out.f_unsqueeze(-1))
                 .doing(&self.name)?
+        } else if let Some(out) = self.quick(xs, padding)? {
+            self.activation.apply(out, pass.mode)?
         } else if self.folded && is_cpu(xs) {
             self.geometry(padding).fused(xs, &self.weight, self.bias.as_ref(), self.activation.fused())?
         } else {
@@ -204,7 +208,13 @@ impl ConvNorm {
         if self.folded && is_cpu(xs) && self.activation == Activation::None && !one_pixel {
             let (padded, padding) = self.pad(xs)?;
             let xs = padded.as_ref().unwrap_or(xs);
-            let out = self.geometry(padding).fused_add(xs, shortcut, &self.weight, self.bias.as_ref(), relu)?;
+            let out = match self.quick(xs, padding)? {
+                Some(mut out) => {
+                    let mut out = out.f_add_(shortcut).doing(&self.name)?;
+                    if relu { out.f_relu_().doing(&self.name)? } else { out }
+                }
+                None => self.geometry(padding).fused_add(xs, shortcut, &self.weight, self.bias.as_ref(), relu)?,
+            };
             self.note(&out, pass);
             return Ok(out);
         }
@@ -213,9 +223,26 @@ impl ConvNorm {
         if relu { out.f_relu_().doing(&self.name) } else { Ok(out) }
     }
 
+    /// The folded convolution with its bias, where [`conv3x3`] is quicker than oneDNN's with all in one pass.
+    fn quick(&self, xs: &Tensor, padding: i64) -> Result<Option<Tensor>> {
+        let stride = self.spec.stride;
+        let Some(taps) = self.taps.as_ref().filter(|taps| padding == 1 && conv3x3::fits(xs, taps, stride)) else {
+            return Ok(None);
+        };
+        let mut out = conv3x3::convolve(xs, taps, stride)?;
+        if let Some(bias) = &self.bias {
+            let _ = bias.f_view([1, -1, 1, 1]).and_then(|bias| out.f_add_(&bias)).doing(&self.name)?;
+        }
+        Ok(Some(out))
+    }
+
     fn convolve(&self, xs: &Tensor, padding: i64) -> Result<Tensor> {
-        let (stride, padding) = ([self.spec.stride; 2], [padding; 2]);
-        xs.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, [1, 1], self.spec.groups).doing(&self.name)
+        let ConvSpec { stride, groups, .. } = self.spec;
+        if self.bias.is_none() && groups == 1 && padding == 1 && conv3x3::fits(xs, &self.weight, stride) {
+            return Ok(conv3x3::convolve(xs, &self.weight, stride)?);
+        }
+        let (stride, padding) = ([stride; 2], [padding; 2]);
+        xs.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, [1, 1], groups).doing(&self.name)
     }
 
     fn geometry(&self, padding: i64) -> fused::Conv2d {
@@ -286,6 +313,9 @@ impl ConvNorm {
             let ConvSpec { channels_in, channels_out, kernel, groups, .. } = self.spec;
             if kernel == 1 && groups == 1 && kind == Kind::Float {
                 self.matrix = Some(self.weight.f_reshape([channels_out, channels_in])?);
+            }
+            if kernel == 3 && groups == 1 && kind == Kind::Float {
+                self.taps = Some(self.weight.shallow_clone());
             }
             let padding = match self.spec.padding {
                 Padding::Symmetric(padding) => padding,

@@ -74,7 +74,7 @@ pub struct ResNet {
     registry: Registry,
     config: BackboneConfig,
     device: Device,
-    stem: [ConvNorm; 3],
+    stem: Vec<ConvNorm>,
     stages: Vec<Vec<BasicBlock>>,
     classifier: Option<Linear>,
 }
@@ -119,8 +119,14 @@ impl ResNet {
             }
             stages.push(blocks);
         }
-        let mut model =
-            Self { registry, config: config.clone(), device, stem: [first, second, third], stages, classifier: None };
+        let mut model = Self {
+            registry,
+            config: config.clone(),
+            device,
+            stem: vec![first, second, third],
+            stages,
+            classifier: None,
+        };
         model.reset_classifier(config.num_classes, seed)?;
         Ok(model)
     }

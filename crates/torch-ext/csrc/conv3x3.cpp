@@ -1,0 +1,106 @@
+// A 3×3 convolution with padding one as a function of autograd. What is computed is in src/conv3x3: here are torch's
+// tensors, torch's threads, and the graph.
+#include <ATen/ATen.h>
+#include <ATen/TensorIterator.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "guarded.h"
+
+namespace {
+
+struct Job {
+  int64_t kind, stride, batch, height, width, channels_in, channels_out;
+  float *x, *weight, *y, *scratch;
+};
+
+struct Plan {
+  int64_t scratch;
+  int64_t units[2];
+};
+
+struct Kernels {
+  void (*plan)(const Job*, Plan*);
+  void (*run)(const Job*, int64_t phase, int64_t first, int64_t end);
+};
+
+enum Kind { Forward = 0, Input = 1, Weight = 2 };
+
+float* data(const at::Tensor& tensor) { return tensor.data_ptr<float>(); }
+
+// at::parallel_for is a template that is serial in a file compiled without OpenMP; torch's iterator over one byte a unit
+// was compiled with whatever torch uses.
+template <class F>
+void on_torchs_threads(int64_t units, const F& work) {
+  at::Tensor places = at::empty({units}, at::kByte);
+  const char* start = static_cast<const char*>(places.data_ptr());
+  auto iterator = at::TensorIterator::borrowing_nullary_op(places);
+  iterator.for_each(
+      [&](char** data, const int64_t*, int64_t count) { work(data[0] - start, data[0] - start + count); }, 1);
+}
+
+void compute(const Kernels& kernels, Kind kind, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& y,
+             int64_t stride) {
+  Job job{kind,      stride,  x.size(0),    x.size(2), x.size(3), x.size(1),
+          y.size(1), data(x), data(weight), data(y),   nullptr};
+  if (x.size(0) == 0) return;
+  Plan plan;
+  kernels.plan(&job, &plan);
+  const at::Tensor scratch = at::empty({plan.scratch}, x.options().memory_format(at::MemoryFormat::Contiguous));
+  job.scratch = data(scratch);
+  for (int64_t phase = 0; phase < 2; ++phase)
+    if (plan.units[phase] > 0)
+      on_torchs_threads(plan.units[phase],
+                        [&](int64_t first, int64_t end) { kernels.run(&job, phase, first, end); });
+}
+
+at::Tensor empty(at::IntArrayRef size, const at::Tensor& like) {
+  return at::empty(size, like.options().memory_format(at::MemoryFormat::ChannelsLast));
+}
+
+at::Tensor forward_of(const Kernels& kernels, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
+  auto halved = [&](int64_t size) { return (size + stride - 1) / stride; };
+  auto y = empty({x.size(0), weight.size(0), halved(x.size(2)), halved(x.size(3))}, x);
+  compute(kernels, Forward, x, weight, y, stride);
+  return y;
+}
+
+struct Conv3x3 : torch::autograd::Function<Conv3x3> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            int64_t stride, int64_t kernels) {
+    context->save_for_backward({x, weight});
+    context->saved_data["stride"] = stride;
+    context->saved_data["kernels"] = kernels;
+    return forward_of(*reinterpret_cast<const Kernels*>(kernels), x, weight, stride);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    TORCH_CHECK(!at::GradMode::is_enabled(), "this convolution has no second derivative");
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    const int64_t stride = context->saved_data["stride"].toInt();
+    const auto& kernels = *reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
+    const at::Tensor y = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor x_gradient, weight_gradient;
+    if (context->needs_input_grad(0)) {
+      x_gradient = empty(x.sizes(), x);
+      compute(kernels, Input, x_gradient, weight, y, stride);
+    }
+    if (context->needs_input_grad(1)) {
+      weight_gradient = empty(weight.sizes(), weight);
+      compute(kernels, Weight, x, weight_gradient, y, stride);
+    }
+    return {x_gradient, weight_gradient, at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+extern "C" char* te_conv3x3(void* x, void* weight, int64_t stride, const void* kernels, void** out) {
+  return guarded([&] {
+    const at::Tensor &input = *static_cast<at::Tensor*>(x), &taps = *static_cast<at::Tensor*>(weight);
+    const bool recorded = at::GradMode::is_enabled() && (input.requires_grad() || taps.requires_grad());
+    *out = new at::Tensor(recorded ? Conv3x3::apply(input, taps, stride, reinterpret_cast<int64_t>(kernels))
+                                   : forward_of(*static_cast<const Kernels*>(kernels), input, taps, stride));
+  });
+}

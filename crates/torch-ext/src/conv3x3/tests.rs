@@ -1,0 +1,104 @@
+use super::*;
+use crate::layout::channels_last;
+
+/// Numbers without a pattern, of magnitude one.
+fn noise(shape: &[i64], seed: f64) -> Tensor {
+    let count: i64 = shape.iter().product();
+    let phase = Tensor::arange(count, (Kind::Double, Device::Cpu)) * 12.9898 + seed;
+    let values = (phase.sin() * 43_758.545_3).frac() * 2.0;
+    channels_last(&values.to_kind(Kind::Float).reshape(shape)).unwrap()
+}
+
+/// Result, gradient of the input, gradient of the weight.
+fn all_three(x: &Tensor, weight: &Tensor, seed: f64, convolution: impl Fn(&Tensor, &Tensor) -> Tensor) -> [Tensor; 3] {
+    let [x, weight] = [x, weight].map(|tensor| tensor.detach().set_requires_grad(true));
+    let y = convolution(&x, &weight);
+    let by = noise(&y.size(), seed).to_kind(y.kind());
+    (&y * by).sum(None).backward();
+    [y.detach(), x.grad(), weight.grad()]
+}
+
+fn exact(x: &Tensor, weight: &Tensor, stride: i64) -> [Tensor; 3] {
+    let [x, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Double));
+    all_three(&x, &weight, 0.7, |x, weight| x.conv2d::<Tensor>(weight, None, [stride; 2], [1, 1], [1, 1], 1))
+}
+
+/// The greatest difference, in parts of the greatest magnitude.
+fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+    let most = |tensor: Tensor| tensor.abs().max().double_value(&[]);
+    most(found.to_kind(Kind::Double) - expected) / most(expected.shallow_clone())
+}
+
+#[test]
+fn results_and_gradients_are_those_of_a_direct_convolution_in_double_precision() {
+    if !has_vectors() {
+        return;
+    }
+    for (height, width, stride) in [(2, 2, 1), (3, 3, 1), (6, 6, 1), (12, 12, 1), (13, 2, 1), (5, 7, 1), (3, 3, 2)] {
+        for (batch, inputs, outputs) in [(1, 32, 32), (3, 64, 32), (5, 96, 128), (21, 32, 64), (2, 256, 256)] {
+            let (x, weight) = (noise(&[batch, inputs, height, width], 0.1), noise(&[outputs, inputs, 3, 3], 0.4));
+            assert!(fits(&x, &weight, stride));
+            let found = all_three(&x, &weight, 0.7, |x, weight| convolve(x, weight, stride).unwrap());
+            for ((found, expected), what) in
+                found.iter().zip(exact(&x, &weight, stride)).zip(["result", "input", "weight"])
+            {
+                let error = difference(found, &expected);
+                assert!(
+                    error < 1e-5,
+                    "{what} of {batch}×{inputs}×{height}×{width}, {outputs} out, stride {stride}: {error:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    if !has_vectors() {
+        return;
+    }
+    let before = tch::get_num_threads();
+    for (side, stride) in [(2, 1), (3, 1), (12, 1), (3, 2)] {
+        let (x, weight) = (noise(&[24, 64, side, side], 0.1), noise(&[128, 64, 3, 3], 0.4));
+        let [one, two] = [1, 2].map(|threads| {
+            tch::set_num_threads(threads);
+            all_three(&x, &weight, 0.7, |x, weight| convolve(x, weight, stride).unwrap())
+        });
+        assert_eq!(one, two);
+    }
+    tch::set_num_threads(before);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_in_words() {
+    let weight = noise(&[32, 32, 3, 3], 0.4);
+    let refused = [
+        (noise(&[1, 32, 4, 4], 0.1), weight.shallow_clone(), 2),
+        (noise(&[1, 64, 3, 3], 0.1), weight.shallow_clone(), 1),
+        (noise(&[1, 32, 1, 5], 0.1), weight.shallow_clone(), 1),
+        (noise(&[1, 32, 4, 4], 0.1).contiguous(), weight.shallow_clone(), 1),
+        (noise(&[1, 24, 4, 4], 0.1), noise(&[32, 24, 3, 3], 0.1), 1),
+        (noise(&[1, 32, 4, 4], 0.1), noise(&[32, 32, 1, 1], 0.1), 1),
+        (noise(&[1, 32, 4, 4], 0.1).to_kind(Kind::Double), weight.to_kind(Kind::Double), 1),
+    ];
+    for (x, weight, stride) in refused {
+        let error = convolve(&x, &weight, stride).unwrap_err().to_string();
+        assert!(error.starts_with("a 3×3 convolution of ["), "{error}");
+    }
+    let x = noise(&[1, 32, 4, 4], 0.1);
+    let guard = crate::autocast::enter(Device::Cpu, Kind::BFloat16).unwrap();
+    assert!(!fits(&x, &weight, 1));
+    drop(guard);
+    assert_eq!(fits(&x, &weight, 1), has_vectors());
+}
+
+#[test]
+fn a_second_derivative_is_refused() {
+    if !has_vectors() {
+        return;
+    }
+    let (x, weight) = (noise(&[1, 32, 4, 4], 0.1).set_requires_grad(true), noise(&[32, 32, 3, 3], 0.4));
+    let y = convolve(&x, &weight, 1).unwrap().square().sum(None);
+    let error = Tensor::f_run_backward(&[&y], &[&x], true, true).unwrap_err().to_string();
+    assert!(error.contains("has no second derivative"), "{error}");
+}

@@ -1,0 +1,96 @@
+//! 3×3 convolutions beside oneDNN's as PyTorch calls them, in the same process on the same threads: result, gradient of
+//! the input, gradient of the weight, and the result alone with bias and ReLU, where oneDNN has its weights in its own
+//! order already. Shapes of resnet18d for crops of 48 px and for pictures of 224 px. `cargo xtask bench conv [THREADS]`.
+
+use std::time::Instant;
+
+use tch::{Device, Kind, Tensor};
+use torch_ext::fused::{Activation, Conv2d};
+use torch_ext::layout::channels_last;
+use torch_ext::{conv3x3, memory};
+
+/// Times each is computed; the quickest counts.
+const ROUNDS: usize = 20;
+
+/// Channels in and out, side, stride, pictures.
+const SHAPES: [(i64, i64, i64, i64, i64); 14] = [
+    (32, 32, 24, 1, 40),
+    (32, 64, 24, 1, 40),
+    (64, 64, 12, 1, 40),
+    (128, 128, 6, 1, 40),
+    (256, 256, 3, 1, 40),
+    (256, 512, 3, 2, 40),
+    (512, 512, 2, 1, 20),
+    (512, 512, 2, 1, 40),
+    (512, 512, 2, 1, 80),
+    (256, 256, 3, 1, 80),
+    (64, 64, 56, 1, 8),
+    (128, 128, 28, 1, 8),
+    (256, 256, 14, 1, 8),
+    (512, 512, 7, 1, 8),
+];
+
+fn main() {
+    // `cargo test --benches` runs this too; measuring is for `cargo bench`.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if !std::env::args().any(|word| word == "--bench") {
+        return;
+    }
+    let threads = words.first().map_or(2, |word| word.parse().expect("a number of threads"));
+    memory::keep_freed_pages();
+    tch::set_num_threads(threads);
+    tch::manual_seed(0);
+    println!("{threads} threads; milliseconds here / oneDNN's, and how many times as quick");
+    println!("{:<26} {:>21} {:>21} {:>21} {:>21}", "", "result", "input's gradient", "weight's gradient", "inference");
+    for (inputs, outputs, side, stride, batch) in SHAPES {
+        let random = |shape: &[i64]| {
+            channels_last(&Tensor::randn(shape, (Kind::Float, Device::Cpu))).expect("a tensor").set_requires_grad(true)
+        };
+        let (x, weight) = (random(&[batch, inputs, side, side]), random(&[outputs, inputs, 3, 3]));
+        if !conv3x3::fits(&x, &weight, stride) {
+            println!("needs a CPU with AVX-512");
+            return;
+        }
+        let ours = || conv3x3::convolve(&x, &weight, stride).expect("it fits");
+        let theirs = || x.conv2d::<Tensor>(&weight, None, [stride; 2], [1, 1], [1, 1], 1);
+        let [here, there] = [&ours as &dyn Fn() -> Tensor, &theirs].map(|convolution| {
+            let y = convolution();
+            let by = y.ones_like();
+            let gradient = |of: &Tensor| {
+                quickest(&|| drop(Tensor::run_backward(&[(&y * &by).sum(Kind::Float)], &[of], true, false)))
+            };
+            let without = quickest(&|| drop((&y * &by).sum(Kind::Float)));
+            [quickest(&|| drop(convolution())), gradient(&x) - without, gradient(&weight) - without]
+        });
+        let inference = inference(&x.detach(), &weight.detach(), stride);
+        print!("{:<26}", format!("{inputs}→{outputs} {side}² /{stride} ×{batch}"));
+        for (here, there) in here.iter().zip(there).chain([(&inference[0], inference[1])]) {
+            print!(" {:>6.2} / {:>5.2} {:>5.2}×", here * 1e3, there * 1e3, there / here);
+        }
+        println!();
+    }
+}
+
+/// Convolution, bias and ReLU without gradients.
+fn inference(x: &Tensor, weight: &Tensor, stride: i64) -> [f64; 2] {
+    let _guard = torch_ext::guard::inference();
+    let bias = Tensor::randn([weight.size()[0]], (Kind::Float, Device::Cpu));
+    let geometry = Conv2d { stride: [stride; 2], padding: [1; 2], groups: 1 };
+    let reordered = geometry.reorder(weight, None).expect("a weight");
+    let flat = bias.view([1, -1, 1, 1]);
+    let ours = || {
+        let mut y = conv3x3::convolve(x, weight, stride).expect("it fits");
+        let _ = y.g_add_(&flat).relu_();
+    };
+    let theirs = || drop(geometry.fused(x, &reordered, Some(&bias), Activation::Relu).expect("it fits"));
+    [quickest(&ours), quickest(&theirs)]
+}
+
+/// Seconds.
+fn quickest(work: &dyn Fn()) -> f64 {
+    (0..ROUNDS).fold(f64::INFINITY, |best, _| {
+        let start = Instant::now();
+        work();
+        best.min(start.elapsed().as_secs_f64())
+    })
+}
