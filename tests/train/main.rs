@@ -1,6 +1,7 @@
 //! `lumbar::train`: beside torch's optimizer and schedules, TensorBoard's reader, and runs that are killed.
 
 mod crops;
+mod finished;
 mod networks;
 mod optimizer;
 mod predicting;
