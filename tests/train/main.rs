@@ -8,5 +8,6 @@ mod predicting;
 mod resume;
 mod run;
 mod runs;
+mod saving;
 mod small;
 mod studies;

@@ -280,10 +280,10 @@ fn remove(path: &Path) -> Result<(), TrainError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    pub(super) fn state(step: u64) -> State {
+    pub(in crate::train) fn state(step: u64) -> State {
         State {
             code_version: CODE_VERSION.to_owned(),
             config: TrainConfig::default(),
@@ -301,7 +301,7 @@ mod tests {
         }
     }
 
-    fn tensors() -> Vec<(String, Tensor)> {
+    pub(in crate::train) fn tensors() -> Vec<(String, Tensor)> {
         vec![
             ("weights".to_owned(), Tensor::from_slice(&[1.5f32, -2.0, 1e-30])),
             ("buffer.bn.running_mean".to_owned(), Tensor::from_slice(&[7i64])),

@@ -17,6 +17,7 @@ use super::observer::{Event, Observer, StopToken};
 use super::optimizer::{MOMENTS, Optimizer};
 use super::schedule::Schedule;
 use super::tensorboard::EventWriter;
+use super::writer::Writer;
 use super::{TrainConfig, TrainError, atomic, plan};
 use crate::metric::{Graded, MetricError, PredictionTable, Reference, Score, score};
 use crate::predict::{read_predictions, write_predictions};
@@ -86,7 +87,7 @@ struct Fold<'a, N: Network, S> {
     cycle: Loop<'a, N, S>,
     split: &'a Split,
     folder: PathBuf,
-    store: Store,
+    writer: Writer,
     optimizer: Optimizer,
     progress: Progress,
     best: Vec<Best>,
@@ -125,7 +126,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             },
             split,
             folder: folder.to_owned(),
-            store,
+            writer: Writer::new(store),
             optimizer: Optimizer::new(network.parameters(), &config.optimizer, config.clip_norm, config.ema_decay)?,
             progress: Progress::default(),
             best: Vec::new(),
@@ -145,15 +146,16 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             parameters: self.optimizer.weight_count(),
             steps: self.cycle.steps,
         });
-        if let Some(newest) = self.store.newest()? {
+        if let Some(newest) = self.writer.store().newest()? {
             for (path, reason) in newest.damaged {
                 observer.event(&Event::CheckpointDamaged { path, reason });
             }
             self.take_over(&newest.checkpoint)?;
-            if self.is_finished {
-                self.store.finish(&newest.checkpoint.state, &newest.path)?;
+            let (store, state) = (self.writer.store(), &newest.checkpoint.state);
+            if state.finished {
+                store.finish(state, &newest.path)?;
             } else {
-                self.store.keep_best(&newest.checkpoint.state, &newest.path)?;
+                store.keep_best(state, &newest.path)?;
             }
             let Progress { epoch, step, .. } = self.progress;
             observer.event(&Event::Resumed { path: newest.path, epoch, step });
@@ -206,11 +208,9 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             if self.is_over() {
                 break;
             }
-            let is_saved = self.save(observer);
+            self.save(observer);
             if self.cycle.stop.is_stopped() {
-                if !is_saved {
-                    self.save_or_fail(observer)?;
-                }
+                self.settle_or_fail(observer)?;
                 return Ok(FoldOutcome::Stopped);
             }
         }
@@ -221,9 +221,13 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             Some(table) => table,
             None => self.validate()?,
         };
+        self.writer.settle(observer);
         if config.extent == Extent::Full {
             if !self.is_finished {
-                self.finish(observer)?;
+                // from here on nothing is trained: a call after a kill only makes the table
+                self.is_finished = true;
+                self.save(observer);
+                self.settle_or_fail(observer)?;
             }
             let path = self.folder.join("out_of_fold.csv");
             write_predictions(&path, &table)
@@ -234,7 +238,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
     }
 
     fn train(&mut self, observer: &mut dyn Observer) -> Result<Ended, TrainError> {
-        let Self { cycle, split, store, optimizer, progress, best, history, events, .. } = self;
+        let Self { cycle, split, writer, optimizer, progress, best, history, events, .. } = self;
         let every = cycle.config.checkpoint_steps;
         let network = cycle.network;
         let mut watch = |event: &Event| {
@@ -245,9 +249,10 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             observer.event(event);
         };
         cycle.train(&split.training, optimizer, progress, &mut watch, |optimizer, progress, observer| {
+            writer.poll(observer);
             if every > 0 && progress.step % every == 0 {
                 let state = state_of(cycle, optimizer, progress, best, history, false);
-                report_save(store, &state, &tensors_of(network, optimizer, false), observer);
+                writer.save(state, &tensors_of(network, optimizer, false), observer);
             }
             Ok(())
         })
@@ -319,21 +324,20 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         over.then_some(best)
     }
 
-    /// Saves the complete fold: from here on nothing is trained, and a call after a kill only makes the table.
-    fn finish(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        self.is_finished = true;
-        if self.save(observer) { Ok(()) } else { self.save_or_fail(observer) }
+    /// Begins to write a checkpoint; a run that is only tried keeps none.
+    fn save(&mut self, observer: &mut dyn Observer) {
+        if self.cycle.config.extent == Extent::Full {
+            self.writer.save(self.state(), &self.tensors(), observer);
+        }
     }
 
-    /// Whether a checkpoint lies on the disk now.
-    fn save(&self, observer: &mut dyn Observer) -> bool {
-        self.cycle.config.extent == Extent::Full && report_save(&self.store, &self.state(), &self.tensors(), observer)
+    /// Waits until the checkpoint that was just begun lies on the disk; tries once more where it does not.
+    fn settle_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        if self.writer.settle(observer) { Ok(()) } else { self.save_or_fail(observer) }
     }
 
-    fn save_or_fail(&self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let path = self.store.save(&self.state(), &self.tensors())?;
-        observer.event(&Event::CheckpointSaved { path });
-        Ok(())
+    fn save_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.writer.save_or_fail(&self.state(), &self.tensors(), observer)
     }
 
     fn state(&self) -> State {
@@ -343,21 +347,6 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
 
     fn tensors(&self) -> Vec<(String, Tensor)> {
         tensors_of(self.cycle.network, &self.optimizer, self.is_finished)
-    }
-}
-
-/// Whether it was saved; what kept it from that is told.
-fn report_save(store: &Store, state: &State, tensors: &[(String, Tensor)], observer: &mut dyn Observer) -> bool {
-    match store.save(state, tensors) {
-        Ok(path) => {
-            observer.event(&Event::CheckpointSaved { path });
-            true
-        }
-        Err(error) => {
-            let path = store.last_path(state.step);
-            observer.event(&Event::CheckpointFailed { path, reason: error.to_string() });
-            false
-        }
     }
 }
 
