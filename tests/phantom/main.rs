@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use lumbar_phantom::{Detail, OddityRates, PhantomConfig, Preset, generate};
-use tempfile::TempDir;
+use lumbar_tests::{kept_until_exit, scratch};
 
 /// Small pictures, each oddity in one study at least.
 fn odd_config() -> PhantomConfig {
@@ -35,13 +35,13 @@ fn odd_config() -> PhantomConfig {
 
 /// One phantom of [`odd_config`] for all tests of this binary.
 fn odd_phantom() -> PathBuf {
-    static PHANTOM: OnceLock<TempDir> = OnceLock::new();
-    let scratch = PHANTOM.get_or_init(|| {
-        let scratch = lumbar_tests::scratch();
-        generate(&odd_config(), &scratch.path().join("phantom"), &|_| {}).unwrap();
-        scratch
+    static PHANTOM: OnceLock<PathBuf> = OnceLock::new();
+    let folder = PHANTOM.get_or_init(|| {
+        let folder = scratch();
+        generate(&odd_config(), &folder.path().join("phantom"), &|_| {}).unwrap();
+        kept_until_exit(folder)
     });
-    scratch.path().join("phantom")
+    folder.join("phantom")
 }
 
 /// Pictures in the default resolution, nothing odd.

@@ -6,8 +6,10 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, Once, PoisonError};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// This package's folder. Cargo says at run time where it is: what was compiled in may be another checkout's folder,
 /// when two share a target folder.
@@ -60,6 +62,29 @@ pub fn oracle(name: &str, arguments: &Value) -> Value {
 }
 
 /// A folder that is gone when the test ends.
-pub fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> TempDir {
     tempfile::tempdir().expect("a scratch folder can be made")
+}
+
+/// A folder for a `static`, gone when the process exits: what a static owns is never dropped. One that is killed
+/// leaves it.
+///
+/// # Panics
+/// When the system takes no exit handler.
+pub fn kept_until_exit(folder: TempDir) -> PathBuf {
+    static KEPT: Mutex<Vec<TempDir>> = Mutex::new(Vec::new());
+    static REGISTERED: Once = Once::new();
+
+    extern "C" fn remove() {
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    REGISTERED.call_once(|| {
+        // SAFETY: the handler is a function of this binary, which is never unloaded, and it does not unwind:
+        // dropping a folder ignores what cannot be removed.
+        assert_eq!(unsafe { libc::atexit(remove) }, 0, "an exit handler can be registered");
+    });
+    let path = folder.path().to_owned();
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+    path
 }

@@ -1,11 +1,13 @@
 //! `lumbar::train`: beside torch's optimizer and schedules, TensorBoard's reader, and runs that are killed.
 
 mod crops;
+mod finished;
 mod networks;
 mod optimizer;
 mod predicting;
 mod resume;
 mod run;
 mod runs;
+mod saving;
 mod small;
 mod studies;

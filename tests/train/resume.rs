@@ -59,7 +59,7 @@ fn results(folder: &Path) -> Vec<(String, Vec<u8>)> {
         }
         let newest = Store::open(&fold_folder.join("checkpoints")).unwrap().newest().unwrap().unwrap();
         results.push((format!("fold {fold} state"), serde_json::to_vec(&newest.checkpoint.state).unwrap()));
-        for name in ["weights", "mean", "square", "average", "buffer.running_mean", "buffer.running_var"] {
+        for name in ["weights", "average", "buffer.running_mean", "buffer.running_var"] {
             let bits = bits(&newest.checkpoint, name);
             assert!(bits.iter().any(|byte| *byte != 0), "{name}");
             results.push((format!("fold {fold} {name}"), bits));

@@ -11,20 +11,20 @@ use lumbar::model::SpineConfig;
 use lumbar::train::network::{Batch, Plan, Source};
 use lumbar::train::study_source::{StudySource, StudySourceConfig};
 use lumbar_phantom::{OddityRates, PhantomConfig, Preset};
-use lumbar_tests::scratch;
+use lumbar_tests::{kept_until_exit, scratch};
 use tch::{Device, Kind, Tensor};
 
 /// Eight small studies, some without T1, some with their axial slices in two series.
 pub(crate) fn phantom() -> PathBuf {
-    static PHANTOM: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static PHANTOM: OnceLock<PathBuf> = OnceLock::new();
     let folder = PHANTOM.get_or_init(|| {
         let folder = scratch();
         let oddities = OddityRates { missing_t1: 0.2, split_axial: 0.3, ..OddityRates::default() };
         let config = PhantomConfig { studies: 8, test_studies: 1, oddities, ..PhantomConfig::preset(Preset::Tiny) };
         lumbar_phantom::generate(&config, folder.path(), &|_| {}).unwrap();
-        folder
+        kept_until_exit(folder)
     });
-    folder.path().to_owned()
+    folder.clone()
 }
 
 const SIZE: i64 = 24;

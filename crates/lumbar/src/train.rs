@@ -36,6 +36,7 @@ mod plan;
 pub mod schedule;
 pub mod study_source;
 pub mod tensorboard;
+mod writer;
 
 pub use config::TrainConfig;
 pub use cross_val::CrossValidation;

@@ -55,7 +55,7 @@ pub(crate) fn execute(places: &Places, notebooks: &[PathBuf], in_place: bool) ->
     let report: Value = serde_json::from_str(&text)?;
     let failed = report["failed"].as_u64().unwrap_or(1);
     println!("{} passed, {failed} failed", report["passed"].as_u64().unwrap_or(0));
-    // checkpoints of eleven folds are some ten gigabytes; those of a failed notebook stay to be looked at
+    // checkpoints of eleven folds are gigabytes; those of a failed notebook stay to be looked at
     if failed == 0 {
         fs::remove_dir_all(&runs).with_context(|| format!("cannot clear {}", runs.display()))?;
     }

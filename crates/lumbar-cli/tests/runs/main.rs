@@ -10,23 +10,23 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use lumbar_phantom::{OddityRates, PhantomConfig, Preset};
-use tempfile::TempDir;
+use lumbar_tests::{kept_until_exit, scratch};
 
 /// Labelled studies of the phantom: enough that each part of the score has a label.
 const STUDIES: usize = 8;
 
 /// Small studies without planted oddities, and one held-out study.
 fn phantom() -> PathBuf {
-    static PHANTOM: OnceLock<TempDir> = OnceLock::new();
+    static PHANTOM: OnceLock<PathBuf> = OnceLock::new();
     let folder = PHANTOM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let oddities = OddityRates { missing_t1: 0.0, missing_t2: 0.0, ..OddityRates::default() };
         let config =
             PhantomConfig { studies: STUDIES, test_studies: 1, oddities, ..PhantomConfig::preset(Preset::Tiny) };
         lumbar_phantom::generate(&config, folder.path(), &|_| {}).unwrap();
-        folder
+        kept_until_exit(folder)
     });
-    folder.path().to_owned()
+    folder.clone()
 }
 
 /// The command on one thread of torch's: small pictures fill it, and the bits do not depend on the machine.
@@ -76,13 +76,13 @@ fn json(output: &Output) -> serde_json::Value {
 
 /// A trained run of each kind, for all tests.
 fn trained(preset: &'static str) -> PathBuf {
-    static WHOLE_STUDY: OnceLock<TempDir> = OnceLock::new();
-    static CROPS: OnceLock<TempDir> = OnceLock::new();
+    static WHOLE_STUDY: OnceLock<PathBuf> = OnceLock::new();
+    static CROPS: OnceLock<PathBuf> = OnceLock::new();
     let place = if preset == "crops" { &CROPS } else { &WHOLE_STUDY };
     let folder = place.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         ran(&mut train(preset, folder.path()));
-        folder
+        kept_until_exit(folder)
     });
-    folder.path().to_owned()
+    folder.clone()
 }

@@ -3,28 +3,28 @@
 //! A checkpoint is a safetensors file: the optimizer's flat tensors (weights, both means, average), the
 //! network's buffers, and in the metadata the run's state as JSON and a SHA-256 over state and tensors. It is
 //! written to a temporary name, synced and renamed: a kill or a full disk leaves the ones before as they were.
+//! The checkpoints of a complete fold are for predicting alone and hold no means.
 //! Random numbers are drawn from (seed, epoch, study, purpose) and (seed, step), so no generator's state has
 //! to be saved.
 
+mod file;
+
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::Tensor;
+
+pub(super) use file::Snapshot;
 
 use super::history::History;
-use super::optimizer::Place;
+use super::optimizer::{MOMENTS, Place};
 use super::{TrainConfig, TrainError, atomic};
 
 /// The version that writes checkpoints.
 pub const CODE_VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
-const STATE: &str = "lumbar.state";
-const DIGEST: &str = "lumbar.sha256";
 const EXTENSION: &str = "safetensors";
 
 /// Where a fold stands; floating-point numbers are kept as their bits.
@@ -55,6 +55,9 @@ pub struct State {
     pub places: Vec<Place>,
     /// Names of the network's buffers.
     pub buffers: Vec<String>,
+    /// The fold is complete: there are no means of gradients, and nothing is trained from here.
+    #[serde(default)]
+    pub finished: bool,
 }
 
 /// Sums over the steps of an epoch.
@@ -98,7 +101,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// A tensor by its name: the optimizer's (`weights`, `mean`, `square`, `average`) or `buffer.<name>`.
+    /// A tensor by its name: the optimizer's (`weights`, `mean`, `square`, `average`) or `buffer.<name>`. A
+    /// finished fold's has neither `mean` nor `square`.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<Tensor> {
         self.tensors.get(name).map(Tensor::shallow_clone)
@@ -109,29 +113,8 @@ impl Checkpoint {
     /// # Errors
     /// When it cannot be read, was cut short or changed.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let refused = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
-        let bytes = fs::read(path).map_err(|source| TrainError::File { path: path.to_owned(), source })?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| refused(error.to_string()))?;
-        let views = SafeTensors::deserialize(&bytes).map_err(|error| refused(error.to_string()))?;
-        let metadata = header.metadata().as_ref();
-        let field = |name: &str| {
-            metadata.and_then(|fields| fields.get(name)).ok_or_else(|| refused(format!("its header has no {name}")))
-        };
-        let (state, digest) = (field(STATE)?, field(DIGEST)?);
-        let mut named: Vec<(String, TensorView<'_>)> = views.tensors();
-        named.sort_by(|left, right| left.0.cmp(&right.0));
-        let content = named.iter().map(|(name, view)| (name.as_str(), view.data()));
-        if *digest != digest_of(state, content) {
-            return Err(refused("its content does not fit its checksum".to_owned()));
-        }
-        let state = serde_json::from_str(state).map_err(|error| refused(format!("its state: {error}")))?;
-        let mut tensors = HashMap::new();
-        for (name, view) in named {
-            let kind = kind_of(view.dtype()).ok_or_else(|| refused(format!("{name} is of type {:?}", view.dtype())))?;
-            let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-            tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, kind)?);
-        }
-        Ok(Self { state, tensors })
+        let (state, tensors) = Snapshot::read(path, |_| true)?;
+        Ok(Self { state, tensors: tensors.into_tensors(path)? })
     }
 }
 
@@ -140,32 +123,17 @@ impl Checkpoint {
 /// # Errors
 /// When it cannot be written; what was there before is as it was.
 pub fn write(path: &Path, state: &State, tensors: &[(String, Tensor)]) -> Result<(), TrainError> {
-    let text = serde_json::to_string(state)
-        .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
-    let mut contents = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
-        let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-        let dtype = dtype_of(tensor.kind()).ok_or_else(|| TrainError::Checkpoint {
-            path: path.to_owned(),
-            reason: format!("{name} is of type {:?}, which checkpoints do not hold", tensor.kind()),
-        })?;
-        contents.push((name.as_str(), dtype, shape, bytes_of(tensor)?));
-    }
-    contents.sort_by(|left, right| left.0.cmp(right.0));
-    let digest = digest_of(&text, contents.iter().map(|(name, _, _, bytes)| (*name, bytes.as_slice())));
-    let mut views = Vec::with_capacity(contents.len());
-    for (name, dtype, shape, bytes) in &contents {
-        let view = TensorView::new(*dtype, shape.clone(), bytes)
-            .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: format!("{name}: {error}") })?;
-        views.push((*name, view));
-    }
-    let metadata = HashMap::from([(STATE.to_owned(), text), (DIGEST.to_owned(), digest)]);
-    let bytes = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
-    atomic::write(path, &bytes).map_err(|source| TrainError::File { path: path.to_owned(), source })
+    snapshot_of(path, tensors)?.write(path, state)
 }
 
-/// The checkpoints of one fold in their folder: the last two, and the best.
+fn snapshot_of(path: &Path, tensors: &[(String, Tensor)]) -> Result<Snapshot, TrainError> {
+    let mut snapshot = Snapshot::default();
+    snapshot.take(path, tensors)?;
+    Ok(snapshot)
+}
+
+/// The checkpoints of one fold in their folder: the last two, and the best; of a complete fold the last one and the
+/// best.
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: PathBuf,
@@ -217,14 +185,21 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, state: &State, tensors: &[(String, Tensor)]) -> Result<PathBuf, TrainError> {
+        self.save_snapshot(state, &snapshot_of(&self.last_path(state.step), tensors)?)
+    }
+
+    /// [`Store::save`] of tensors that were copied before.
+    pub(super) fn save_snapshot(&self, state: &State, tensors: &Snapshot) -> Result<PathBuf, TrainError> {
         let path = self.last_path(state.step);
-        write(&path, state, tensors)?;
+        tensors.write(&path, state)?;
+        if state.finished {
+            self.finish(state, &path)?;
+            return Ok(path);
+        }
         self.keep_best(state, &path)?;
         let mut last = self.last()?;
         last.truncate(last.len().saturating_sub(2));
-        for old in last {
-            fs::remove_file(&old).map_err(|source| TrainError::File { path: old.clone(), source })?;
-        }
+        last.iter().try_for_each(|old| remove(old))?;
         Ok(path)
     }
 
@@ -233,19 +208,31 @@ impl Store {
     /// # Errors
     /// When a file cannot be linked, copied or removed.
     pub fn keep_best(&self, state: &State, path: &Path) -> Result<(), TrainError> {
-        let file_error = |path: &Path, source| TrainError::File { path: path.to_owned(), source };
         let wanted: Vec<PathBuf> = state.best.iter().map(|best| self.best_path(best.epoch)).collect();
         let ends_epoch = state.step_in_epoch == 0 && state.epoch > 0;
         if let Some(best) = state.best.iter().find(|best| ends_epoch && best.epoch + 1 == state.epoch) {
             let target = self.best_path(best.epoch);
-            if !target.exists() && fs::hard_link(path, &target).is_err() {
-                // a file system without hard links
-                let bytes = fs::read(path).map_err(|source| file_error(path, source))?;
-                atomic::write(&target, &bytes).map_err(|source| file_error(&target, source))?;
-            }
+            atomic::link(path, &target).map_err(|source| TrainError::File { path: target, source })?;
         }
-        for old in self.files("best-")?.into_iter().filter(|path| !wanted.contains(path)) {
-            fs::remove_file(&old).map_err(|source| file_error(&old, source))?;
+        self.files("best-")?.iter().filter(|path| !wanted.contains(path)).try_for_each(|old| remove(old))
+    }
+
+    /// Leaves of a complete fold its last checkpoint, which is `path` with `state`, and the best ones, these without
+    /// means of gradients as well. What a killed call left undone the next one does.
+    ///
+    /// # Errors
+    /// When a file cannot be linked, written or removed.
+    pub fn finish(&self, state: &State, path: &Path) -> Result<(), TrainError> {
+        // first what gives room: the disk may be nearly full
+        self.last()?.iter().filter(|other| *other != path).try_for_each(|old| remove(old))?;
+        self.keep_best(state, path)?;
+        for best in self.files("best-")? {
+            // one that is damaged is of no use to anyone and stays to be looked at
+            if file::read_state(&best).is_ok_and(|state| !state.finished)
+                && let Ok((state, tensors)) = Snapshot::read(&best, |name| !MOMENTS.contains(&name))
+            {
+                tensors.write(&best, &State { finished: true, ..state })?;
+            }
         }
         Ok(())
     }
@@ -288,49 +275,15 @@ impl Store {
     }
 }
 
-fn digest_of<'a>(state: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(state);
-    for (name, bytes) in tensors {
-        hasher.update(name);
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    }
-    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes text");
-        text
-    })
-}
-
-fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, TrainError> {
-    let tensor = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
-    let count = tensor.numel();
-    let mut bytes = vec![0; count * tensor.kind().elt_size_in_bytes()];
-    tensor.f_copy_data_u8(&mut bytes, count)?;
-    Ok(bytes)
-}
-
-const KINDS: [(Kind, Dtype); 5] = [
-    (Kind::Float, Dtype::F32),
-    (Kind::Double, Dtype::F64),
-    (Kind::Int64, Dtype::I64),
-    (Kind::Int, Dtype::I32),
-    (Kind::BFloat16, Dtype::BF16),
-];
-
-fn dtype_of(kind: Kind) -> Option<Dtype> {
-    KINDS.iter().find(|(own, _)| *own == kind).map(|(_, dtype)| *dtype)
-}
-
-fn kind_of(dtype: Dtype) -> Option<Kind> {
-    KINDS.iter().find(|(_, own)| *own == dtype).map(|(kind, _)| *kind)
+fn remove(path: &Path) -> Result<(), TrainError> {
+    fs::remove_file(path).map_err(|source| TrainError::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn state(step: u64) -> State {
+    pub(in crate::train) fn state(step: u64) -> State {
         State {
             code_version: CODE_VERSION.to_owned(),
             config: TrainConfig::default(),
@@ -344,10 +297,11 @@ mod tests {
             history: History::default(),
             places: Vec::new(),
             buffers: vec!["bn.running_mean".to_owned()],
+            finished: false,
         }
     }
 
-    fn tensors() -> Vec<(String, Tensor)> {
+    pub(in crate::train) fn tensors() -> Vec<(String, Tensor)> {
         vec![
             ("weights".to_owned(), Tensor::from_slice(&[1.5f32, -2.0, 1e-30])),
             ("buffer.bn.running_mean".to_owned(), Tensor::from_slice(&[7i64])),
@@ -389,6 +343,35 @@ mod tests {
         (state.epoch, state.best[0].epoch) = (4, 3);
         store.save(&state, &tensors()).unwrap();
         assert_eq!(names(folder.path())[0], "best-epoch-00003.safetensors");
+    }
+
+    #[test]
+    fn a_complete_fold_keeps_its_last_and_its_best_without_moments() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let moments = MOMENTS.map(|name| (name.to_owned(), Tensor::from_slice(&[0.5f32])));
+        let full: Vec<_> = tensors().into_iter().chain(moments).collect();
+        for step in [5, 10] {
+            store.save(&State { epoch: step as usize / 5, ..state(step) }, &full).unwrap();
+        }
+        let mut last = State { epoch: 3, finished: true, ..state(15) };
+        last.best.push(Best { epoch: 2, score: 0.8f64.to_bits() });
+        let path = store.save(&last, &tensors()).unwrap();
+        let expected = ["best-epoch-00000.safetensors", "best-epoch-00002.safetensors", "last-0000000015.safetensors"];
+        assert_eq!(names(folder.path()), expected);
+        let best = Checkpoint::read(&store.best_path(0)).unwrap();
+        assert_eq!((best.state.epoch, best.state.finished), (1, true));
+        assert!(MOMENTS.iter().all(|name| best.tensor(name).is_none()));
+        for (name, tensor) in tensors() {
+            assert_eq!(best.tensor(&name).unwrap(), tensor);
+        }
+        assert_eq!(fs::read(&path).unwrap(), fs::read(store.best_path(2)).unwrap());
+        let before = fs::read(store.best_path(0)).unwrap();
+        store.finish(&last, &path).unwrap();
+        assert_eq!(
+            (names(folder.path()), fs::read(store.best_path(0)).unwrap()),
+            (expected.map(str::to_owned).into(), before)
+        );
     }
 
     #[test]

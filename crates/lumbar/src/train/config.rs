@@ -30,7 +30,7 @@ use super::TrainError;
 /// | `ema_decay` | 0.0 | exponential moving average of the weights, used for validation; 0 turns it off | 0–0.999999 |
 /// | `freeze_epochs` | 0 | first epochs in which only the head learns | 0–`epochs` |
 /// | `early_stop` | 0 | epochs without a better validation score after which to stop; 0 never | 0–10,000 |
-/// | `keep_best` | 1 | best checkpoints that are kept beside the last two | 1–100 |
+/// | `keep_best` | 1 | best checkpoints that are kept beside the last two, of a complete fold beside the last one | 1–100 |
 /// | `checkpoint_steps` | 0 | steps between checkpoints inside an epoch; 0 only after each epoch | 0–1e9 |
 /// | `extent` | `full` | `full`; `fast_dev_run`: one batch of training and one of validation; `overfit_one_batch`: every epoch is the same first batch, drawn the same | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -14,9 +14,10 @@ use super::history::{EpochRecord, History};
 use super::loss::Loss;
 use super::network::{Network, Source};
 use super::observer::{Event, Observer, StopToken};
-use super::optimizer::Optimizer;
+use super::optimizer::{MOMENTS, Optimizer};
 use super::schedule::Schedule;
 use super::tensorboard::EventWriter;
+use super::writer::Writer;
 use super::{TrainConfig, TrainError, atomic, plan};
 use crate::metric::{Graded, MetricError, PredictionTable, Reference, Score, score};
 use crate::predict::{read_predictions, write_predictions};
@@ -86,11 +87,13 @@ struct Fold<'a, N: Network, S> {
     cycle: Loop<'a, N, S>,
     split: &'a Split,
     folder: PathBuf,
-    store: Store,
+    writer: Writer,
     optimizer: Optimizer,
     progress: Progress,
     best: Vec<Best>,
     history: History,
+    /// A checkpoint of the complete fold lies on the disk, or nothing but that is left to do.
+    is_finished: bool,
     prior: Reference,
     events: Option<EventWriter>,
 }
@@ -123,11 +126,12 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             },
             split,
             folder: folder.to_owned(),
-            store,
+            writer: Writer::new(store),
             optimizer: Optimizer::new(network.parameters(), &config.optimizer, config.clip_norm, config.ema_decay)?,
             progress: Progress::default(),
             best: Vec::new(),
             history: History::default(),
+            is_finished: false,
             prior: Reference::best_constant(&known, PRIOR_PSEUDO_COUNT),
             events: None,
         })
@@ -142,12 +146,17 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             parameters: self.optimizer.weight_count(),
             steps: self.cycle.steps,
         });
-        if let Some(newest) = self.store.newest()? {
+        if let Some(newest) = self.writer.store().newest()? {
             for (path, reason) in newest.damaged {
                 observer.event(&Event::CheckpointDamaged { path, reason });
             }
             self.take_over(&newest.checkpoint)?;
-            self.store.keep_best(&newest.checkpoint.state, &newest.path)?;
+            let (store, state) = (self.writer.store(), &newest.checkpoint.state);
+            if state.finished {
+                store.finish(state, &newest.path)?;
+            } else {
+                store.keep_best(state, &newest.path)?;
+            }
             let Progress { epoch, step, .. } = self.progress;
             observer.event(&Event::Resumed { path: newest.path, epoch, step });
         }
@@ -163,25 +172,30 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         if !differences.is_empty() {
             return Err(TrainError::OtherConfig { folder: self.folder.clone(), differences });
         }
-        self.optimizer.restore(&state.places, state.optimizer_step, |name| checkpoint.tensor(name))?;
+        let tensor = |name: &str| checkpoint.tensor(name);
+        if state.finished {
+            self.optimizer.restore_trained(&state.places, state.optimizer_step, tensor)?;
+        } else {
+            self.optimizer.restore(&state.places, state.optimizer_step, tensor)?;
+        }
         load_buffers(self.cycle.network, checkpoint)?;
         self.progress =
             Progress { epoch: state.epoch, step_in_epoch: state.step_in_epoch, step: state.step, sums: state.sums };
         self.best.clone_from(&state.best);
         self.history.clone_from(&state.history);
+        self.is_finished = state.finished;
         Ok(())
     }
 
     fn run(mut self, observer: &mut dyn Observer) -> Result<FoldOutcome, TrainError> {
         let config = self.cycle.config;
-        let (mut predicted, mut is_saved) = (None, false);
-        while self.progress.epoch < epochs(config) && !self.is_over(observer) {
+        let mut predicted = None;
+        while !self.is_finished && !self.is_over() {
             let frozen = self.progress.epoch < config.freeze_epochs;
             self.optimizer.freeze_above(frozen.then_some(0))?;
             let started = Instant::now();
             if self.train(observer)? == Ended::Stopped {
-                let path = self.save_or_fail()?;
-                observer.event(&Event::CheckpointSaved { path });
+                self.save_or_fail(observer)?;
                 return Ok(FoldOutcome::Stopped);
             }
             let training = started.elapsed();
@@ -191,21 +205,29 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             predicted = Some(table);
             let fold = self.split.fold;
             observer.event(&Event::EpochEnded { fold, record, training, validation: started.elapsed() });
-            is_saved = self.save(observer);
-            if self.cycle.stop.is_stopped() && self.progress.epoch < epochs(config) {
-                if !is_saved {
-                    self.save_or_fail()?;
-                }
+            if self.is_over() {
+                break;
+            }
+            self.save(observer);
+            if self.cycle.stop.is_stopped() {
+                self.settle_or_fail(observer)?;
                 return Ok(FoldOutcome::Stopped);
             }
+        }
+        if let Some(best_epoch) = self.without_patience() {
+            observer.event(&Event::EarlyStop { fold: self.split.fold, best_epoch });
         }
         let table = match predicted {
             Some(table) => table,
             None => self.validate()?,
         };
+        self.writer.settle(observer);
         if config.extent == Extent::Full {
-            if !is_saved {
-                self.save_or_fail()?;
+            if !self.is_finished {
+                // from here on nothing is trained: a call after a kill only makes the table
+                self.is_finished = true;
+                self.save(observer);
+                self.settle_or_fail(observer)?;
             }
             let path = self.folder.join("out_of_fold.csv");
             write_predictions(&path, &table)
@@ -216,7 +238,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
     }
 
     fn train(&mut self, observer: &mut dyn Observer) -> Result<Ended, TrainError> {
-        let Self { cycle, split, store, optimizer, progress, best, history, events, .. } = self;
+        let Self { cycle, split, writer, optimizer, progress, best, history, events, .. } = self;
         let every = cycle.config.checkpoint_steps;
         let network = cycle.network;
         let mut watch = |event: &Event| {
@@ -227,9 +249,10 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             observer.event(event);
         };
         cycle.train(&split.training, optimizer, progress, &mut watch, |optimizer, progress, observer| {
+            writer.poll(observer);
             if every > 0 && progress.step % every == 0 {
-                let state = state_of(cycle, optimizer, progress, best, history);
-                report_save(store, &state, &tensors_of(network, optimizer), observer);
+                let state = state_of(cycle, optimizer, progress, best, history, false);
+                writer.save(state, &tensors_of(network, optimizer, false), observer);
             }
             Ok(())
         })
@@ -288,44 +311,42 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         }
     }
 
-    /// Whether the best epoch lies further back than the config's patience.
-    fn is_over(&self, observer: &mut dyn Observer) -> bool {
-        let patience = self.cycle.config.early_stop;
-        let Some(best) = self.best.first().filter(|_| patience > 0) else { return false };
-        let over = self.progress.step_in_epoch == 0 && self.progress.epoch > best.epoch + patience;
-        if over {
-            observer.event(&Event::EarlyStop { fold: self.split.fold, best_epoch: best.epoch });
+    /// Whether no epoch is left to train.
+    fn is_over(&self) -> bool {
+        self.progress.epoch >= epochs(self.cycle.config) || self.without_patience().is_some()
+    }
+
+    /// The best epoch, when it lies further back than the config's patience and there are epochs left.
+    fn without_patience(&self) -> Option<usize> {
+        let (config, at) = (self.cycle.config, &self.progress);
+        let best = self.best.first().filter(|_| config.early_stop > 0)?.epoch;
+        let over = at.step_in_epoch == 0 && at.epoch > best + config.early_stop && at.epoch < epochs(config);
+        over.then_some(best)
+    }
+
+    /// Begins to write a checkpoint; a run that is only tried keeps none.
+    fn save(&mut self, observer: &mut dyn Observer) {
+        if self.cycle.config.extent == Extent::Full {
+            self.writer.save(self.state(), &self.tensors(), observer);
         }
-        over
     }
 
-    /// Whether a checkpoint lies on the disk now.
-    fn save(&self, observer: &mut dyn Observer) -> bool {
-        self.cycle.config.extent == Extent::Full
-            && report_save(&self.store, &self.state(), &tensors_of(self.cycle.network, &self.optimizer), observer)
+    /// Waits until the checkpoint that was just begun lies on the disk; tries once more where it does not.
+    fn settle_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        if self.writer.settle(observer) { Ok(()) } else { self.save_or_fail(observer) }
     }
 
-    fn save_or_fail(&self) -> Result<PathBuf, TrainError> {
-        self.store.save(&self.state(), &tensors_of(self.cycle.network, &self.optimizer))
+    fn save_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.writer.save_or_fail(&self.state(), &self.tensors(), observer)
     }
 
     fn state(&self) -> State {
-        state_of(&self.cycle, &self.optimizer, &self.progress, &self.best, &self.history)
+        let Self { cycle, optimizer, progress, best, history, is_finished, .. } = self;
+        state_of(cycle, optimizer, progress, best, history, *is_finished)
     }
-}
 
-/// Whether it was saved; what kept it from that is told.
-fn report_save(store: &Store, state: &State, tensors: &[(String, Tensor)], observer: &mut dyn Observer) -> bool {
-    match store.save(state, tensors) {
-        Ok(path) => {
-            observer.event(&Event::CheckpointSaved { path });
-            true
-        }
-        Err(error) => {
-            let path = store.last_path(state.step);
-            observer.event(&Event::CheckpointFailed { path, reason: error.to_string() });
-            false
-        }
+    fn tensors(&self) -> Vec<(String, Tensor)> {
+        tensors_of(self.cycle.network, &self.optimizer, self.is_finished)
     }
 }
 
@@ -339,6 +360,7 @@ fn state_of<N: Network, S>(
     progress: &Progress,
     best: &[Best],
     history: &History,
+    finished: bool,
 ) -> State {
     State {
         code_version: CODE_VERSION.to_owned(),
@@ -353,11 +375,14 @@ fn state_of<N: Network, S>(
         history: history.clone(),
         places: optimizer.places().to_vec(),
         buffers: cycle.network.buffers().into_iter().map(|(name, _)| name).collect(),
+        finished,
     }
 }
 
-fn tensors_of<N: Network>(network: &N, optimizer: &Optimizer) -> Vec<(String, Tensor)> {
-    let state = optimizer.state().into_iter().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+/// What a checkpoint holds; that of a finished fold no means of gradients.
+fn tensors_of<N: Network>(network: &N, optimizer: &Optimizer, finished: bool) -> Vec<(String, Tensor)> {
+    let state = optimizer.state().into_iter().filter(|(name, _)| !finished || !MOMENTS.contains(name));
+    let state = state.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let buffers = network.buffers().into_iter().map(|(name, tensor)| (format!("buffer.{name}"), tensor));
     state.chain(buffers).collect()
 }

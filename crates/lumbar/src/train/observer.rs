@@ -104,7 +104,7 @@ pub enum Event {
         #[serde(rename = "validation_s", serialize_with = "seconds")]
         validation: Duration,
     },
-    /// A checkpoint lies on the disk.
+    /// A checkpoint lies on the disk. It is written while training goes on: this may be some steps after its own.
     CheckpointSaved {
         /// The file.
         path: PathBuf,

@@ -15,6 +15,10 @@ use torch_ext::fused::AdamW;
 use super::TrainError;
 use super::config::OptimizerConfig;
 
+/// The names, among those of [`Optimizer::state`], of the means of gradients and of their squares: what training
+/// alone needs.
+pub const MOMENTS: [&str; 2] = ["mean", "square"];
+
 /// A trained tensor of a network.
 #[derive(Debug)]
 pub struct Parameter {
@@ -255,7 +259,8 @@ impl Optimizer {
     /// The flat tensors that a checkpoint holds, by name.
     #[must_use]
     pub fn state(&self) -> Vec<(&'static str, &Tensor)> {
-        let mut state = vec![("weights", &self.weights), ("mean", &self.mean), ("square", &self.square)];
+        let [mean, square] = MOMENTS;
+        let mut state = vec![("weights", &self.weights), (mean, &self.mean), (square, &self.square)];
         state.extend(self.average.as_ref().map(|average| ("average", average)));
         state
     }
@@ -268,7 +273,31 @@ impl Optimizer {
         &mut self,
         places: &[Place],
         step: u64,
+        tensor: impl FnMut(&str) -> Option<Tensor>,
+    ) -> Result<(), TrainError> {
+        self.restore_some(places, step, tensor, |_| true)
+    }
+
+    /// Takes over what was trained, from a state without the means of gradients ([`MOMENTS`]), which stay as they
+    /// are: for predicting, not for going on.
+    ///
+    /// # Errors
+    /// As [`Optimizer::restore`].
+    pub fn restore_trained(
+        &mut self,
+        places: &[Place],
+        step: u64,
+        tensor: impl FnMut(&str) -> Option<Tensor>,
+    ) -> Result<(), TrainError> {
+        self.restore_some(places, step, tensor, |name| !MOMENTS.contains(&name))
+    }
+
+    fn restore_some(
+        &mut self,
+        places: &[Place],
+        step: u64,
         mut tensor: impl FnMut(&str) -> Option<Tensor>,
+        wanted: impl Fn(&str) -> bool,
     ) -> Result<(), TrainError> {
         if places.len() != self.places.len() {
             let (found, expected) = (places.len(), self.places.len());
@@ -280,9 +309,11 @@ impl Optimizer {
             return Err(TrainError::OtherNetwork(format!("found {found}, expected {expected}")));
         }
         let mut found = Vec::new();
-        for (name, own) in self.state() {
+        for (name, own) in self.state().into_iter().filter(|(name, _)| wanted(name)) {
             match tensor(name) {
-                Some(tensor) if tensor.size() == own.size() && tensor.kind() == Kind::Float => found.push(tensor),
+                Some(tensor) if tensor.size() == own.size() && tensor.kind() == Kind::Float => {
+                    found.push((own.shallow_clone(), tensor));
+                }
                 Some(tensor) => {
                     let (size, kind) = (tensor.size(), tensor.kind());
                     return Err(TrainError::OtherNetwork(format!("{name} is {size:?} {kind:?}")));
@@ -290,8 +321,7 @@ impl Optimizer {
                 None => return Err(TrainError::OtherNetwork(format!("it holds no {name}"))),
             }
         }
-        let own = [&mut self.weights, &mut self.mean, &mut self.square].into_iter().chain(self.average.as_mut());
-        tch::no_grad(|| own.zip(&found).try_for_each(|(own, found)| own.f_copy_(found)))?;
+        tch::no_grad(|| found.iter_mut().try_for_each(|(own, found)| own.f_copy_(found)))?;
         self.step = step;
         Ok(())
     }
@@ -429,6 +459,14 @@ mod tests {
         let mut optimizer = Optimizer::new(parameters, &OptimizerConfig::default(), 0.0, 0.0).unwrap();
         let mut places = optimizer.places().to_vec();
         places[0].shape = vec![1, 4];
+        let own = optimizer.places().to_vec();
+        let weights = optimizer.weights.copy();
+        let trained = |name: &str| (name == "weights").then(|| &weights + 1.0);
+        let error = optimizer.restore(&own, 3, trained).unwrap_err().to_string();
+        assert!(error.contains("it holds no mean"), "{error}");
+        assert_eq!((&optimizer.weights, optimizer.step_count()), (&weights, 0));
+        optimizer.restore_trained(&own, 3, trained).unwrap();
+        assert_eq!((&optimizer.weights, optimizer.step_count()), (&(&weights + 1.0), 3));
         let error = optimizer.restore(&places, 3, |_| None).unwrap_err().to_string();
         assert!(error.contains("found head.weight [1, 4] [4, 1], expected head.weight [2, 4] [4, 1]"), "{error}");
         let (mut parameters, _) = network();
