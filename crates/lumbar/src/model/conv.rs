@@ -314,7 +314,8 @@ impl ConvNorm {
             if kernel == 1 && groups == 1 && kind == Kind::Float {
                 self.matrix = Some(self.weight.f_reshape([channels_out, channels_in])?);
             }
-            if kernel == 3 && groups == 1 && kind == Kind::Float {
+            let is_quick = groups == 1 && conv3x3::takes(&self.weight);
+            if is_quick {
                 self.taps = Some(self.weight.shallow_clone());
             }
             let padding = match self.spec.padding {
@@ -322,7 +323,10 @@ impl ConvNorm {
                 Padding::Same if self.spec.stride == 1 => self.spec.kernel / 2,
                 Padding::Same => 0,
             };
-            self.weight = self.geometry(padding).reorder(&self.weight, None)?;
+            // a second copy in oneDNN's order only for maps that it convolves
+            if !is_quick || self.spec.stride > 1 {
+                self.weight = self.geometry(padding).reorder(&self.weight, None)?;
+            }
         }
         self.folded = true;
         Ok(())

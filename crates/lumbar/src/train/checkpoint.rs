@@ -1,7 +1,7 @@
 //! Everything that an exact resume needs, in one file.
 //!
 //! A checkpoint is a safetensors file: the optimizer's flat tensors (weights, both means, average), the
-//! network's buffers, and in the metadata the run's state as JSON and a SHA-256 over state and tensors. It is
+//! network's buffers, and in the metadata the run's state as JSON and a CRC-32 over state and tensors. It is
 //! written to a temporary name, synced and renamed: a kill or a full disk leaves the ones before as they were.
 //! The checkpoints of a complete fold are for predicting alone and hold no means.
 //! Random numbers are drawn from (seed, epoch, study, purpose) and (seed, step), so no generator's state has

@@ -30,24 +30,25 @@ use crate::{Result, autocast, ffi, layout};
 /// `cargo xtask bench conv`.
 #[must_use]
 pub fn fits(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
-    let (size, kernel) = (x.size(), weight.size());
-    let ([_, channels, height, width], [results, inputs, 3, 3]) = (&size[..], &kernel[..]) else { return false };
+    let size = x.size();
+    let [_, channels, height, width] = &size[..] else { return false };
     let has_size = match stride {
         1 => *height >= 2 && *width >= 2,
         2 => (*height, *width) == (3, 3),
         _ => false,
     };
-    let is_plain = |tensor: &Tensor| {
-        tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && layout::is_channels_last(tensor)
-    };
-    has_size
-        && channels == inputs
-        && channels % 32 == 0
-        && results % 32 == 0
-        && is_plain(x)
-        && is_plain(weight)
-        && has_vectors()
-        && !autocast::is_on_cpu()
+    has_size && takes(weight) && *channels == weight.size()[1] && is_plain(x) && !autocast::is_on_cpu()
+}
+
+/// Whether [`convolve`] computes convolutions with this weight on this machine at all.
+#[must_use]
+pub fn takes(weight: &Tensor) -> bool {
+    let is_fit = matches!(weight.size()[..], [results, inputs, 3, 3] if results % 32 == 0 && inputs % 32 == 0);
+    is_fit && is_plain(weight) && has_vectors()
+}
+
+fn is_plain(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && layout::is_channels_last(tensor)
 }
 
 /// The convolution, with its gradients.
