@@ -42,7 +42,10 @@ void compute(const Kernels& kernels, Kind kind, const at::Tensor& x, const at::T
              int64_t stride) {
   Job job{kind,      stride,  x.size(0),    x.size(2), x.size(3), x.size(1),
           y.size(1), data(x), data(weight), data(y),   nullptr};
-  if (x.size(0) == 0) return;
+  if (x.size(0) == 0) {
+    if (kind == Weight) weight.zero_();
+    return;
+  }
   Plan plan;
   kernels.plan(&job, &plan);
   const at::Tensor scratch = at::empty({plan.scratch}, x.options().memory_format(at::MemoryFormat::Contiguous));

@@ -34,6 +34,12 @@ impl Convolution {
         self.tiles.count <= self.to.map.channels.max(self.from.map.channels)
     }
 
+    /// Tiles that are transformed and multiplied together where there are many: few, so that they stay in the quicker
+    /// cache, unless that would bring many weights through it for each few.
+    fn chunk(&self) -> usize {
+        if self.from.map.channels * self.to.map.channels <= 128 * 128 { 12 } else { CHUNK }
+    }
+
     /// Floats between the products of a panel's weights.
     fn weight_plane(&self) -> usize {
         self.from.map.channels * PANEL + GAP
@@ -48,7 +54,7 @@ impl Convolution {
         let panels = self.panels() as i64;
         let (scratch, units) = match self.is_small() {
             true => (self.tile_plane(self.tiles.count), [self.tiles.parts(FEW) as i64, panels]),
-            false => (self.panels() * self.weight_plane(), [panels, self.tiles.parts(CHUNK) as i64]),
+            false => (self.panels() * self.weight_plane(), [panels, self.tiles.parts(self.chunk()) as i64]),
         };
         Plan { scratch: (A::PRODUCTS * scratch) as i64, units }
     }
@@ -77,7 +83,7 @@ impl Convolution {
                 }),
                 (false, 0) => self.transform_weights::<A>(unit, self.scratch.add(unit * panel_floats)),
                 (false, _) => {
-                    let (tiles, plane) = (self.tiles.part(unit, CHUNK), self.tile_plane(CHUNK));
+                    let (tiles, plane) = (self.tiles.part(unit, self.chunk()), self.tile_plane(self.chunk()));
                     with_own(A::PRODUCTS * plane + product_floats, |own| {
                         self.transform_inputs::<A>(tiles.clone(), own, plane);
                         for panel in 0..self.panels() {

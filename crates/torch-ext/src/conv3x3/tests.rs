@@ -93,6 +93,18 @@ fn what_does_not_fit_is_refused_in_words() {
 }
 
 #[test]
+fn no_pictures_give_no_results_and_a_gradient_of_zero() {
+    let (x, weight) = (noise(&[0, 64, 3, 3], 0.1), noise(&[128, 64, 3, 3], 0.4).set_requires_grad(true));
+    if !fits(&x, &weight, 1) {
+        return;
+    }
+    let y = convolve(&x, &weight, 1).unwrap();
+    assert_eq!(y.size(), [0, 128, 3, 3]);
+    y.sum(None).backward();
+    assert_eq!(weight.grad(), weight.zeros_like());
+}
+
+#[test]
 fn a_second_derivative_is_refused() {
     if !has_vectors() {
         return;
