@@ -214,7 +214,7 @@ def train(root):
         epochs.append(trained - begin)
         graders.eval()
         with torch.inference_mode():
-            for pictures, _, shown in batches(judges, False, JOB["batch"]):
+            for pictures, _, shown in batches(judges, False, 4 * JOB["batch"]):
                 logits_of(graders, pictures, shown).softmax(-1).numpy()
         validation_s += time.perf_counter() - trained
         # what a resume needs

@@ -248,7 +248,7 @@ impl Run {
     /// When the run is of another task, there is no such fold, or it has no checkpoint.
     pub fn whole_study_network(&self, fold: usize, device: Device) -> Result<WholeStudy<SpineModel>, RunError> {
         let TaskConfig::WholeStudy(task) = &self.config.task else { return Err(self.other_task("whole_study")) };
-        self.trained(fold, task.network(0, device)?)
+        self.trained(fold, task.network(None, device)?)
     }
 
     /// The trained networks of a fold of a crop run.
@@ -257,7 +257,7 @@ impl Run {
     /// When the run is of another task, there is no such fold, or it has no checkpoint.
     pub fn crop_network(&self, fold: usize, device: Device) -> Result<CropGrader<LevelModel>, RunError> {
         let TaskConfig::Crops(task) = &self.config.task else { return Err(self.other_task("crops")) };
-        self.trained(fold, task.network(0, device)?)
+        self.trained(fold, task.network(None, device)?)
     }
 
     const fn other_task(&self, expected: &'static str) -> RunError {

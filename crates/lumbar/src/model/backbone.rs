@@ -220,14 +220,19 @@ impl Backbone {
     /// # Errors
     /// The configuration is outside its ranges, or the device is absent.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::build(config, Some(seed), device)
+    }
+
+    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         match config.architecture {
             architecture if is_efficientnet(architecture) => {
-                Ok(Self::EfficientNet(EfficientNet::new(config, seed, device)?))
+                Ok(Self::EfficientNet(EfficientNet::build(config, seed, device)?))
             }
             Architecture::ConvNextNano | Architecture::ConvNextTiny => {
-                Ok(Self::ConvNext(ConvNext::new(config, seed, device)?))
+                Ok(Self::ConvNext(ConvNext::build(config, seed, device)?))
             }
-            _ => Ok(Self::ResNet(ResNet::new(config, seed, device)?)),
+            _ => Ok(Self::ResNet(ResNet::build(config, seed, device)?)),
         }
     }
 

@@ -117,6 +117,11 @@ impl ConvNext {
     /// # Errors
     /// The configuration is outside its ranges or names no ConvNeXt, or the device is absent.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::build(config, Some(seed), device)
+    }
+
+    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
         let plan = Plan::of(config.architecture)?;
         let mut registry = Registry::default();
@@ -158,7 +163,8 @@ impl ConvNext {
         let (config, widths) = (config.clone(), plan.widths);
         let mut model = Self { registry, config, device, stem, stem_norm, stages, head_norm, classifier: None, widths };
         let classes = model.config.num_classes;
-        model.reset_classifier(classes, seed)?;
+        // a classifier is small: drawn without need in a network to copy to
+        model.reset_classifier(classes, seed.unwrap_or_default())?;
         Ok(model)
     }
 }
@@ -223,7 +229,7 @@ impl Features for ConvNext {
 
 impl Foldable for ConvNext {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::new(&self.config, 0, self.device)?;
+        let copy = Self::build(&self.config, None, self.device)?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }

@@ -49,6 +49,11 @@ impl EfficientNet {
     /// # Errors
     /// The configuration is outside its ranges or names no EfficientNet, or the device is absent.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::build(config, Some(seed), device)
+    }
+
+    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
         let name = config.architecture.name();
         let plan = Plan::named(name).ok_or_else(|| Error::Config {
@@ -103,7 +108,8 @@ impl EfficientNet {
         let halves = |number: usize| plan.stages.get(number).is_none_or(|stage| stage.stride > 1);
         let taps = (0..=plan.stages.len()).filter(|&level| halves(level)).collect();
         let mut model = Self { registry, config: config.clone(), device, stem, stages, head, classifier: None, taps };
-        model.reset_classifier(config.num_classes, seed)?;
+        // a classifier is small: drawn without need in a network to copy to
+        model.reset_classifier(config.num_classes, seed.unwrap_or_default())?;
         Ok(model)
     }
 
@@ -210,7 +216,7 @@ impl Features for EfficientNet {
 
 impl Foldable for EfficientNet {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::new(&self.config, 0, self.device)?;
+        let copy = Self::build(&self.config, None, self.device)?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }

@@ -104,3 +104,38 @@ impl<M> fmt::Debug for Inference<M> {
         write!(f, "Inference<{}>({:?})", std::any::type_name::<M>(), self.kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Architecture, BackboneConfig, ConvNext, EfficientNet, LevelConfig, LevelModel, ResNet};
+    use super::super::{SpineConfig, SpineModel};
+    use super::*;
+
+    fn check(model: &impl Foldable, input: &[i64]) {
+        // what depends on no seed is changed too: a running mean that was not copied is seen
+        for (number, entry) in model.registry().entries().iter().enumerate() {
+            tch::no_grad(|| entry.tensor.shallow_clone().f_add_scalar_(1e-3 * number as f64)).ok();
+        }
+        let copy = model.copied().unwrap();
+        for (copied, own) in copy.registry().entries().iter().zip(model.registry().entries()) {
+            assert_eq!((&copied.name, &copied.tensor), (&own.name, &own.tensor));
+            assert_eq!((copied.role, copied.part, copied.depth), (own.role, own.part, own.depth));
+            assert_ne!(copied.tensor.data_ptr(), own.tensor.data_ptr(), "{}", own.name);
+            assert_eq!(copied.is_trainable(), own.is_trainable());
+        }
+        assert_eq!(copy.registry().entries().len(), model.registry().entries().len());
+        let image = Tensor::ones(input, (Kind::Float, Device::Cpu));
+        let run = |model: &dyn Module| tch::no_grad(|| model.run(&image, &mut Pass::new(Mode::Eval)).unwrap());
+        assert!(run(&copy).allclose(&run(model), 0.0, 0.0, true));
+    }
+
+    #[test]
+    fn a_copy_that_was_built_without_drawing_equals_its_original() {
+        let (cpu, config) = (Device::Cpu, BackboneConfig::new);
+        check(&EfficientNet::new(&config(Architecture::EfficientNetB0), 3, cpu).unwrap(), &[1, 3, 32, 32]);
+        check(&ResNet::new(&config(Architecture::ResNet18d), 3, cpu).unwrap(), &[1, 3, 32, 32]);
+        check(&ConvNext::new(&config(Architecture::ConvNextNano), 3, cpu).unwrap(), &[1, 3, 32, 32]);
+        check(&SpineModel::new(&SpineConfig::default(), 3, cpu).unwrap(), &[1, 30, 32, 32]);
+        check(&LevelModel::new(&LevelConfig::default(), 3, cpu).unwrap(), &[1, 2, 32, 32]);
+    }
+}

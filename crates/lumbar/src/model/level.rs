@@ -110,6 +110,11 @@ impl LevelModel {
     /// # Errors
     /// The configuration is outside its ranges, or the device is absent.
     pub fn new(config: &LevelConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::build(config, Some(seed), device)
+    }
+
+    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    pub(crate) fn build(config: &LevelConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
         let in_chans = match config.input {
             SliceInput::Single => 1,
@@ -118,7 +123,7 @@ impl LevelModel {
         let (num_classes, drop_path_rate) = (0, config.drop_path_rate);
         let backbone =
             BackboneConfig { in_chans, num_classes, drop_path_rate, ..BackboneConfig::new(config.architecture) };
-        let backbone = Backbone::new(&backbone, seed, device)?;
+        let backbone = Backbone::build(&backbone, seed, device)?;
         let mut registry = Registry::default();
         registry.adopt("backbone", backbone.registry(), 0);
         let depth = registry.depth_count();
@@ -210,7 +215,7 @@ impl Module for LevelModel {
 
 impl Foldable for LevelModel {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::new(&self.config, 0, self.backbone.device())?;
+        let copy = Self::build(&self.config, None, self.backbone.device())?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }

@@ -85,6 +85,11 @@ impl ResNet {
     /// # Errors
     /// The configuration is outside its ranges or names no ResNet, or the device is absent.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::build(config, Some(seed), device)
+    }
+
+    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
         let repeats: [usize; 4] = match config.architecture {
             Architecture::ResNet18d => [2, 2, 2, 2],
@@ -127,7 +132,8 @@ impl ResNet {
             stages,
             classifier: None,
         };
-        model.reset_classifier(config.num_classes, seed)?;
+        // a classifier is small: drawn without need in a network to copy to
+        model.reset_classifier(config.num_classes, seed.unwrap_or_default())?;
         Ok(model)
     }
 }
@@ -195,7 +201,7 @@ impl Features for ResNet {
 
 impl Foldable for ResNet {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::new(&self.config, 0, self.device)?;
+        let copy = Self::build(&self.config, None, self.device)?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }

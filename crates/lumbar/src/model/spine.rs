@@ -119,6 +119,11 @@ impl SpineModel {
     /// # Errors
     /// The configuration is outside its ranges, or the device is absent.
     pub fn new(config: &SpineConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::build(config, Some(seed), device)
+    }
+
+    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    pub(crate) fn build(config: &SpineConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
         let backbone = BackboneConfig {
             in_chans: config.in_chans(),
@@ -126,7 +131,7 @@ impl SpineModel {
             drop_path_rate: config.drop_path_rate,
             ..BackboneConfig::new(config.architecture)
         };
-        let backbone = Backbone::new(&backbone, seed, device)?;
+        let backbone = Backbone::build(&backbone, seed, device)?;
         let mut registry = Registry::default();
         registry.adopt("backbone", backbone.registry(), 0);
         let outputs = match config.output {
@@ -183,7 +188,7 @@ impl Module for SpineModel {
 
 impl Foldable for SpineModel {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::new(&self.config, 0, self.backbone.device())?;
+        let copy = Self::build(&self.config, None, self.backbone.device())?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }

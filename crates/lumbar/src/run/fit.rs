@@ -96,7 +96,8 @@ impl Run {
                 log.event(event);
                 observer.event(event);
             };
-            let network = task.network(self.config.train.seed.wrapping_mul(1_000).wrapping_add(fold as u64), device)?;
+            let seed = self.config.train.seed.wrapping_mul(1_000).wrapping_add(fold as u64);
+            let network = task.network(Some(seed), device)?;
             let outcome = self.crossed.fit_fold(fold, &network, &source, device, stop, &mut both)?;
             if outcome == FoldOutcome::Stopped || (stop.is_stopped() && fold != folds[folds.len() - 1]) {
                 return Ok(Fitted::Stopped);

@@ -82,7 +82,7 @@ impl Run {
     ) -> Result<Forecast, RunError> {
         let temperature = if self.config.predict.temperature { self.temperature()? } else { Temperature::ONE };
         let networks = (0..self.fold_count())
-            .map(|fold| self.trained(fold, task.network(0, device)?))
+            .map(|fold| self.trained(fold, task.network(None, device)?))
             .collect::<Result<Vec<_>, _>>()?;
         if self.config.predict.folded {
             let folded = networks.iter().map(|network| task.folded(network)).collect::<Result<Vec<_>, _>>()?;

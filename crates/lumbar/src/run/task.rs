@@ -22,8 +22,9 @@ pub(super) trait Task: Sync {
     type Folded: Network<Inputs = Self::Inputs>;
     type Source: Source<Self::Inputs> + Send;
 
-    /// A fresh network, its kernels stored channels-last; its first weights depend on `seed` alone.
-    fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError>;
+    /// A fresh network, its kernels stored channels-last; its first weights depend on `seed` alone. Without one
+    /// they are not drawn: for a network that trained weights are loaded into.
+    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, RunError>;
 
     fn folded(&self, network: &Self::Network) -> Result<Self::Folded, RunError>;
 
@@ -46,8 +47,8 @@ impl Task for WholeStudyTask {
     type Folded = WholeStudy<Inference<SpineModel>>;
     type Source = StudySource;
 
-    fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError> {
-        let model = SpineModel::new(&self.spine, seed, device)?;
+    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, RunError> {
+        let model = SpineModel::build(&self.spine, seed, device)?;
         model.registry().to_channels_last()?;
         Ok(WholeStudy(model))
     }
@@ -79,9 +80,10 @@ impl Task for CropsTask {
     type Folded = CropGrader<Inference<LevelModel>>;
     type Source = CropSource;
 
-    fn network(&self, seed: u64, device: Device) -> Result<Self::Network, RunError> {
+    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, RunError> {
         let model = |part: u64| -> Result<LevelModel, RunError> {
-            let model = LevelModel::new(&self.level, seed.wrapping_mul(3).wrapping_add(part), device)?;
+            let seed = seed.map(|seed| seed.wrapping_mul(3).wrapping_add(part));
+            let model = LevelModel::build(&self.level, seed, device)?;
             model.registry().to_channels_last()?;
             Ok(model)
         };

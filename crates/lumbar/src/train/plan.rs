@@ -24,9 +24,13 @@ pub(super) fn training(config: &TrainConfig, studies: &[String], epoch: usize) -
     Plan { seed: config.seed, epoch: drawn, augmented: true, mirrored: false, batches }
 }
 
+/// Predicting keeps nothing for a backward pass: a batch may hold so many times a training batch's studies, and weights
+/// are read less often.
+const EVALUATED: usize = 4;
+
 /// The batches that predict `studies`, in their order.
 pub(super) fn evaluation(config: &TrainConfig, studies: &[String]) -> Plan {
-    let mut batches: Vec<Vec<String>> = studies.chunks(config.batch_size).map(<[String]>::to_vec).collect();
+    let mut batches: Vec<Vec<String>> = studies.chunks(config.batch_size * EVALUATED).map(<[String]>::to_vec).collect();
     if config.extent != Extent::Full {
         batches.truncate(1);
     }
