@@ -104,13 +104,10 @@ impl Convolution {
             let (picture, row, column) = self.tiles.place(tile);
             // a stride of two has one tile, at the corner
             let (row, column) = (row as isize + A::FIRST, column as isize + A::FIRST);
-            for channel in (0..self.from.map.channels).step_by(LANES) {
-                // SAFETY: see `run`.
-                unsafe {
-                    let picture = self.from.start.add(picture * self.from.floats() + channel);
-                    let out = out.add(place * self.from.map.channels + channel);
-                    inputs::<A>(picture, self.from.map, row, column, out, plane);
-                }
+            // SAFETY: see `run`.
+            unsafe {
+                let (picture, depth) = (self.from.start.add(picture * self.from.floats()), self.from.map.channels);
+                inputs::<A>(picture, self.from.map, row, column, depth, out.add(place * depth), plane);
             }
         }
     }
@@ -142,6 +139,10 @@ impl Convolution {
                 for k in (0..depth).step_by(LANES) {
                     for channel in 0..LANES {
                         let taps = self.weight.add((panel * PANEL + half + channel) * 9 * depth + k);
+                        for tap in 0..9 {
+                            let ahead = taps.wrapping_add(tap * depth + AHEAD * LANES);
+                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                        }
                         weights::<A>(taps, depth, square.as_mut_ptr().add(channel * LANES), LANES * LANES);
                     }
                     for position in 0..A::PRODUCTS {

@@ -81,14 +81,14 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// The pixels of a tile from `row`, `column` on: their places, and masks of those inside, by row and by column.
+    /// The pixels of a tile from `row`, `column` on.
     #[inline]
     fn tile(&self, row: isize, column: isize) -> Tile {
-        let mask = |place: isize, size: usize| if (0..size as isize).contains(&place) { u16::MAX } else { 0 };
+        let is_inside = |place: isize, size: usize| (0..size as isize).contains(&place);
         let (line, pixel) = ((self.width * self.channels) as isize, self.channels as isize);
         Tile {
-            rows: [0, 1, 2, 3, 4].map(|i| mask(row + i, self.height)),
-            columns: [0, 1, 2, 3, 4].map(|j| mask(column + j, self.width)),
+            rows: [0, 1, 2, 3, 4].map(|i| is_inside(row + i, self.height)),
+            columns: [0, 1, 2, 3, 4].map(|j| if is_inside(column + j, self.width) { u16::MAX } else { 0 }),
             start: row * line + column * pixel,
             line,
             pixel,
@@ -96,9 +96,10 @@ impl Map {
     }
 }
 
-/// Where a tile's pixels lie.
+/// Where a tile's pixels lie, and which of them lie in the picture. Rows are asked for with branches, which go the same
+/// way for all channels, columns with masks, of which there are few enough to stay in registers.
 struct Tile {
-    rows: [u16; 5],
+    rows: [bool; 5],
     columns: [u16; 5],
     start: isize,
     line: isize,
@@ -106,11 +107,10 @@ struct Tile {
 }
 
 impl Tile {
-    /// A pixel's first channel, counted from the picture's, and its mask.
+    /// A pixel's first channel, counted from the picture's.
     #[inline]
-    fn at(&self, row: usize, column: usize) -> (isize, u16) {
-        let place = self.start + row as isize * self.line + column as isize * self.pixel;
-        (place, self.rows[row] & self.columns[column])
+    fn at(&self, row: usize, column: usize) -> isize {
+        self.start + row as isize * self.line + column as isize * self.pixel
     }
 }
 
@@ -136,46 +136,51 @@ unsafe fn loaded<A: Algorithm>(products: *const f32, plane: usize) -> Square {
     cells
 }
 
-/// Bt·tile·B for 16 channels: of the tile whose first input is at `row`, `column`, zeros outside the picture.
+/// Bt·tile·B: of the tile whose first input is at `row`, `column`, zeros outside the picture.
 ///
 /// # Safety
-/// `picture` has the map's floats from the channel on, `out` has room for the products, `plane` floats apart.
+/// `picture` has the map's floats from the first of `channels` on, a multiple of 16; `out` has room for the products,
+/// `plane` floats apart.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn inputs<A: Algorithm>(
     picture: *const f32,
     map: Map,
     row: isize,
     column: isize,
+    channels: usize,
     out: *mut f32,
     plane: usize,
 ) {
     let pixels = map.tile(row, column);
-    let mut tile: Square = [[_mm512_setzero_ps(); 5]; 5];
-    each!(
-        I,
-        each!(J, {
-            if I < A::IN && J < A::IN {
-                let (place, mask) = pixels.at(I, J);
-                // SAFETY: nothing is read of a pixel outside.
-                tile[I][J] = unsafe { _mm512_maskz_loadu_ps(mask, picture.wrapping_offset(place)) };
+    for channel in (0..channels).step_by(LANES) {
+        let mut tile: Square = [[_mm512_setzero_ps(); 5]; 5];
+        each!(I, {
+            if I < A::IN && pixels.rows[I] {
+                each!(J, {
+                    if J < A::IN {
+                        let place = picture.wrapping_offset(pixels.at(I, J) + channel as isize);
+                        // SAFETY: nothing is read of a pixel outside.
+                        tile[I][J] = unsafe { _mm512_maskz_loadu_ps(pixels.columns[J], place) };
+                    }
+                });
             }
-        })
-    );
-    let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
-    each!(P, each!(J, half[P][J] = combine!(I, A::BT[P][I], tile[I][J])));
-    each!(
-        P,
-        each!(Q, {
-            if P < A::M && Q < A::M {
-                let value = combine!(J, A::BT[Q][J], half[P][J]);
-                // SAFETY: a product's place.
-                unsafe { _mm512_storeu_ps(out.add((P * A::M + Q) * plane), value) };
-            }
-        })
-    );
+        });
+        let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
+        each!(P, each!(J, half[P][J] = combine!(I, A::BT[P][I], tile[I][J])));
+        each!(
+            P,
+            each!(Q, {
+                if P < A::M && Q < A::M {
+                    let value = combine!(J, A::BT[Q][J], half[P][J]);
+                    // SAFETY: a product's place.
+                    unsafe { _mm512_storeu_ps(out.add(channel + (P * A::M + Q) * plane), value) };
+                }
+            })
+        );
+    }
 }
 
-/// A·tile·At for 16 channels of a gradient of the results: what [`outputs`] is the adjoint of.
+/// A·tile·At of a gradient of the results: what [`outputs`] is the adjoint of.
 ///
 /// # Safety
 /// As [`inputs`]; `row` and `column` are the tile's first result.
@@ -185,33 +190,37 @@ pub(crate) unsafe fn gradients<A: Algorithm>(
     map: Map,
     row: usize,
     column: usize,
+    channels: usize,
     out: *mut f32,
     plane: usize,
 ) {
     let pixels = map.tile(row as isize, column as isize);
-    let mut tile: Square = [[_mm512_setzero_ps(); 5]; 5];
-    each!(
-        I,
-        each!(J, {
-            if I < A::OUT && J < A::OUT {
-                let (place, mask) = pixels.at(I, J);
-                // SAFETY: nothing is read of a pixel outside.
-                tile[I][J] = unsafe { _mm512_maskz_loadu_ps(mask, picture.wrapping_offset(place)) };
+    for channel in (0..channels).step_by(LANES) {
+        let mut tile: Square = [[_mm512_setzero_ps(); 5]; 5];
+        each!(I, {
+            if I < A::OUT && pixels.rows[I] {
+                each!(J, {
+                    if J < A::OUT {
+                        let place = picture.wrapping_offset(pixels.at(I, J) + channel as isize);
+                        // SAFETY: nothing is read of a pixel outside.
+                        tile[I][J] = unsafe { _mm512_maskz_loadu_ps(pixels.columns[J], place) };
+                    }
+                });
             }
-        })
-    );
-    let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
-    each!(P, each!(J, half[P][J] = combine!(I, A::AT[I][P], tile[I][J])));
-    each!(
-        P,
-        each!(Q, {
-            if P < A::M && Q < A::M {
-                let value = combine!(J, A::AT[J][Q], half[P][J]);
-                // SAFETY: a product's place.
-                unsafe { _mm512_storeu_ps(out.add((P * A::M + Q) * plane), value) };
-            }
-        })
-    );
+        });
+        let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
+        each!(P, each!(J, half[P][J] = combine!(I, A::AT[I][P], tile[I][J])));
+        each!(
+            P,
+            each!(Q, {
+                if P < A::M && Q < A::M {
+                    let value = combine!(J, A::AT[J][Q], half[P][J]);
+                    // SAFETY: a product's place.
+                    unsafe { _mm512_storeu_ps(out.add(channel + (P * A::M + Q) * plane), value) };
+                }
+            })
+        );
+    }
 }
 
 /// At·products·A for 16 channels, into the pixels of the tile at `row`, `column` that lie in the picture.
@@ -232,17 +241,18 @@ pub(crate) unsafe fn outputs<A: Algorithm>(
     let cells: Square = unsafe { loaded::<A>(products, plane) };
     let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
     each!(Q, each!(I, half[I][Q] = combine!(P, A::AT[I][P], cells[P][Q])));
-    each!(
-        I,
-        each!(J, {
-            if I < A::OUT && J < A::OUT {
-                let value = combine!(Q, A::AT[J][Q], half[I][Q]);
-                let (place, mask) = pixels.at(I, J);
-                // SAFETY: nothing is written to a pixel outside.
-                unsafe { _mm512_mask_storeu_ps(picture.wrapping_offset(place), mask, value) };
-            }
-        })
-    );
+    each!(I, {
+        if I < A::OUT && pixels.rows[I] {
+            each!(J, {
+                if J < A::OUT {
+                    let value = combine!(Q, A::AT[J][Q], half[I][Q]);
+                    let place = picture.wrapping_offset(pixels.at(I, J));
+                    // SAFETY: nothing is written to a pixel outside.
+                    unsafe { _mm512_mask_storeu_ps(place, pixels.columns[J], value) };
+                }
+            });
+        }
+    });
 }
 
 /// G·taps·Gt for 16 neighbouring weights of each of nine taps, `step` floats apart.

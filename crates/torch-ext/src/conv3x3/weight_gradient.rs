@@ -114,24 +114,20 @@ impl WeightGradient {
     unsafe fn inputs<A: Algorithm>(&self, tile: usize, channels: Range<usize>, out: *mut f32, plane: usize) {
         let (picture, row, column) = self.tiles.place(tile);
         let (row, column) = (row as isize + A::FIRST, column as isize + A::FIRST);
-        for (place, channel) in channels.step_by(LANES).enumerate() {
-            // SAFETY: see `run`.
-            unsafe {
-                let picture = self.x.start.add(picture * self.x.floats() + channel);
-                inputs::<A>(picture, self.x.map, row, column, out.add(place * LANES), plane);
-            }
+        // SAFETY: see `run`.
+        unsafe {
+            let picture = self.x.start.add(picture * self.x.floats() + channels.start);
+            inputs::<A>(picture, self.x.map, row, column, channels.len(), out, plane);
         }
     }
 
     #[target_feature(enable = "avx512f")]
     unsafe fn gradients<A: Algorithm>(&self, tile: usize, channels: Range<usize>, out: *mut f32, plane: usize) {
         let (picture, row, column) = self.tiles.place(tile);
-        for (place, channel) in channels.step_by(LANES).enumerate() {
-            // SAFETY: see `run`.
-            unsafe {
-                let picture = self.y.start.add(picture * self.y.floats() + channel);
-                gradients::<A>(picture, self.y.map, row, column, out.add(place * LANES), plane);
-            }
+        // SAFETY: see `run`.
+        unsafe {
+            let picture = self.y.start.add(picture * self.y.floats() + channels.start);
+            gradients::<A>(picture, self.y.map, row, column, channels.len(), out, plane);
         }
     }
 }
