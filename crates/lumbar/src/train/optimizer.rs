@@ -209,7 +209,7 @@ impl Optimizer {
     }
 
     fn step_without_graph(&mut self, lr: f64, divisor: f64) -> Result<StepReport, TrainError> {
-        let gradient_norm = self.gradients.f_norm()?.f_double_value(&[])? / divisor;
+        let gradient_norm = length(&self.gradients)? / divisor;
         if !gradient_norm.is_finite() {
             return Ok(StepReport { gradient_norm, applied: false });
         }
@@ -327,6 +327,16 @@ impl Optimizer {
     }
 }
 
+/// Of a flat tensor. torch takes one length of all on one thread, many lengths on all threads.
+fn length(flat: &Tensor) -> Result<f64, tch::TchError> {
+    const ROWS: i64 = 64;
+    let even = flat.numel() as i64 / ROWS * ROWS;
+    let rows = flat.f_narrow(0, 0, even)?.f_view([ROWS, even / ROWS])?;
+    let rows = rows.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), false)?.f_norm()?.f_double_value(&[])?;
+    let rest = flat.f_narrow(0, even, flat.numel() as i64 - even)?.f_norm()?.f_double_value(&[])?;
+    Ok(rows.hypot(rest))
+}
+
 fn copied(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
     let mut copy = tensor.f_empty_like()?;
     copy.f_copy_(tensor)?;
@@ -381,6 +391,17 @@ mod tests {
         let x = (Tensor::arange(2 * 3 * 8 * 8, (Kind::Float, Device::Cpu)) * 0.3).cos().reshape([2, 3, 8, 8]);
         let y = x.conv2d(kernel, Some(bias), 1, 0, 1, 1).mean_dim([2i64, 3].as_slice(), false, Kind::Float);
         (y.matmul(&head.tr()) - 1.0).square().sum(Kind::Float).backward();
+    }
+
+    #[test]
+    fn a_length_is_of_all_elements_whatever_their_number() {
+        for count in [1, 63, 64, 1_000, 4_097] {
+            let flat = (Tensor::arange(count, (Kind::Float, Device::Cpu)) * 0.7).cos();
+            let expected = flat.to_kind(Kind::Double).norm().double_value(&[]);
+            assert!((length(&flat).unwrap() / expected - 1.0).abs() < 1e-6, "{count}");
+        }
+        assert!(length(&Tensor::from_slice(&[1.0f32, f32::NAN])).unwrap().is_nan());
+        assert!(length(&Tensor::full([99], f64::INFINITY, (Kind::Float, Device::Cpu))).unwrap().is_infinite());
     }
 
     #[test]
