@@ -101,9 +101,7 @@ impl Convolution {
     #[target_feature(enable = "avx512f")]
     unsafe fn transform_inputs<A: Algorithm>(&self, tiles: Range<usize>, out: *mut f32, plane: usize) {
         for (place, tile) in tiles.enumerate() {
-            let (picture, row, column) = self.tiles.place(tile);
-            // a stride of two has one tile, at the corner
-            let (row, column) = (row as isize + A::FIRST, column as isize + A::FIRST);
+            let (picture, row, column) = self.tiles.input_place::<A>(tile);
             // SAFETY: see `run`.
             unsafe {
                 let (picture, depth) = (self.from.start.add(picture * self.from.floats()), self.from.map.channels);

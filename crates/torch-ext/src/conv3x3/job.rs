@@ -84,6 +84,12 @@ impl Tiles {
         (picture, rest / self.across * self.side, rest % self.across * self.side)
     }
 
+    /// Picture, first row and first column of inputs; a stride of two has one tile, at the corner.
+    pub(super) fn input_place<A: Algorithm>(&self, tile: usize) -> (usize, isize, isize) {
+        let (picture, row, column) = self.place(tile);
+        (picture, row as isize + A::FIRST, column as isize + A::FIRST)
+    }
+
     /// Parts of at most `size` tiles.
     pub(super) fn parts(&self, size: usize) -> usize {
         self.count.div_ceil(size)
@@ -132,21 +138,28 @@ impl Job {
     }
 }
 
+/// Calls what does the job's kind, with the algorithm of its stride and size.
+macro_rules! dispatch {
+    ($job:ident, $function:ident($($argument:expr),*)) => {
+        match ($job.kind, $job.stride, $job.height, $job.width) {
+            (2, 2, ..) => $job.weight_gradient::<Halved>().$function::<Halved>($($argument),*),
+            (2, _, 2, 2) => $job.weight_gradient::<Two>().$function::<Two>($($argument),*),
+            (2, ..) => $job.weight_gradient::<Three>().$function::<Three>($($argument),*),
+            (1, 2, ..) => $job.convolution::<HalvedBack>().$function::<HalvedBack>($($argument),*),
+            (1, _, 2, 2) => $job.convolution::<TwoBack>().$function::<TwoBack>($($argument),*),
+            (1, ..) => $job.convolution::<ThreeBack>().$function::<ThreeBack>($($argument),*),
+            (_, 2, ..) => $job.convolution::<Halved>().$function::<Halved>($($argument),*),
+            (_, _, 2, 2) => $job.convolution::<Two>().$function::<Two>($($argument),*),
+            _ => $job.convolution::<Three>().$function::<Three>($($argument),*),
+        }
+    };
+}
+
 /// Says what a job needs.
 pub(crate) extern "C" fn plan(job: *const Job, plan: *mut Plan) {
     // SAFETY: the shim hands over its own.
     let (job, plan) = unsafe { (&*job, &mut *plan) };
-    *plan = match (job.kind, job.stride, job.height, job.width) {
-        (2, 2, ..) => job.weight_gradient::<Halved>().plan::<Halved>(),
-        (2, _, 2, 2) => job.weight_gradient::<Two>().plan::<Two>(),
-        (2, ..) => job.weight_gradient::<Three>().plan::<Three>(),
-        (1, 2, ..) => job.convolution::<HalvedBack>().plan::<HalvedBack>(),
-        (1, _, 2, 2) => job.convolution::<TwoBack>().plan::<TwoBack>(),
-        (1, ..) => job.convolution::<ThreeBack>().plan::<ThreeBack>(),
-        (_, 2, ..) => job.convolution::<Halved>().plan::<Halved>(),
-        (_, _, 2, 2) => job.convolution::<Two>().plan::<Two>(),
-        _ => job.convolution::<Three>().plan::<Three>(),
-    };
+    *plan = dispatch!(job, plan());
 }
 
 /// Does units of a phase; all of the first phase come before any of the second.
@@ -155,17 +168,7 @@ pub(crate) extern "C" fn run(job: *const Job, phase: i64, first: i64, end: i64) 
     unsafe {
         let job = &*job;
         for unit in first as usize..end as usize {
-            match (job.kind, job.stride, job.height, job.width) {
-                (2, 2, ..) => job.weight_gradient::<Halved>().run::<Halved>(phase, unit),
-                (2, _, 2, 2) => job.weight_gradient::<Two>().run::<Two>(phase, unit),
-                (2, ..) => job.weight_gradient::<Three>().run::<Three>(phase, unit),
-                (1, 2, ..) => job.convolution::<HalvedBack>().run::<HalvedBack>(phase, unit),
-                (1, _, 2, 2) => job.convolution::<TwoBack>().run::<TwoBack>(phase, unit),
-                (1, ..) => job.convolution::<ThreeBack>().run::<ThreeBack>(phase, unit),
-                (_, 2, ..) => job.convolution::<Halved>().run::<Halved>(phase, unit),
-                (_, _, 2, 2) => job.convolution::<Two>().run::<Two>(phase, unit),
-                _ => job.convolution::<Three>().run::<Three>(phase, unit),
-            }
+            dispatch!(job, run(phase, unit));
         }
     }
 }

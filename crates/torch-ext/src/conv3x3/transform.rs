@@ -320,7 +320,7 @@ pub(crate) unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32,
     }
     let mut quads = rows;
     for four in (0..16).step_by(4) {
-        let [a, b, c, d] = [rows[four], rows[four + 1], rows[four + 2], rows[four + 3]].map(|row| row);
+        let [a, b, c, d] = [rows[four], rows[four + 1], rows[four + 2], rows[four + 3]];
         let (low_ab, high_ab) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
         let (low_cd, high_cd) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
         let low = |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));

@@ -112,8 +112,7 @@ impl WeightGradient {
 
     #[target_feature(enable = "avx512f")]
     unsafe fn inputs<A: Algorithm>(&self, tile: usize, channels: Range<usize>, out: *mut f32, plane: usize) {
-        let (picture, row, column) = self.tiles.place(tile);
-        let (row, column) = (row as isize + A::FIRST, column as isize + A::FIRST);
+        let (picture, row, column) = self.tiles.input_place::<A>(tile);
         // SAFETY: see `run`.
         unsafe {
             let picture = self.x.start.add(picture * self.x.floats() + channels.start);
