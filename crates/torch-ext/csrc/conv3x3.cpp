@@ -1,10 +1,10 @@
 // A 3×3 convolution with padding one as a function of autograd. What is computed is in src/conv3x3: here are torch's
 // tensors, torch's threads, and the graph.
 #include <ATen/ATen.h>
-#include <ATen/TensorIterator.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "guarded.h"
+#include "threads.h"
 
 namespace {
 
@@ -26,17 +26,6 @@ struct Kernels {
 enum Kind { Forward = 0, Input = 1, Weight = 2 };
 
 float* data(const at::Tensor& tensor) { return tensor.data_ptr<float>(); }
-
-// at::parallel_for is a template that is serial in a file compiled without OpenMP; torch's iterator over one byte a unit
-// was compiled with whatever torch uses.
-template <class F>
-void on_torchs_threads(int64_t units, const F& work) {
-  at::Tensor places = at::empty({units}, at::kByte);
-  const char* start = static_cast<const char*>(places.data_ptr());
-  auto iterator = at::TensorIterator::borrowing_nullary_op(places);
-  iterator.for_each(
-      [&](char** data, const int64_t*, int64_t count) { work(data[0] - start, data[0] - start + count); }, 1);
-}
 
 void compute(const Kernels& kernels, Kind kind, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& y,
              int64_t stride) {

@@ -138,7 +138,13 @@ int te_keep_freed_pages() {
 // --- layout -----------------------------------------------------------------------------------------
 
 char* te_channels_last(void* in, void** out) {
-  return guarded([&] { *out = new at::Tensor(tensor(in).contiguous(at::MemoryFormat::ChannelsLast)); });
+  return guarded([&] {
+    auto packed = tensor(in).contiguous(at::MemoryFormat::ChannelsLast);
+    // One channel lies alike either way, and torch then takes it for channels first, as all that is computed from it.
+    if (packed.size(1) == 1)
+      packed = packed.as_strided(packed.sizes(), {packed.size(2) * packed.size(3), 1, packed.size(3), 1});
+    *out = new at::Tensor(packed);
+  });
 }
 int te_is_channels_last(void* in) { return tensor(in).is_contiguous(at::MemoryFormat::ChannelsLast); }
 

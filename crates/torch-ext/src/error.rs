@@ -37,6 +37,18 @@ pub enum Error {
         /// The stride.
         stride: i64,
     },
+    /// The batch norm in one pass is not made for this one.
+    #[error(
+        "a batch norm of {x:?} with shortcut {shortcut:?} and {activation:?} does not fit: see BatchNorm::fits for what does"
+    )]
+    BatchNorm {
+        /// Shape of the input.
+        x: Vec<i64>,
+        /// Shape of what is added.
+        shortcut: Option<Vec<i64>>,
+        /// What follows.
+        activation: crate::fused::Activation,
+    },
     /// A CUDA function was called and torch sees no CUDA device.
     #[error("{operation} needs CUDA, but this torch sees no CUDA device ({reason})")]
     NoCuda {

@@ -59,6 +59,16 @@ unsafe extern "C" {
         kernels: *const c_void,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
+    pub(crate) fn te_batch_norm(
+        x: *const C_tensor,
+        shortcut: *const C_tensor,
+        norm: *const *const C_tensor,
+        momentum: f64,
+        eps: f64,
+        activation: i64,
+        kernels: *const c_void,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
     pub(crate) fn te_adamw(
         parameter: *const C_tensor,
         gradient: *const C_tensor,

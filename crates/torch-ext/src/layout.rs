@@ -7,7 +7,8 @@ use crate::error::check;
 use crate::{Result, ffi};
 
 /// The same values stored channels-last: a pixel's channels lie together. oneDNN and cuDNN convolve this
-/// layout quicker; shape and indices do not change.
+/// layout quicker; shape and indices do not change. One channel lies alike either way: its strides then say
+/// channels-last, so that what is computed from it is stored so.
 ///
 /// # Shapes
 /// `[batch, channels, height, width]` → the same.
@@ -45,6 +46,17 @@ mod tests {
         assert!(is_channels_last(&y) && !is_channels_last(&x));
         assert_eq!(y.stride(), [24, 1, 8, 2]);
         assert_eq!(x, y);
+    }
+
+    #[test]
+    fn what_is_convolved_from_one_channel_lies_channels_last_too() {
+        let cpu = (Kind::Float, Device::Cpu);
+        for channels in [1, 3] {
+            let x = channels_last(&Tensor::randn([2, channels, 6, 6], cpu)).unwrap();
+            let weight = Tensor::randn([32, channels, 3, 3], cpu);
+            let y = x.conv2d::<Tensor>(&weight, None, [2, 2], [1, 1], [1, 1], 1);
+            assert!(is_channels_last(&y), "{channels} channels: {:?}", y.stride());
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | [`memory`] | CUDA memory figures, cache release, the CPU allocator's page policy |
 //! | [`layout`] | channels-last conversion |
 //! | [`floats`] | a tensor that is filled as a slice, without a copy |
+//! | [`batch_norm`] | batch norm of a training step with shortcut and activation, in one pass on a CPU |
 //! | [`conv3x3`] | a 3×3 convolution with gradients for CPUs, quicker than oneDNN's |
 //! | [`fused`] | oneDNN convolutions with activation or addition in the same pass, one-pass AdamW |
 //!
@@ -27,6 +28,7 @@
 //! ```
 
 pub mod autocast;
+pub mod batch_norm;
 pub mod conv3x3;
 pub mod determinism;
 mod error;

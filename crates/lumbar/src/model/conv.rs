@@ -38,7 +38,7 @@ impl Activation {
         Ok(out?)
     }
 
-    fn fused(self) -> fused::Activation {
+    pub(super) fn fused(self) -> fused::Activation {
         match self {
             Self::None => fused::Activation::None,
             Self::Relu => fused::Activation::Relu,
@@ -188,14 +188,7 @@ impl ConvNorm {
             self.geometry(padding).fused(xs, &self.weight, self.bias.as_ref(), self.activation.fused())?
         } else {
             let out = self.convolve(xs, padding)?;
-            let out = match &self.norm {
-                Some(norm) => norm.apply(&out, pass.mode)?,
-                None => out,
-            };
-            self.activation.apply(out, pass.mode).or_else(|error| match error {
-                super::Error::Plain(cause) => Err(cause).doing(&self.name),
-                other => Err(other),
-            })?
+            self.follow(out, pass.mode)?
         };
         self.note(&out, pass);
         Ok(out)
@@ -218,9 +211,37 @@ impl ConvNorm {
             self.note(&out, pass);
             return Ok(out);
         }
-        let mut out = self.run(xs, pass)?;
-        let mut out = out.f_add_(shortcut).doing(&self.name)?;
-        if relu { out.f_relu_().doing(&self.name) } else { Ok(out) }
+        let then = if relu { Activation::Relu } else { Activation::None };
+        if let Some(norm) = self.norm.as_ref().filter(|_| !self.folded && self.activation == Activation::None) {
+            let (padded, padding) = self.pad(xs)?;
+            let out = self.convolve(padded.as_ref().unwrap_or(xs), padding)?;
+            let out = match norm.apply_with(&out, Some(shortcut), then, pass.mode)? {
+                Some(out) => out,
+                None => {
+                    let sum = norm.apply(&out, pass.mode)?.f_add_(shortcut).doing(&self.name)?;
+                    then.apply(sum, pass.mode)?
+                }
+            };
+            self.note(&out, pass);
+            return Ok(out);
+        }
+        let sum = self.run(xs, pass)?.f_add_(shortcut).doing(&self.name)?;
+        then.apply(sum, pass.mode)
+    }
+
+    /// What comes behind the plain convolution.
+    fn follow(&self, out: Tensor, mode: Mode) -> Result<Tensor> {
+        let out = match &self.norm {
+            Some(norm) => match norm.apply_with(&out, None, self.activation, mode)? {
+                Some(out) => return Ok(out),
+                None => norm.apply(&out, mode)?,
+            },
+            None => out,
+        };
+        self.activation.apply(out, mode).or_else(|error| match error {
+            super::Error::Plain(cause) => Err(cause).doing(&self.name),
+            other => Err(other),
+        })
     }
 
     /// The folded convolution with its bias, where [`conv3x3`] is quicker than oneDNN's with all in one pass.

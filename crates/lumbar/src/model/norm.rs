@@ -2,6 +2,7 @@
 
 use tch::Tensor;
 
+use super::conv::Activation;
 use super::error::{Doing, Result};
 use super::pass::{LayerRow, Mode, Pass};
 use super::registry::{Builder, Init, Role};
@@ -37,9 +38,9 @@ impl BatchNorm {
     /// Normalises. In train mode the batch's own mean and variance are used and the running ones move towards
     /// them, unless the scale is frozen.
     pub(crate) fn apply(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
-        let training = mode == Mode::Train && self.weight.requires_grad();
+        let training = self.learns(mode);
         if training {
-            let _ = self.batches.shallow_clone().f_add_scalar_(1).doing(&self.name)?;
+            self.count()?;
         }
         xs.f_batch_norm(
             Some(&self.weight),
@@ -52,6 +53,38 @@ impl BatchNorm {
             true,
         )
         .doing(&self.name)
+    }
+
+    /// Normalises in train mode, adds a shortcut and applies an activation, where that can be done in one pass.
+    pub(crate) fn apply_with(
+        &self,
+        xs: &Tensor,
+        shortcut: Option<&Tensor>,
+        activation: Activation,
+        mode: Mode,
+    ) -> Result<Option<Tensor>> {
+        let norm = torch_ext::batch_norm::BatchNorm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            momentum: MOMENTUM,
+            eps: self.eps,
+        };
+        if !self.learns(mode) || !norm.fits(xs, shortcut, activation.fused()) {
+            return Ok(None);
+        }
+        self.count()?;
+        Ok(Some(norm.train(xs, shortcut, activation.fused())?))
+    }
+
+    /// Whether it takes the batch's own statistics.
+    fn learns(&self, mode: Mode) -> bool {
+        mode == Mode::Train && self.weight.requires_grad()
+    }
+
+    fn count(&self) -> Result<()> {
+        self.batches.shallow_clone().f_add_scalar_(1).map(|_| ()).doing(&self.name)
     }
 
     /// The affine map that it is in eval mode.

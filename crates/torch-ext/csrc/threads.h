@@ -1,0 +1,15 @@
+// torch's own threads for kernels that are not torch's.
+#pragma once
+#include <ATen/ATen.h>
+#include <ATen/TensorIterator.h>
+
+// at::parallel_for is a template that is serial in a file compiled without OpenMP; torch's iterator over one byte a unit
+// was compiled with whatever torch uses.
+template <class F>
+void on_torchs_threads(int64_t units, const F& work) {
+  at::Tensor places = at::empty({units}, at::kByte);
+  const char* start = static_cast<const char*>(places.data_ptr());
+  auto iterator = at::TensorIterator::borrowing_nullary_op(places);
+  iterator.for_each(
+      [&](char** data, const int64_t*, int64_t count) { work(data[0] - start, data[0] - start + count); }, 1);
+}

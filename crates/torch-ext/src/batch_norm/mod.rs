@@ -1,0 +1,143 @@
+//! Batch norm in training with what follows it, in one pass where torch takes three.
+//!
+//! torch reads a convolution's result twice for its mean and variance, once more to normalise, and again for the
+//! shortcut and the activation; the gradient goes the same way back. Here a part of the rows that fits a core's cache
+//! is read once for both moments, and once more for all the rest. It needs AVX-512; [`BatchNorm::fits`] says where it
+//! can be used.
+
+#[cfg(target_arch = "x86_64")]
+mod job;
+#[cfg(target_arch = "x86_64")]
+mod passes;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
+
+use std::os::raw::c_void;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, check};
+use crate::fused::Activation;
+use crate::{Result, ffi, layout};
+
+/// A batch norm's numbers, as `torch.nn.BatchNorm2d` has them.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNorm<'a> {
+    /// γ, `[channels]`.
+    pub weight: &'a Tensor,
+    /// β, `[channels]`.
+    pub bias: &'a Tensor,
+    /// Mean over batches, `[channels]`, moved by each call.
+    pub running_mean: &'a Tensor,
+    /// Variance over batches, `[channels]`, moved by each call.
+    pub running_var: &'a Tensor,
+    /// Share of a batch in the running ones.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+impl BatchNorm<'_> {
+    /// Whether [`Self::train`] computes this on this machine: fp32 on a CPU with AVX-512, `x` and the shortcut of one
+    /// shape and stored channels-last, more than one value a channel, ReLU, SiLU without a shortcut, or nothing.
+    #[must_use]
+    pub fn fits(&self, x: &Tensor, shortcut: Option<&Tensor>, activation: Activation) -> bool {
+        let size = x.size();
+        let [batch, channels, height, width] = size[..] else { return false };
+        let is_known = match activation {
+            Activation::None | Activation::Relu => true,
+            Activation::Silu => shortcut.is_none(),
+            Activation::Gelu | Activation::Sigmoid => false,
+        };
+        let of_channels = |tensor: &&Tensor| is_plain(tensor) && tensor.is_contiguous() && tensor.size() == [channels];
+        let lies_well = |tensor: &Tensor| is_plain(tensor) && layout::is_channels_last(tensor);
+        is_known
+            && batch * height * width > 1
+            && lies_well(x)
+            && shortcut.is_none_or(|shortcut| lies_well(shortcut) && shortcut.size() == size)
+            && [self.weight, self.bias, self.running_mean, self.running_var].iter().all(of_channels)
+            && has_vectors()
+    }
+
+    /// Normalises with the batch's own mean and variance, moves the running ones, adds the shortcut and applies the
+    /// activation. It has gradients, once.
+    ///
+    /// The bits do not depend on the number of threads.
+    ///
+    /// # Shapes
+    /// `x`, the shortcut and the result are `[batch, channels, height, width]`, stored channels-last.
+    ///
+    /// # Errors
+    /// [`Self::fits`] says no.
+    ///
+    /// ```
+    /// use tch::{Device, Kind, Tensor};
+    /// use torch_ext::{batch_norm::BatchNorm, fused::Activation, layout};
+    ///
+    /// let cpu = (Kind::Float, Device::Cpu);
+    /// let x = layout::channels_last(&Tensor::randn([4, 32, 6, 6], cpu))?;
+    /// let [weight, bias] = [Tensor::ones([32], cpu), Tensor::zeros([32], cpu)];
+    /// let (mean, var) = (Tensor::zeros([32], cpu), Tensor::ones([32], cpu));
+    /// let norm = BatchNorm {
+    ///     weight: &weight, bias: &bias, running_mean: &mean, running_var: &var, momentum: 0.1, eps: 1e-5,
+    /// };
+    /// if norm.fits(&x, None, Activation::Relu) {
+    ///     let found = norm.train(&x, None, Activation::Relu)?;
+    ///     let none = None::<&Tensor>;
+    ///     let expected = x.batch_norm(Some(&weight), Some(&bias), none, none, true, 0.1, 1e-5, true).relu();
+    ///     assert!((found - expected).abs().max().double_value(&[]) < 1e-5);
+    /// }
+    /// # Ok::<(), torch_ext::Error>(())
+    /// ```
+    pub fn train(&self, x: &Tensor, shortcut: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
+        if !self.fits(x, shortcut, activation) {
+            let (x, shortcut) = (x.size(), shortcut.map(Tensor::size));
+            return Err(Error::BatchNorm { x, shortcut, activation });
+        }
+        let norm = [self.weight, self.bias, self.running_mean, self.running_var].map(Tensor::as_ptr);
+        let added = shortcut.map_or(std::ptr::null(), Tensor::as_ptr);
+        let mut out = std::ptr::null_mut();
+        // SAFETY: all tensors live through the call and have the shapes that `fits` asks for; `out` becomes a new
+        // tensor that we own.
+        check(unsafe {
+            let activation = activation as i64;
+            let (x, norm) = (x.as_ptr(), norm.as_ptr());
+            ffi::te_batch_norm(x, added, norm, self.momentum, self.eps, activation, kernels(), &mut out)
+        })?;
+        Ok(layout::adopt(out))
+    }
+}
+
+fn is_plain(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_vectors() -> bool {
+    false
+}
+
+/// The functions that the shim calls on torch's threads.
+#[cfg(target_arch = "x86_64")]
+fn kernels() -> *const c_void {
+    #[repr(C)]
+    struct Kernels {
+        plan: extern "C" fn(*const job::Job, *mut job::Plan),
+        run: extern "C" fn(*const job::Job, i64, i64, i64),
+    }
+    static KERNELS: Kernels = Kernels { plan: job::plan, run: job::run };
+    (&raw const KERNELS).cast()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn kernels() -> *const c_void {
+    std::ptr::null()
+}
+
+#[cfg(test)]
+mod tests;
