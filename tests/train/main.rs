@@ -2,6 +2,7 @@
 
 mod crops;
 mod finished;
+mod mixed;
 mod networks;
 mod optimizer;
 mod predicting;

@@ -104,7 +104,7 @@ impl Source<Crops> for Noise {
     }
 }
 
-fn spine(seed: u64, dropout: f64) -> WholeStudy<SpineModel> {
+pub(crate) fn spine(seed: u64, dropout: f64) -> WholeStudy<SpineModel> {
     let config = SpineConfig {
         architecture: Architecture::EfficientNetB0,
         sagittal_t1_slices: 2,
@@ -117,7 +117,7 @@ fn spine(seed: u64, dropout: f64) -> WholeStudy<SpineModel> {
     WholeStudy(SpineModel::new(&config, seed, Device::Cpu).unwrap())
 }
 
-fn level() -> CropGrader<LevelModel> {
+pub(crate) fn level() -> CropGrader<LevelModel> {
     let config = LevelConfig {
         architecture: Architecture::EfficientNetB0,
         dropout: 0.0,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use lumbar::data::augment::MixConfig;
 use lumbar::train::checkpoint::{Checkpoint, Store};
 use lumbar::train::fold::FoldOutcome;
 use lumbar::train::observer::{Event, Silent, StopToken};
@@ -30,6 +31,7 @@ fn config() -> TrainConfig {
         freeze_epochs: 1,
         checkpoint_steps: 1,
         keep_best: 2,
+        mix: MixConfig { mixup_p: 0.3, cutmix_p: 0.3, ..MixConfig::default() },
         ..TrainConfig::default()
     };
     config.optimizer.lr = 0.01;

@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lumbar::anatomy::{Mirror, Severity, Target};
+use lumbar::data::augment::Mix;
 use lumbar::metric::LabelTable;
 use lumbar::train::loss::MASKED;
+use lumbar::train::mix::mix_pictures;
 use lumbar::train::network::{Batch, BoxError, Mode, Network, Plan, Source};
 use lumbar::train::optimizer::Parameter;
 use rand::rngs::StdRng;
@@ -98,6 +100,14 @@ impl Network for SmallNetwork {
         let logits = hidden.f_linear(&self.last, Some(&self.bias))?.f_view([-1, 25, 3])?;
         let broken = self.breaks_at.is_some_and(|pass| self.passes.get() > pass);
         Ok(if broken { logits.f_mul_scalar(f64::NAN)? } else { logits })
+    }
+
+    /// A study is a row of pixels.
+    fn mix(&self, inputs: &mut Tensor, draw: &mut dyn FnMut(usize, usize) -> Mix) -> Result<Mix, BoxError> {
+        let mix = draw(PIXELS as usize, 1);
+        let rows = inputs.f_unsqueeze(1)?;
+        *inputs = mix_pictures(&rows, &mix.partners, mix.kind)?.f_squeeze_dim(1)?;
+        Ok(mix)
     }
 }
 

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`config`] | every setting of a run, checked, saved with it |
 //! | [`schedule`] | learning rate over the steps: warm-up and cosine, one cycle |
+//! | [`mix`] | mixup and cutmix of the studies of a batch |
+//! | [`loss_scale`] | dynamic loss scaling for fp16 |
 //! | [`lr_finder`] | the learning-rate range test |
 //! | [`optimizer`] | AdamW with clipping and exponential moving average over one flat tensor |
 //! | [`loss`] | the competition's weighted log losses as a training loss |
@@ -28,7 +30,9 @@ pub mod fold;
 pub mod grader;
 pub mod history;
 pub mod loss;
+pub mod loss_scale;
 pub mod lr_finder;
+pub mod mix;
 pub mod network;
 pub mod observer;
 pub mod optimizer;

@@ -19,6 +19,7 @@ use tch::Tensor;
 pub(super) use file::Snapshot;
 
 use super::history::History;
+use super::loss_scale::LossScale;
 use super::optimizer::{MOMENTS, Place};
 use super::{TrainConfig, TrainError, atomic};
 
@@ -47,6 +48,9 @@ pub struct State {
     pub step: u64,
     /// Sums of the epoch so far: loss, gradient length, skipped steps.
     pub sums: Sums,
+    /// Of fp16 training.
+    #[serde(default)]
+    pub loss_scale: LossScale,
     /// Epochs and scores of the best checkpoints, best first.
     pub best: Vec<Best>,
     /// The history.
@@ -292,6 +296,7 @@ pub(super) mod tests {
             step_in_epoch: 0,
             optimizer_step: step,
             step,
+            loss_scale: LossScale::default(),
             sums: Sums { loss: 0.1f64.to_bits(), ..Default::default() },
             best: vec![Best { epoch: 0, score: 0.7f64.to_bits() }],
             history: History::default(),

@@ -16,6 +16,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use crate::data::augment::MixConfig;
 
 /// How one fold is trained.
 ///
@@ -25,13 +26,14 @@ use super::TrainError;
 /// | `epochs` | 10 | passes over the training studies | 1–10,000 |
 /// | `batch_size` | 8 | studies a batch | 1–4,096 |
 /// | `accumulate` | 1 | batches a step of the optimizer | 1–1,024 |
-/// | `precision` | `float32` | of the forward pass; weights stay fp32 | `float32`, `bfloat16` |
+/// | `precision` | `float32` | of the forward pass; weights stay fp32 | `float32`, `bfloat16`, `float16` (its loss is scaled) |
 /// | `clip_norm` | 1.0 | longest gradient; 0 turns clipping off | 0–1e6 |
 /// | `ema_decay` | 0.0 | exponential moving average of the weights, used for validation; 0 turns it off | 0–0.999999 |
 /// | `freeze_epochs` | 0 | first epochs in which only the head learns | 0–`epochs` |
 /// | `early_stop` | 0 | epochs without a better validation score after which to stop; 0 never | 0–10,000 |
 /// | `keep_best` | 1 | best checkpoints that are kept beside the last two, of a complete fold beside the last one | 1–100 |
 /// | `checkpoint_steps` | 0 | steps between checkpoints inside an epoch; 0 only after each epoch | 0–1e9 |
+/// | `mix` | none | mixup and cutmix of the studies of a batch: see [`MixConfig`] | |
 /// | `extent` | `full` | `full`; `fast_dev_run`: one batch of training and one of validation; `overfit_one_batch`: every epoch is the same first batch, drawn the same | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +68,8 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
     /// What is minimised.
     pub loss: LossConfig,
+    /// How the studies of a batch are mixed.
+    pub mix: MixConfig,
 }
 
 /// Number format of the forward pass.
@@ -76,6 +80,8 @@ pub enum Precision {
     Float32,
     /// Autocast to bfloat16; needs no scaling of the loss.
     Bfloat16,
+    /// Autocast to fp16 with a loss that is scaled ([`LossScale`](super::loss_scale::LossScale)).
+    Float16,
 }
 
 /// How much of a run is run.
@@ -186,6 +192,7 @@ impl Default for TrainConfig {
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             loss: LossConfig::default(),
+            mix: MixConfig::default(),
         }
     }
 }
@@ -260,7 +267,8 @@ impl TrainConfig {
         for weight in loss.class_weights {
             within("loss.class_weights", weight, 1e-3..=1e3, "1e-3–1,000")?;
         }
-        within("loss.label_smoothing", loss.label_smoothing, 0.0..=0.5, "0–0.5")
+        within("loss.label_smoothing", loss.label_smoothing, 0.0..=0.5, "0–0.5")?;
+        Ok(self.mix.check()?)
     }
 
     /// Each field in which `other` differs, with both values: `optimizer.lr is 0.001 there and 0.002 here`.

@@ -7,11 +7,12 @@ use tch::{Device, Kind, Tensor};
 use super::checkpoint::Sums;
 use super::config::Precision;
 use super::loss::{Loss, MASKED};
+use super::loss_scale::LossScale;
 use super::network::{Batch, BoxError, Mode, Network, Plan, Source};
 use super::observer::{Event, Observer, StopToken};
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
-use super::{TrainConfig, TrainError, plan};
+use super::{TrainConfig, TrainError, mix, plan};
 use crate::anatomy::{Mirror, Target};
 use crate::metric::{PredictionTable, Reference};
 
@@ -25,6 +26,7 @@ pub(super) struct Progress {
     pub(super) step_in_epoch: u64,
     pub(super) step: u64,
     pub(super) sums: Sums,
+    pub(super) scale: LossScale,
 }
 
 /// How the loop ended.
@@ -67,17 +69,27 @@ impl<N: Network, S: Source<N::Inputs>> Loop<'_, N, S> {
             let lr = self.config.optimizer.lr * self.schedule.factor(progress.step);
             tch::manual_seed(plan::torch_seed(self.config, self.fold, progress.step));
             optimizer.zero_gradients()?;
+            let scale = progress.scale.factor(self.config.precision);
             let mut loss = 0.0;
-            for studies in group {
+            for (part, studies) in group.iter().enumerate() {
                 let asked = Instant::now();
-                let batch = next(&mut batches, studies)?;
+                let mut batch = next(&mut batches, studies)?;
                 waited += asked.elapsed();
-                let batch_loss =
-                    self.loss.of(&train_logits(self.network, &batch, self.config)?, &labels_shown(&batch)?)?;
-                batch_loss.f_backward()?;
+                let place = (progress.epoch, progress.step_in_epoch, part);
+                let mixed = mix::batch(self.network, &mut batch, self.config, self.fold, place)?;
+                let logits = train_logits(self.network, &batch, self.config)?;
+                let batch_loss = mix::loss(mixed.as_ref(), &self.loss, &logits, &labels_shown(&batch)?)?;
+                if scale == 1.0 {
+                    batch_loss.f_backward()?
+                } else {
+                    batch_loss.f_mul_scalar(scale)?.f_backward()?
+                };
                 loss += batch_loss.f_double_value(&[])? / group.len() as f64;
             }
-            let report = if loss.is_finite() { Some(optimizer.step(lr, group.len() as f64)?) } else { None };
+            let report = if loss.is_finite() { Some(optimizer.step(lr, group.len() as f64 * scale)?) } else { None };
+            if self.config.precision == Precision::Float16 {
+                progress.scale.update(report.is_some_and(|report| report.applied));
+            }
             let epoch = progress.epoch;
             progress.step += 1;
             progress.step_in_epoch += 1;
@@ -249,8 +261,9 @@ fn logits<N: Network>(
     let refused = |source| TrainError::Batch { studies: batch.studies.clone(), source };
     let autocast = match precision {
         Precision::Float32 => None,
-        Precision::Bfloat16 => {
-            let guard = torch_ext::autocast::enter(batch.labels.device(), Kind::BFloat16);
+        Precision::Bfloat16 | Precision::Float16 => {
+            let kind = if precision == Precision::Float16 { Kind::Half } else { Kind::BFloat16 };
+            let guard = torch_ext::autocast::enter(batch.labels.device(), kind);
             Some(guard.map_err(|error| refused(error.into()))?)
         }
     };

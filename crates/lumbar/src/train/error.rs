@@ -18,6 +18,9 @@ pub enum TrainError {
         /// The allowed range.
         allowed: &'static str,
     },
+    /// A setting of the data's outside its range.
+    #[error(transparent)]
+    Data(#[from] crate::data::augment::ConfigError),
     /// A config's text that is none: a misspelt field, a value of another type.
     #[error("{origin}: {reason}")]
     ConfigText {

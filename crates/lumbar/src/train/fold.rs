@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::checkpoint::{Best, CODE_VERSION, Checkpoint, State, Store};
+use super::checkpoint::{Best, CODE_VERSION, Checkpoint, State, Store, Sums};
 use super::config::Extent;
 use super::epoch::{Ended, Loop, Progress};
 use super::history::{EpochRecord, History};
@@ -179,8 +179,13 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             self.optimizer.restore(&state.places, state.optimizer_step, tensor)?;
         }
         load_buffers(self.cycle.network, checkpoint)?;
-        self.progress =
-            Progress { epoch: state.epoch, step_in_epoch: state.step_in_epoch, step: state.step, sums: state.sums };
+        self.progress = Progress {
+            epoch: state.epoch,
+            step_in_epoch: state.step_in_epoch,
+            step: state.step,
+            sums: state.sums,
+            scale: state.loss_scale,
+        };
         self.best.clone_from(&state.best);
         self.history.clone_from(&state.history);
         self.is_finished = state.finished;
@@ -289,7 +294,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             self.best.truncate(self.cycle.config.keep_best);
         }
         self.history.push(&record);
-        self.progress = Progress { epoch: record.epoch + 1, step: self.progress.step, ..Progress::default() };
+        self.progress = Progress { epoch: record.epoch + 1, step_in_epoch: 0, sums: Sums::default(), ..self.progress };
         self.history.write(&self.folder.join("history.jsonl"))?;
         self.draw(&record);
         Ok(record)
@@ -371,6 +376,7 @@ fn state_of<N: Network, S>(
         optimizer_step: optimizer.step_count(),
         step: progress.step,
         sums: progress.sums,
+        loss_scale: progress.scale,
         best: best.to_vec(),
         history: history.clone(),
         places: optimizer.places().to_vec(),

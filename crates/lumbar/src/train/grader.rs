@@ -2,9 +2,11 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::mix::{mix_pictures, partner_cells};
 use super::network::{BoxError, Mode, Network};
 use super::optimizer::Parameter;
 use crate::anatomy::{ConditionGroup, Target};
+use crate::data::augment::Mix;
 use crate::model::{Module, Registry};
 
 /// A model from all slices of a study to all its targets at once, `SpineModel` for one.
@@ -27,6 +29,14 @@ impl<M: Module> Network for WholeStudy<M> {
 
     fn logits(&self, inputs: &Tensor, mode: Mode) -> Result<Tensor, BoxError> {
         Ok(self.0.forward(inputs, mode)?)
+    }
+
+    fn mix(&self, inputs: &mut Tensor, draw: &mut dyn FnMut(usize, usize) -> Mix) -> Result<Mix, BoxError> {
+        let size = inputs.size();
+        let [.., height, width] = size[..] else { return Err(format!("pictures of {size:?}").into()) };
+        let mix = draw(width as usize, height as usize);
+        *inputs = mix_pictures(inputs, &mix.partners, mix.kind)?;
+        Ok(mix)
     }
 }
 
@@ -125,6 +135,19 @@ impl<M: Module> Network for CropGrader<M> {
             cells = cells.f_index_copy(0, &index, &logits)?;
         }
         Ok(cells.f_view(shape)?)
+    }
+
+    fn mix(&self, inputs: &mut Crops, draw: &mut dyn FnMut(usize, usize) -> Mix) -> Result<Mix, BoxError> {
+        let size = inputs.groups.iter().flatten().map(|crops| crops.pixels.size()).next();
+        let (height, width) = match size.as_deref() {
+            Some([.., height, width]) => (*height as usize, *width as usize),
+            _ => (1, 1),
+        };
+        let mix = draw(width, height);
+        for crops in inputs.groups.iter_mut().flatten() {
+            crops.pixels = mix_pictures(&crops.pixels, &partner_cells(&crops.cells, &mix), mix.kind)?;
+        }
+        Ok(mix)
     }
 }
 

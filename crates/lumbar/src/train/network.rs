@@ -6,6 +6,7 @@ use std::error::Error;
 use tch::Tensor;
 
 use super::optimizer::Parameter;
+use crate::data::augment::Mix;
 use crate::metric::LabelTable;
 pub use crate::model::Mode;
 
@@ -31,6 +32,17 @@ pub trait Network {
     /// # Errors
     /// Whatever the network refuses.
     fn logits(&self, inputs: &Self::Inputs, mode: Mode) -> Result<Tensor, BoxError>;
+
+    /// Mixes the pictures of each study with its partner's, target by target, as `draw` says for pictures of a width
+    /// and a height, and gives back what was drawn. A picture whose partner is not there stays as it is. Asked for
+    /// only where [`TrainConfig::mix`](super::TrainConfig) mixes.
+    ///
+    /// # Errors
+    /// Whatever keeps them from being mixed; by default that nobody said how.
+    fn mix(&self, inputs: &mut Self::Inputs, draw: &mut dyn FnMut(usize, usize) -> Mix) -> Result<Mix, BoxError> {
+        let _ = (inputs, draw);
+        Err("the inputs of this network cannot be mixed: set mix.mixup_p and mix.cutmix_p to 0".into())
+    }
 }
 
 /// A few studies, ready for the network.

@@ -41,6 +41,12 @@ impl MixConfig {
         check_range("mix.alpha", self.alpha, 1e-3, 1e3)
     }
 
+    /// Whether anything is ever mixed.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.mixup_p > 0.0 || self.cutmix_p > 0.0
+    }
+
     /// Draws what happens to a batch of `samples` pictures of `width` × `height`.
     #[must_use]
     pub fn draw(&self, samples: usize, width: usize, height: usize, random: &mut Generator) -> Mix {
