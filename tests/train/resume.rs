@@ -9,7 +9,7 @@ use lumbar::data::augment::MixConfig;
 use lumbar::train::checkpoint::{Checkpoint, Store};
 use lumbar::train::fold::FoldOutcome;
 use lumbar::train::observer::{Event, Silent, StopToken};
-use lumbar::train::{CrossValidation, TrainConfig};
+use lumbar::train::{CrossValidation, TrainConfig, TrainError};
 use lumbar_tests::scratch;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -188,4 +188,26 @@ fn a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before() {
     for ((name, expected), (_, found)) in results(whole.path()).iter().zip(results(damaged.path())) {
         assert!(*expected == found, "{name} differs");
     }
+}
+
+#[test]
+fn a_fold_that_another_process_trains_is_refused_and_goes_on_after_its_death() {
+    let _turn = alone();
+    let folder = scratch();
+    let mut child = spawn(folder.path());
+    let started = folder.path().join("fold-0/history.jsonl");
+    while !started.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let source = SmallSource::new(STUDIES);
+    let cross_validation = open(folder.path(), &source);
+    let fit = || {
+        let network = SmallNetwork::new(0);
+        cross_validation.fit_fold(0, &network, &source, Device::Cpu, &StopToken::new(), &mut Silent)
+    };
+    let error = fit().unwrap_err();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(matches!(error, TrainError::Busy { .. }), "{error}");
+    assert!(matches!(fit().unwrap(), FoldOutcome::Complete(_)));
 }

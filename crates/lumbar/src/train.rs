@@ -29,6 +29,7 @@ mod error;
 pub mod fold;
 pub mod grader;
 pub mod history;
+mod lock;
 pub mod loss;
 pub mod loss_scale;
 pub mod lr_finder;

@@ -155,20 +155,29 @@ pub struct Newest {
 }
 
 impl Store {
-    /// The checkpoints in `folder`, which is made when it is not there. What a killed writer left is removed.
+    /// The checkpoints in `folder`, which is made when it is not there.
     ///
     /// # Errors
-    /// When the folder cannot be made or listed.
+    /// When the folder cannot be made.
     pub fn open(folder: &Path) -> Result<Self, TrainError> {
         let file_error = |source| TrainError::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(file_error)?;
-        for entry in fs::read_dir(folder).map_err(file_error)? {
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Removes what a killed writer left; only for who alone writes here.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed or a file not removed.
+    pub fn tidy(&self) -> Result<(), TrainError> {
+        let file_error = |source| TrainError::File { path: self.folder.clone(), source };
+        for entry in fs::read_dir(&self.folder).map_err(file_error)? {
             let path = entry.map_err(file_error)?.path();
             if path.extension().is_some_and(|extension| extension == "part") {
-                fs::remove_file(&path).map_err(|source| TrainError::File { path: path.clone(), source })?;
+                remove(&path)?;
             }
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(())
     }
 
     /// The file of the checkpoint after `step` steps of the schedule.
@@ -414,6 +423,8 @@ pub(super) mod tests {
         fs::write(folder.path().join(".last-0000000009.safetensors.77-0.part"), b"half").unwrap();
         let store = Store::open(folder.path()).unwrap();
         assert!(store.newest().unwrap().is_none());
+        assert_eq!(names(folder.path()).len(), 1, "whoever only reads leaves it to its writer");
+        store.tidy().unwrap();
         assert!(names(folder.path()).is_empty());
     }
 }

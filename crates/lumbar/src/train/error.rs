@@ -59,6 +59,12 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Two would train one fold.
+    #[error("{} is being trained already: wait for its end, or stop that process first", folder.display())]
+    Busy {
+        /// The fold's folder.
+        folder: PathBuf,
+    },
     /// There are checkpoints, but none can be read.
     #[error("none of the {} checkpoints in {} can be read; the newest: {newest}", count, folder.display())]
     AllDamaged {

@@ -11,6 +11,7 @@ use super::checkpoint::{Best, CODE_VERSION, Checkpoint, State, Store, Sums};
 use super::config::Extent;
 use super::epoch::{Ended, Loop, Progress};
 use super::history::{EpochRecord, History};
+use super::lock::Lock;
 use super::loss::Loss;
 use super::network::{Network, Source};
 use super::observer::{Event, Observer, StopToken};
@@ -53,7 +54,7 @@ pub enum FoldOutcome {
 /// `out_of_fold.csv`; where that is already there, it is read and nothing is trained.
 ///
 /// # Errors
-/// When the split is empty, the folder holds another run, a batch cannot be made, the loss stays non-finite
+/// When the split is empty, the folder holds another run or is being trained by another process, a batch cannot be made, the loss stays non-finite
 /// or nothing can be saved at the end.
 #[allow(clippy::too_many_arguments, reason = "each is a thing of its own; a struct would only rename them")]
 pub fn fit<N: Network, S: Source<N::Inputs>>(
@@ -70,14 +71,17 @@ pub fn fit<N: Network, S: Source<N::Inputs>>(
     if split.training.is_empty() || split.validation.is_empty() {
         return Err(TrainError::Nothing("a fold needs studies to train on and studies to validate with"));
     }
-    let store = Store::open(&folder.join("checkpoints"))?;
-    same_split(&folder.join("split.json"), split)?;
     let table = folder.join("out_of_fold.csv");
     if table.exists() {
+        same_split(&folder.join("split.json"), split)?;
         let table = read_predictions(&table)
             .map_err(|error| TrainError::Checkpoint { path: table, reason: error.to_string() })?;
         return Ok(FoldOutcome::Complete(table));
     }
+    let _lock = Lock::take(folder)?;
+    let store = Store::open(&folder.join("checkpoints"))?;
+    store.tidy()?;
+    same_split(&folder.join("split.json"), split)?;
     let mut fold = Fold::start(network, source, split, config, device, folder, store, stop)?;
     fold.resume(observer)?;
     fold.run(observer)
