@@ -1,10 +1,12 @@
 //! 3×3 convolutions beside oneDNN's as PyTorch calls them, in the same process on the same threads: result, gradient of
 //! the input, gradient of the weight, and the result alone with bias and ReLU, where oneDNN has its weights in its own
-//! order already. Shapes of resnet18d for crops of 48 px and for pictures of 224 px. `cargo xtask bench conv [THREADS]`.
+//! order already. Shapes of resnet18d for crops of 48 px and for pictures of 224 px. Then batch norm with what follows
+//! it, result and gradients, beside torch's operators one after the other. `cargo xtask bench conv [THREADS]`.
 
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
+use torch_ext::batch_norm::BatchNorm;
 use torch_ext::fused::{Activation, Conv2d};
 use torch_ext::layout::channels_last;
 use torch_ext::{conv3x3, memory};
@@ -65,6 +67,61 @@ fn main() {
         let inference = inference(&x.detach(), &weight.detach(), stride);
         print!("{:<26}", format!("{inputs}→{outputs} {side}² /{stride} ×{batch}"));
         for (here, there) in here.iter().zip(there).chain([(&inference[0], inference[1])]) {
+            print!(" {:>6.2} / {:>5.2} {:>5.2}×", here * 1e3, there * 1e3, there / here);
+        }
+        println!();
+    }
+    norms();
+}
+
+/// Channels, side, pictures, what follows: ResNet's at 48 and 224 px, EfficientNet-B0's at 224 px.
+const NORMS: [(i64, i64, i64, Activation); 6] = [
+    (64, 12, 40, Activation::Relu),
+    (512, 2, 40, Activation::Relu),
+    (64, 56, 8, Activation::Relu),
+    (96, 112, 4, Activation::Silu),
+    (240, 28, 8, Activation::Silu),
+    (1152, 7, 8, Activation::Silu),
+];
+
+/// Batch norm and activation, ReLU with a shortcut.
+fn norms() {
+    println!("\n{:<26} {:>21} {:>21}", "batch norm and what follows", "result", "with gradients");
+    for (channels, side, batch, activation) in NORMS {
+        let cpu = (Kind::Float, Device::Cpu);
+        let random = || channels_last(&Tensor::randn([batch, channels, side, side], cpu)).expect("a tensor");
+        let (x, by) = (random().set_requires_grad(true), random());
+        let shortcut = (activation == Activation::Relu).then(|| random().set_requires_grad(true));
+        let [weight, bias] = [0, 1].map(|_| Tensor::randn([channels], cpu).set_requires_grad(true));
+        let [running_mean, running_var] = [0, 1].map(|_| Tensor::ones([channels], cpu));
+        let norm = BatchNorm {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &running_mean,
+            running_var: &running_var,
+            momentum: 0.1,
+            eps: 1e-5,
+        };
+        let ours = || norm.train(&x, shortcut.as_ref(), activation).expect("it fits");
+        let theirs = || {
+            let numbers = [&weight, &bias, &running_mean, &running_var].map(Some);
+            let mut y = x.batch_norm(numbers[0], numbers[1], numbers[2], numbers[3], true, 0.1, 1e-5, true);
+            match &shortcut {
+                Some(shortcut) => y.g_add_(shortcut).relu_(),
+                None => y.silu(),
+            }
+        };
+        let leaves: Vec<&Tensor> = [&x, &weight, &bias].into_iter().chain(shortcut.as_ref()).collect();
+        let [here, there] = [&ours as &dyn Fn() -> Tensor, &theirs].map(|run| {
+            let result = quickest(&|| drop(run()));
+            // the gradient of a sum is one number everywhere: a product makes it a tensor as in a network
+            let both = || drop(Tensor::run_backward(&[(run() * &by).sum(Kind::Float)], &leaves, false, false));
+            let product = quickest(&|| drop((&x.detach() * &by).sum(Kind::Float)));
+            [result, quickest(&both) - product]
+        });
+        let follows = if shortcut.is_some() { "shortcut, ReLU" } else { "SiLU" };
+        print!("{:<26}", format!("{channels} {side}² ×{batch} {follows}"));
+        for (here, there) in here.iter().zip(there) {
             print!(" {:>6.2} / {:>5.2} {:>5.2}×", here * 1e3, there * 1e3, there / here);
         }
         println!();
