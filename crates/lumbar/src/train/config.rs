@@ -163,6 +163,7 @@ pub enum ScheduleKind {
 /// | `any_severe` | 1.0 | weight of the any-severe part beside the three groups; 0 leaves it out | 0–10 |
 /// | `class_weights` | 1, 2, 4 | of normal/mild, moderate, severe; the score's | 1e-3–1,000 |
 /// | `label_smoothing` | 0.0 | share of the label spread over the severities | 0–0.5 |
+/// | `neighbour_smoothing` | 0.0 | share of the label given to the severities next to it: graders differ by one step | 0–0.5 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
@@ -172,6 +173,8 @@ pub struct LossConfig {
     pub class_weights: [f64; 3],
     /// Share of the label that is spread.
     pub label_smoothing: f64,
+    /// Share of the label that its neighbours get.
+    pub neighbour_smoothing: f64,
 }
 
 impl Default for TrainConfig {
@@ -211,7 +214,7 @@ impl Default for ScheduleConfig {
 
 impl Default for LossConfig {
     fn default() -> Self {
-        Self { any_severe: 1.0, class_weights: [1.0, 2.0, 4.0], label_smoothing: 0.0 }
+        Self { any_severe: 1.0, class_weights: [1.0, 2.0, 4.0], label_smoothing: 0.0, neighbour_smoothing: 0.0 }
     }
 }
 
@@ -268,6 +271,7 @@ impl TrainConfig {
             within("loss.class_weights", weight, 1e-3..=1e3, "1e-3–1,000")?;
         }
         within("loss.label_smoothing", loss.label_smoothing, 0.0..=0.5, "0–0.5")?;
+        within("loss.neighbour_smoothing", loss.neighbour_smoothing, 0.0..=0.5, "0–0.5")?;
         Ok(self.mix.check()?)
     }
 

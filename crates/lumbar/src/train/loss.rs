@@ -21,6 +21,8 @@ const TINY: f64 = 1e-6;
 pub struct Loss {
     config: LossConfig,
     class_weights: Tensor,
+    /// What each label says of the severities, `[3, 3]`: itself, unless it is smoothed.
+    said: Tensor,
 }
 
 impl Loss {
@@ -30,7 +32,11 @@ impl Loss {
     /// When the device is not there.
     pub fn new(config: &LossConfig, device: Device) -> Result<Self, TrainError> {
         let weights = config.class_weights.map(|weight| weight as f32);
-        Ok(Self { config: config.clone(), class_weights: Tensor::f_from_slice(&weights)?.f_to_device(device)? })
+        Ok(Self {
+            config: config.clone(),
+            class_weights: Tensor::f_from_slice(&weights)?.f_to_device(device)?,
+            said: Tensor::f_from_slice(&said(config).concat())?.f_view([3, 3])?.f_to_device(device)?,
+        })
     }
 
     /// The loss of a batch: Σ over parts of weight · Σ w·(−ln p) / Σ w, divided by the weights of the parts
@@ -55,11 +61,8 @@ impl Loss {
         let class = labels.f_clamp_min(0)?;
         let weight =
             self.class_weights.f_index_select(0, &class.f_flatten(0, -1)?)?.f_view_as(&class)?.f_mul(&labelled)?;
-        let mut loss = log_p.f_gather(2, &class.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?.f_neg()?;
-        if self.config.label_smoothing > 0.0 {
-            let even = log_p.f_mean_dim(-1, false, Kind::Float)?.f_neg()?;
-            loss = loss.f_lerp(&even, self.config.label_smoothing)?;
-        }
+        let said = self.said.f_index_select(0, &class.f_flatten(0, -1)?)?.f_view_as(&log_p)?;
+        let loss = log_p.f_mul(&said)?.f_sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)?.f_neg()?;
         let mut parts = Vec::with_capacity(4);
         for group in ConditionGroup::ALL {
             let (first, columns) = columns(group);
@@ -67,7 +70,7 @@ impl Loss {
             parts.push(Part::of(&loss.f_narrow(1, first, columns)?, &weight, 1.0)?);
         }
         if self.config.any_severe > 0.0 {
-            parts.push(self.any_severe(&log_p, labels, &weight)?);
+            parts.push(self.any_severe(&log_p, labels, &said, &weight)?);
         }
         let losses: Vec<&Tensor> = parts.iter().map(|part| &part.loss).collect();
         let present: Vec<&Tensor> = parts.iter().map(|part| &part.present).collect();
@@ -77,8 +80,9 @@ impl Loss {
         Ok(sum.f_div(&present.f_clamp_min(TINY)?)?)
     }
 
-    /// Per study: is any labelled level severe, predicted by the largest predicted severe of those levels?
-    fn any_severe(&self, log_p: &Tensor, labels: &Tensor, weight: &Tensor) -> Result<Part, TrainError> {
+    /// Per study: is any labelled level severe, predicted by the largest predicted severe of those levels? Smoothed as a
+    /// severe label, or as the label of that level.
+    fn any_severe(&self, log_p: &Tensor, labels: &Tensor, said: &Tensor, weight: &Tensor) -> Result<Part, TrainError> {
         let (first, levels) = columns(ConditionGroup::Spinal);
         let log_p = log_p.f_narrow(1, first, levels)?;
         let labels = labels.f_narrow(1, first, levels)?;
@@ -87,10 +91,25 @@ impl Loss {
         let level = severe.f_detach()?.f_masked_fill(&labels.f_lt(0)?, f64::NEG_INFINITY)?.f_argmax(1, true)?;
         let at_level = |values: &Tensor| values.f_gather(1, &level, false)?.f_squeeze_dim(1);
         let label = labels.f_eq(2)?.f_any_dim(1, false)?;
-        let loss = at_level(&severe)?.f_where_self(&label, &at_level(&not_severe)?)?.f_neg()?;
+        let said_severe = said.f_narrow(1, first, levels)?.f_select(2, 2)?;
+        let said_severe = self.said.f_select(0, 2)?.f_select(0, 2)?.f_where_self(&label, &at_level(&said_severe)?)?;
+        let loss = at_level(&not_severe)?.f_lerp_tensor(&at_level(&severe)?, &said_severe)?.f_neg()?;
         let weight = weight.f_narrow(1, first, levels)?.f_amax([1i64].as_slice(), false)?;
         Part::of(&loss, &weight, self.config.any_severe)
     }
+}
+
+/// What the labels say of the severities: with s of a label spread over all and n given to its neighbours,
+/// (1 − s − n)·itself + s/3 + n·(the mean of its neighbours).
+fn said(config: &LossConfig) -> [[f32; 3]; 3] {
+    let (spread, beside) = (config.label_smoothing, config.neighbour_smoothing);
+    let neighbours = [[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 1.0, 0.0]];
+    std::array::from_fn(|label| {
+        std::array::from_fn(|severity| {
+            let own = if label == severity { 1.0 - spread - beside } else { 0.0 };
+            (own + spread / 3.0 + beside * neighbours[label][severity]) as f32
+        })
+    })
 }
 
 /// A part of the loss, and its weight: 0 when it has no label in the batch.
@@ -194,6 +213,28 @@ mod tests {
         let smooth = LossConfig { label_smoothing: 0.1, ..plain.clone() };
         assert!(loss(&plain, &certain, &labels) < 1e-6);
         assert!((loss(&smooth, &certain, &labels) - 0.1 * 20.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn what_labels_say_adds_up_to_one_and_neighbours_get_their_share() {
+        let config = LossConfig { label_smoothing: 0.06, neighbour_smoothing: 0.1, ..Default::default() };
+        let said = said(&config);
+        for row in said {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
+        }
+        assert!(
+            (said[2][1] - 0.12).abs() < 1e-6 && (said[1][0] - 0.07).abs() < 1e-6 && (said[0][2] - 0.02).abs() < 1e-6
+        );
+    }
+
+    #[test]
+    fn the_best_logits_are_what_the_smoothed_labels_say() {
+        let config = LossConfig { label_smoothing: 0.06, neighbour_smoothing: 0.1, ..Default::default() };
+        let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1].repeat(5)).view([1, 25]);
+        let said = Tensor::from_slice(&said(&config).concat()).view([3, 3]);
+        let logits = said.index_select(0, &labels.flatten(0, -1)).log().view([1, 25, 3]).set_requires_grad(true);
+        Loss::new(&config, Device::Cpu).unwrap().of(&logits, &labels).unwrap().backward();
+        assert!(logits.grad().abs().max().double_value(&[]) < 1e-6);
     }
 
     #[test]
