@@ -52,7 +52,7 @@ fn a_mixed_batch_cannot_be_learned_by_heart_and_a_plain_one_can() {
 }
 
 #[test]
-fn labels_of_cells_that_only_one_study_shows_are_its_own() {
+fn a_hidden_cell_of_a_mixed_batch_has_no_label() {
     let _turn = alone();
     let first = |hidden| {
         let source = SmallSource { hidden, ..SmallSource::new(40) };

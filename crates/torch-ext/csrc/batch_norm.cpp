@@ -21,10 +21,7 @@ struct Plan {
   int64_t units[3];
 };
 
-struct Kernels {
-  void (*plan)(const Job*, Plan*);
-  void (*run)(const Job*, int64_t phase, int64_t first, int64_t end);
-};
+using Kernels = KernelsOf<Job, Plan>;
 
 // What is not a tensor.
 struct Setting {
@@ -60,9 +57,7 @@ at::Tensor blank_like(const at::Tensor& x) {
 void run(Job& job, const Plan& plan, const Setting& setting, const at::Tensor& like) {
   const at::Tensor scratch = floats(plan.scratch, like);
   job.scratch = data(scratch);
-  for (int64_t phase = 0; phase < 3; ++phase)
-    on_torchs_threads(plan.units[phase],
-                      [&](int64_t first, int64_t end) { setting.kernels->run(&job, phase, first, end); });
+  run_phases(*setting.kernels, job, plan.units);
 }
 
 // The result, and what the gradient needs of the statistics.

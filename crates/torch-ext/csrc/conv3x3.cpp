@@ -18,10 +18,7 @@ struct Plan {
   int64_t units[2];
 };
 
-struct Kernels {
-  void (*plan)(const Job*, Plan*);
-  void (*run)(const Job*, int64_t phase, int64_t first, int64_t end);
-};
+using Kernels = KernelsOf<Job, Plan>;
 
 enum Kind { Forward = 0, Input = 1, Weight = 2 };
 
@@ -39,10 +36,7 @@ void compute(const Kernels& kernels, Kind kind, const at::Tensor& x, const at::T
   kernels.plan(&job, &plan);
   const at::Tensor scratch = at::empty({plan.scratch}, x.options().memory_format(at::MemoryFormat::Contiguous));
   job.scratch = data(scratch);
-  for (int64_t phase = 0; phase < 2; ++phase)
-    if (plan.units[phase] > 0)
-      on_torchs_threads(plan.units[phase],
-                        [&](int64_t first, int64_t end) { kernels.run(&job, phase, first, end); });
+  run_phases(kernels, job, plan.units);
 }
 
 at::Tensor empty(at::IntArrayRef size, const at::Tensor& like) {

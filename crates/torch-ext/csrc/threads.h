@@ -13,3 +13,17 @@ void on_torchs_threads(int64_t units, const F& work) {
   iterator.for_each(
       [&](char** data, const int64_t*, int64_t count) { work(data[0] - start, data[0] - start + count); }, 1);
 }
+
+// What Rust computes, in phases of units: see src/avx512.rs.
+template <class Job, class Plan>
+struct KernelsOf {
+  void (*plan)(const Job*, Plan*);
+  void (*run)(const Job*, int64_t phase, int64_t first, int64_t end);
+};
+
+template <class Job, class Plan, size_t Phases>
+void run_phases(const KernelsOf<Job, Plan>& kernels, const Job& job, const int64_t (&units)[Phases]) {
+  for (size_t phase = 0; phase < Phases; ++phase)
+    if (units[phase] > 0)
+      on_torchs_threads(units[phase], [&](int64_t first, int64_t end) { kernels.run(&job, phase, first, end); });
+}

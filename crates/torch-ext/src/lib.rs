@@ -28,6 +28,7 @@
 //! ```
 
 pub mod autocast;
+mod avx512;
 pub mod batch_norm;
 pub mod conv3x3;
 pub mod determinism;

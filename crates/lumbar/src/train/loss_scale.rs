@@ -8,6 +8,13 @@ use super::config::Precision;
 ///
 /// As `torch.amp.GradScaler`: it begins at 2¹⁶, halves whenever a gradient is not finite, and doubles after 2,000
 /// steps without such a one.
+///
+/// ```
+/// use lumbar::train::{config::Precision, loss_scale::LossScale};
+///
+/// let scale = LossScale::default();
+/// assert_eq!((scale.factor(Precision::Float16), scale.factor(Precision::Float32)), (65_536.0, 1.0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossScale {

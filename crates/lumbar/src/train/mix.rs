@@ -41,17 +41,18 @@ pub(super) fn batch<N: Network>(
     if mix.kind == MixKind::None {
         return Ok(None);
     }
-    let labels = labels_shown(batch)?;
-    let index = index(&mix.partners)?.f_to_device(labels.device())?;
-    let others = labels.f_index_select(0, &index)?;
-    let partners = match &batch.shown {
-        Some(shown) => {
-            let both = shown.f_logical_and(&shown.f_index_select(0, &index)?)?;
-            others.f_where_self(&both, &labels)?
-        }
-        None => others,
-    };
+    let partners = partner_labels(&labels_shown(batch)?, batch.shown.as_ref(), &mix.partners)?;
     Ok(Some(Mixed { own: mix.own(), partners }))
+}
+
+/// What [`Mixed::partners`] holds.
+fn partner_labels(labels: &Tensor, shown: Option<&Tensor>, partners: &[usize]) -> Result<Tensor, TchError> {
+    let index = index(partners)?.f_to_device(labels.device())?;
+    let others = labels.f_index_select(0, &index)?;
+    match shown {
+        Some(shown) => others.f_where_self(&shown.f_logical_and(&shown.f_index_select(0, &index)?)?, labels),
+        None => Ok(others),
+    }
 }
 
 /// The loss of a batch that may be mixed: that of both labels, by their shares.
@@ -70,6 +71,16 @@ pub(super) fn loss(mixed: Option<&Mixed>, loss: &Loss, logits: &Tensor, labels: 
 ///
 /// # Errors
 /// libtorch's: a partner that is not there, a rectangle outside of the pictures.
+///
+/// ```
+/// use lumbar::{data::augment::MixKind, train::mix::mix_pictures};
+/// use tch::Tensor;
+///
+/// let pictures = Tensor::from_slice(&[0f32, 8.0]).view([2, 1, 1]);
+/// let mixed = mix_pictures(&pictures, &[1, 0], MixKind::Mixup { own: 0.75 })?;
+/// assert_eq!(Vec::<f32>::try_from(mixed.flatten(0, -1))?, [2.0, 6.0]);
+/// # Ok::<(), tch::TchError>(())
+/// ```
 pub fn mix_pictures(pictures: &Tensor, partners: &[usize], kind: MixKind) -> Result<Tensor, TchError> {
     let others = || pictures.f_index_select(0, &index(partners)?.f_to_device(pictures.device())?);
     match kind {
@@ -106,6 +117,7 @@ pub(super) fn partner_cells<T: Copy + Eq + std::hash::Hash>(cells: &[(usize, T)]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::loss::MASKED;
     use tch::{Device, Kind};
 
     #[test]
@@ -125,6 +137,17 @@ mod tests {
             let expected = Tensor::from_slice(&expected).view([3, 5, 4, 2]).permute([0, 3, 1, 2]);
             assert!((found - expected).abs().max().double_value(&[]) < 1e-5, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn labels_of_cells_that_only_one_study_shows_are_its_own() {
+        // the first study does not show its third cell, the second not its second
+        let labels = Tensor::from_slice(&[0, 1, MASKED, 1, MASKED, 2]).view([2, 3]);
+        let shown = Tensor::from_slice(&[true, true, false, true, false, true]).view([2, 3]);
+        let found = partner_labels(&labels, Some(&shown), &[1, 0]).unwrap();
+        assert_eq!(Vec::<i64>::try_from(found.flatten(0, -1)).unwrap(), [1, 1, MASKED, 0, MASKED, 2]);
+        let found = partner_labels(&labels, None, &[1, 0]).unwrap();
+        assert_eq!(Vec::<i64>::try_from(found.flatten(0, -1)).unwrap(), [1, MASKED, 2, 0, 1, MASKED]);
     }
 
     #[test]

@@ -14,8 +14,9 @@ mod vectors;
 
 use std::os::raw::c_void;
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
+use crate::avx512::{self, is_float_on_cpu};
 use crate::error::{Error, check};
 use crate::fused::Activation;
 use crate::{Result, ffi, layout};
@@ -49,14 +50,15 @@ impl BatchNorm<'_> {
             Activation::Silu => shortcut.is_none(),
             Activation::Gelu | Activation::Sigmoid => false,
         };
-        let of_channels = |tensor: &&Tensor| is_plain(tensor) && tensor.is_contiguous() && tensor.size() == [channels];
-        let lies_well = |tensor: &Tensor| is_plain(tensor) && layout::is_channels_last(tensor);
+        let of_channels =
+            |tensor: &&Tensor| is_float_on_cpu(tensor) && tensor.is_contiguous() && tensor.size() == [channels];
+        let lies_well = |tensor: &Tensor| is_float_on_cpu(tensor) && layout::is_channels_last(tensor);
         is_known
             && batch * height * width > 1
             && lies_well(x)
             && shortcut.is_none_or(|shortcut| lies_well(shortcut) && shortcut.size() == size)
             && [self.weight, self.bias, self.running_mean, self.running_var].iter().all(of_channels)
-            && has_vectors()
+            && avx512::is_there()
     }
 
     /// Normalises with the batch's own mean and variance, moves the running ones, adds the shortcut and applies the
@@ -108,29 +110,10 @@ impl BatchNorm<'_> {
     }
 }
 
-fn is_plain(tensor: &Tensor) -> bool {
-    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_vectors() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_vectors() -> bool {
-    false
-}
-
 /// The functions that the shim calls on torch's threads.
 #[cfg(target_arch = "x86_64")]
 fn kernels() -> *const c_void {
-    #[repr(C)]
-    struct Kernels {
-        plan: extern "C" fn(*const job::Job, *mut job::Plan),
-        run: extern "C" fn(*const job::Job, i64, i64, i64),
-    }
-    static KERNELS: Kernels = Kernels { plan: job::plan, run: job::run };
+    static KERNELS: avx512::Kernels<job::Job, job::Plan> = avx512::Kernels { plan: job::plan, run: job::run };
     (&raw const KERNELS).cast()
 }
 

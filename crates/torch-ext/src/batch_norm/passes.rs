@@ -117,10 +117,8 @@ pub(super) unsafe fn results<const ACTIVATION: i64>(job: &Job, part: usize) {
         let start = row * matrix.width;
         for column in (0..matrix.width).step_by(LANES) {
             let mask = lanes(matrix.width - column);
-            let load = |from: *const f32, at: usize| {
-                // SAFETY: no lane is outside of a row.
-                unsafe { _mm512_maskz_loadu_ps(mask, from.wrapping_add(at)) }
-            };
+            // SAFETY: no lane is outside of a row.
+            let load = |from: *const f32, at: usize| unsafe { _mm512_maskz_loadu_ps(mask, from.wrapping_add(at)) };
             let mut value = _mm512_fmadd_ps(load(job.x, start + column), load(scale, column), load(shift, column));
             if !job.shortcut.is_null() {
                 value = _mm512_add_ps(value, load(job.shortcut, start + column));
@@ -210,10 +208,8 @@ pub(super) unsafe fn gradients(job: &Job, part: usize) {
         let start = row * matrix.width;
         for column in (0..matrix.width).step_by(LANES) {
             let mask = lanes(matrix.width - column);
-            let load = |from: *const f32, at: usize| {
-                // SAFETY: no lane is outside of a row.
-                unsafe { _mm512_maskz_loadu_ps(mask, from.wrapping_add(at)) }
-            };
+            // SAFETY: no lane is outside of a row.
+            let load = |from: *const f32, at: usize| unsafe { _mm512_maskz_loadu_ps(mask, from.wrapping_add(at)) };
             let away = _mm512_sub_ps(load(job.x, start + column), load(mean, column));
             let value = _mm512_fmadd_ps(away, load(along, column), load(shift, column));
             let value = _mm512_fmadd_ps(load(job.masked, start + column), load(scale, column), value);

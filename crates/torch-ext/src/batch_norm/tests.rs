@@ -1,12 +1,8 @@
-use super::*;
-use crate::layout::channels_last;
+use tch::Kind;
 
-/// Numbers without a pattern, of magnitude one.
-fn noise(shape: &[i64], seed: f64) -> Tensor {
-    let count: i64 = shape.iter().product();
-    let phase = Tensor::arange(count, (Kind::Double, Device::Cpu)) * 12.9898 + seed;
-    ((phase.sin() * 43_758.545_3).frac() * 2.0).to_kind(Kind::Float).reshape(shape)
-}
+use super::*;
+use crate::avx512::testing::{difference, noise};
+use crate::layout::channels_last;
 
 /// A batch norm's own tensors.
 struct Numbers([Tensor; 4]);
@@ -61,12 +57,6 @@ fn exact(x: &Tensor, shortcut: Option<&Tensor>, activation: Activation) -> Vec<T
     })
 }
 
-/// The greatest difference, in parts of the greatest magnitude.
-fn difference(found: &Tensor, expected: &Tensor) -> f64 {
-    let most = |tensor: Tensor| tensor.abs().max().double_value(&[]);
-    most(found.to_kind(Kind::Double) - expected) / most(expected.shallow_clone())
-}
-
 const KINDS: [(Activation, bool); 5] = [
     (Activation::None, false),
     (Activation::None, true),
@@ -77,7 +67,7 @@ const KINDS: [(Activation, bool); 5] = [
 
 #[test]
 fn results_gradients_and_running_statistics_are_torchs_in_double_precision() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     let names = ["result", "x", "weight", "bias", "running mean", "running variance", "shortcut"];
@@ -101,7 +91,7 @@ fn results_gradients_and_running_statistics_are_torchs_in_double_precision() {
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     let before = tch::get_num_threads();
@@ -118,7 +108,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn a_nan_stays_one() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     let x = noise(&[2, 32, 4, 4], 0.5);
@@ -135,7 +125,7 @@ fn a_nan_stays_one() {
 
 #[test]
 fn the_shortcut_alone_may_have_a_gradient() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     let numbers = Numbers::new(16, Kind::Float);
@@ -170,7 +160,7 @@ fn what_does_not_fit_is_refused_in_words() {
 
 #[test]
 fn a_second_derivative_is_refused() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     let numbers = Numbers::new(16, Kind::Float);

@@ -18,8 +18,9 @@ mod transform;
 #[cfg(target_arch = "x86_64")]
 mod weight_gradient;
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
+use crate::avx512;
 use crate::error::{Error, check};
 use crate::{Result, autocast, ffi, layout};
 
@@ -44,11 +45,11 @@ pub fn fits(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
 #[must_use]
 pub fn takes(weight: &Tensor) -> bool {
     let is_fit = matches!(weight.size()[..], [results, inputs, 3, 3] if results % 32 == 0 && inputs % 32 == 0);
-    is_fit && is_plain(weight) && has_vectors()
+    is_fit && is_plain(weight) && avx512::is_there()
 }
 
 fn is_plain(tensor: &Tensor) -> bool {
-    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && layout::is_channels_last(tensor)
+    avx512::is_float_on_cpu(tensor) && layout::is_channels_last(tensor)
 }
 
 /// The convolution, with its gradients.
@@ -86,25 +87,10 @@ pub fn convolve(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Tensor> {
     Ok(layout::adopt(out))
 }
 
-#[cfg(target_arch = "x86_64")]
-fn has_vectors() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_vectors() -> bool {
-    false
-}
-
 /// The functions that the shim calls on torch's threads.
 #[cfg(target_arch = "x86_64")]
 fn kernels() -> *const std::os::raw::c_void {
-    #[repr(C)]
-    struct Kernels {
-        plan: extern "C" fn(*const job::Job, *mut job::Plan),
-        run: extern "C" fn(*const job::Job, i64, i64, i64),
-    }
-    static KERNELS: Kernels = Kernels { plan: job::plan, run: job::run };
+    static KERNELS: avx512::Kernels<job::Job, job::Plan> = avx512::Kernels { plan: job::plan, run: job::run };
     (&raw const KERNELS).cast()
 }
 

@@ -1,12 +1,11 @@
+use tch::{Device, Kind};
+
 use super::*;
+use crate::avx512::testing::{self, difference};
 use crate::layout::channels_last;
 
-/// Numbers without a pattern, of magnitude one.
 fn noise(shape: &[i64], seed: f64) -> Tensor {
-    let count: i64 = shape.iter().product();
-    let phase = Tensor::arange(count, (Kind::Double, Device::Cpu)) * 12.9898 + seed;
-    let values = (phase.sin() * 43_758.545_3).frac() * 2.0;
-    channels_last(&values.to_kind(Kind::Float).reshape(shape)).unwrap()
+    channels_last(&testing::noise(shape, seed)).unwrap()
 }
 
 /// Result, gradient of the input, gradient of the weight.
@@ -23,15 +22,9 @@ fn exact(x: &Tensor, weight: &Tensor, stride: i64) -> [Tensor; 3] {
     all_three(&x, &weight, 0.7, |x, weight| x.conv2d::<Tensor>(weight, None, [stride; 2], [1, 1], [1, 1], 1))
 }
 
-/// The greatest difference, in parts of the greatest magnitude.
-fn difference(found: &Tensor, expected: &Tensor) -> f64 {
-    let most = |tensor: Tensor| tensor.abs().max().double_value(&[]);
-    most(found.to_kind(Kind::Double) - expected) / most(expected.shallow_clone())
-}
-
 #[test]
 fn results_and_gradients_are_those_of_a_direct_convolution_in_double_precision() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     for (height, width, stride) in [(2, 2, 1), (3, 3, 1), (6, 6, 1), (12, 12, 1), (13, 2, 1), (5, 7, 1), (3, 3, 2)] {
@@ -54,7 +47,7 @@ fn results_and_gradients_are_those_of_a_direct_convolution_in_double_precision()
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     let before = tch::get_num_threads();
@@ -89,7 +82,7 @@ fn what_does_not_fit_is_refused_in_words() {
     let guard = crate::autocast::enter(Device::Cpu, Kind::BFloat16).unwrap();
     assert!(!fits(&x, &weight, 1));
     drop(guard);
-    assert_eq!(fits(&x, &weight, 1), has_vectors());
+    assert_eq!(fits(&x, &weight, 1), avx512::is_there());
 }
 
 #[test]
@@ -106,7 +99,7 @@ fn no_pictures_give_no_results_and_a_gradient_of_zero() {
 
 #[test]
 fn a_second_derivative_is_refused() {
-    if !has_vectors() {
+    if !avx512::is_there() {
         return;
     }
     let (x, weight) = (noise(&[1, 32, 4, 4], 0.1).set_requires_grad(true), noise(&[32, 32, 3, 3], 0.4));
