@@ -9,4 +9,5 @@ pub mod model;
 pub mod predict;
 pub mod report;
 pub mod run;
+pub mod tasks;
 pub mod train;

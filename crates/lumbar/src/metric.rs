@@ -1,6 +1,6 @@
-//! How good predictions are: the competition's score with its four parts, ranking, agreement and
-//! calibration, each with an interval from a bootstrap over studies, and the predictors that have looked at
-//! no picture, beside which a model has to be read.
+//! How good predictions are: the competition's score with its four parts, ranking, agreement and calibration, each
+//! with an interval from a bootstrap over studies; the baselines that look at no image; and the CSV files of labels
+//! and predictions.
 //!
 //! Labels and predictions are [`StudyTable`]s: per study the 25 targets in the order of
 //! [`Target::ALL`](crate::anatomy::Target::ALL). [`Graded::join`] puts the two together and leaves cells
@@ -8,15 +8,16 @@
 //!
 //! ```
 //! use lumbar::anatomy::Severity;
-//! use lumbar::metric::{Graded, LabelTable, Reference, score};
+//! use lumbar::data::StudyId;
+//! use lumbar::metric::{ConstantBaseline, Graded, LabelTable, score};
 //!
 //! let mut labels = LabelTable::new();
 //! let mut row = [Some(Severity::NormalMild); 25];
 //! row[3] = Some(Severity::Severe); // spinal canal stenosis at L4/L5
 //! row[24] = None; // not labelled: masked
-//! labels.insert("4003253", row)?;
+//! labels.insert(StudyId(4003253), row)?;
 //!
-//! let uniform = Reference::uniform().predict(labels.studies());
+//! let uniform = ConstantBaseline::uniform().predict(labels.studies());
 //! let score = score(&Graded::join(&labels, &uniform)?)?;
 //! assert!((score.spinal - 3f64.ln()).abs() < 1e-12);
 //! assert!((score.any_severe_spinal - 3f64.ln()).abs() < 1e-12); // one severe study, predicted with 1/3
@@ -24,25 +25,30 @@
 //! ```
 
 mod agreement;
+mod baselines;
 mod bootstrap;
 mod calibration;
+mod constant;
 mod error;
-mod ladder;
+mod label_rows;
 mod ranking;
-mod reference;
+mod rows;
 mod score;
 mod summary;
 mod table;
 
 pub use agreement::{Confusion, KappaWeights};
+pub use baselines::{Baselines, FoldOf};
 pub use bootstrap::{
     BootstrapConfig, Interval, ScoreIntervals, interval, paired_interval, score_difference, score_intervals,
 };
 pub use calibration::{ReliabilityBin, brier, classwise_calibration_error, ranked_probability_score, reliability};
+pub use constant::ConstantBaseline;
 pub use error::MetricError;
-pub use ladder::{FoldOf, Ladder};
+pub use label_rows::{read_labels, write_labels};
 pub use ranking::{Positive, area_under_roc, auroc, average_precision, precision_of_ranking};
-pub use reference::Reference;
+pub(crate) use rows::{SUBMISSION_HEADER, submission_rows};
+pub use rows::{TableError, read_predictions, write_predictions, write_rows};
 pub use score::{Score, score};
 pub use summary::{Summary, by_group, by_target};
 pub use table::{Cell, Graded, LabelTable, PredictionTable, StudyTable};

@@ -1,16 +1,16 @@
 //! A run: one folder from config and data to predictions.
 //!
-//! [`Run::create`] makes the folder, or opens the one that is there when config and data are the same;
-//! [`Run::fit`] trains its folds, going on where an earlier call ended; [`Run::predict`] predicts studies of any
-//! data set with the mean of its folds. [`Run::open`] needs the folder alone.
+//! [`Run::create`] makes the folder, or opens an existing one if config and data are the same. [`Run::fit`] trains its
+//! folds and continues where an earlier call stopped. [`Run::predict`] predicts studies of any data set with the mean of
+//! its folds. [`Run::open`] needs the folder alone.
 //!
 //! | in the folder | |
 //! |---|---|
 //! | `run.toml` | the whole [`RunConfig`]; `config.toml` repeats its training part |
 //! | `data.json` | what the run was trained on: counts and a fingerprint |
 //! | `folds.json` | which fold each study is in |
-//! | `labels.csv` | the studies' labels, so that the run can be judged without its data |
-//! | `prior.csv` | what is predicted for what is not shown |
+//! | `labels.csv` | the studies' labels, so that the run can be scored without its data |
+//! | `prior.csv` | what is predicted for targets that no image shows |
 //! | `cache/` | studies decoded for training; may be deleted |
 //! | `fold-0/` … | history, events, checkpoints and out-of-fold table of each fold |
 //! | `out_of_fold.csv`, `temperature.toml` | when all folds are trained |
@@ -19,37 +19,35 @@ mod config;
 mod data;
 mod error;
 mod fit;
-mod forecast;
 mod log;
-mod presets;
-mod task;
+mod predict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tch::Device;
 
-pub use config::{CropsTask, FoldConfig, ForecastConfig, Preset, RunConfig, TaskConfig, WholeStudyTask};
-pub use data::{DataRecord, read_labels};
+pub use config::{FoldConfig, RunConfig};
+pub use data::DataRecord;
 pub use error::RunError;
 pub use fit::Fitted;
-pub use forecast::{Forecast, OddStudy};
 pub use log::EventLog;
 
-use crate::data::Split;
 use crate::data::folds::Folds;
 use crate::data::manifest::{Manifest, StudyRecord};
-use crate::metric::{Graded, LabelTable, PredictionTable, Reference};
+use crate::data::{DataSplit, StudyId, atomic};
+use crate::metric::{
+    ConstantBaseline, Graded, LabelTable, PredictionTable, read_labels, read_predictions, write_labels,
+};
 use crate::model::{LevelModel, SpineModel};
-use crate::predict::{Temperature, read_predictions};
-use crate::train::fold::Split as FoldSplit;
-use crate::train::grader::{CropGrader, WholeStudy};
+use crate::predict::Temperature;
+use crate::tasks::crops::CropGrader;
+use crate::tasks::grading::labels_of;
+use crate::tasks::whole_study::WholeStudy;
+use crate::tasks::{Task as _, TaskConfig};
+use crate::train::fold::FoldSplit;
 use crate::train::history::History;
-use crate::train::{CrossValidation, TrainError, atomic};
-use task::Task as _;
-
-/// Pseudo-labels of the prior that stands in for what is not shown.
-const PRIOR_PSEUDO_COUNT: f64 = 1.0;
+use crate::train::{CrossValidation, TrainError};
 
 /// A run in its folder.
 #[derive(Debug, Clone)]
@@ -59,14 +57,14 @@ pub struct Run {
     data: DataRecord,
     folds: Folds,
     labels: LabelTable,
-    prior: Reference,
-    crossed: CrossValidation,
+    prior: ConstantBaseline,
+    folds_of_run: CrossValidation,
     /// Empty when the run was opened from its folder alone.
     records: Vec<StudyRecord>,
 }
 
 impl Run {
-    /// Makes a run over the labelled training studies of a data set, or opens the one that is in the folder.
+    /// Makes a run over the labelled training studies of a data set, or opens the run that the folder holds.
     ///
     /// # Errors
     /// When the config is out of range, there are too few labelled studies, the folder holds a run with another
@@ -75,20 +73,20 @@ impl Run {
     pub fn create(folder: &Path, config: &RunConfig, manifest: &Manifest) -> Result<Self, RunError> {
         config.check()?;
         let records: Vec<StudyRecord> =
-            manifest.of(Split::Train).filter(|study| study.labels.is_some()).cloned().collect();
+            manifest.of(DataSplit::Train).filter(|study| study.labels.is_some()).cloned().collect();
         if records.is_empty() {
             return Err(RunError::NothingLabelled { folder: manifest.folder().to_owned() });
         }
         let data = DataRecord::of(manifest.folder(), &records)?;
         if !folder.join("run.toml").exists() {
-            let labels = data::labels_of(&records)?;
+            let labels = labels_of(&records)?;
             let labelled: Vec<_> = records.iter().filter_map(|study| Some((study.id, study.labels?))).collect();
             let folds = Folds::new(&labelled, config.folds.count, config.folds.seed)?;
             fs::create_dir_all(folder).map_err(|source| RunError::file(folder, source))?;
             data.write(&folder.join("data.json"))?;
             folds.save(folder.join("folds.json"))?;
-            data::write_labels(&folder.join("labels.csv"), &labels)?;
-            data::write_prior(&folder.join("prior.csv"), &Reference::best_constant(&labels, PRIOR_PSEUDO_COUNT))?;
+            write_labels(&folder.join("labels.csv"), &labels)?;
+            data::write_prior(&folder.join("prior.csv"), &ConstantBaseline::best(&labels))?;
             // last: with it the folder is a run
             let path = folder.join("run.toml");
             atomic::write(&path, config.to_toml()?.as_bytes()).map_err(|source| RunError::file(&path, source))?;
@@ -105,10 +103,10 @@ impl Run {
         Ok(Self { records, ..run })
     }
 
-    /// Opens a run from its folder alone: to predict, to judge, to report.
+    /// Opens a run from its folder alone: to predict, to score, to report.
     ///
     /// # Errors
-    /// When the folder holds no run, or a file of it is missing or not what was written.
+    /// When the folder holds no run, or one of its files is missing or damaged.
     pub fn open(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join("run.toml");
         if !path.exists() {
@@ -118,9 +116,9 @@ impl Run {
         let folds = Folds::load(folder.join("folds.json"))?;
         let mut studies = Vec::new();
         for fold in 0..config.folds.count {
-            studies.push(folds.split(fold)?.1.iter().map(ToString::to_string).collect());
+            studies.push(folds.split(fold)?.1.to_vec());
         }
-        let crossed = CrossValidation::open(folder, &config.train, studies)?;
+        let folds_of_run = CrossValidation::open(folder, &config.train, studies)?;
         Ok(Self {
             data: DataRecord::read(&folder.join("data.json"))?,
             labels: read_labels(&folder.join("labels.csv"))?,
@@ -128,7 +126,7 @@ impl Run {
             folder: folder.to_owned(),
             config,
             folds,
-            crossed,
+            folds_of_run,
             records: Vec::new(),
         })
     }
@@ -163,22 +161,22 @@ impl Run {
         &self.labels
     }
 
-    /// What is predicted for what is not shown: the best constant of its labels.
+    /// What is predicted for targets that no image shows: the best constant of its labels.
     #[must_use]
-    pub const fn prior(&self) -> &Reference {
+    pub const fn prior(&self) -> &ConstantBaseline {
         &self.prior
     }
 
     /// How many folds there are.
     #[must_use]
     pub fn fold_count(&self) -> usize {
-        self.crossed.fold_count()
+        self.folds_of_run.fold_count()
     }
 
     /// Where a fold keeps its files.
     #[must_use]
     pub fn fold_folder(&self, fold: usize) -> PathBuf {
-        self.crossed.fold_folder(fold)
+        self.folds_of_run.fold_folder(fold)
     }
 
     /// The studies of a fold.
@@ -186,22 +184,22 @@ impl Run {
     /// # Errors
     /// When there is no such fold.
     pub fn split(&self, fold: usize) -> Result<FoldSplit, RunError> {
-        self.crossed.split(fold).ok_or(RunError::NoSuchFold { fold, count: self.fold_count() })
+        self.folds_of_run.split(fold).ok_or(RunError::NoSuchFold { fold, count: self.fold_count() })
     }
 
-    /// The fold in which a study is predicted, by its name.
+    /// The fold in which a study is predicted; `None` for a study of another data set.
     #[must_use]
-    pub fn fold_of(&self, study: &str) -> Option<usize> {
-        self.folds.of(study.parse().ok()?)
+    pub fn fold_of(&self, study: StudyId) -> Option<usize> {
+        self.folds.of(study)
     }
 
-    /// The folds that are not trained to their end.
+    /// The folds whose training has not ended.
     #[must_use]
     pub fn missing_folds(&self) -> Vec<usize> {
         (0..self.fold_count()).filter(|&fold| !self.fold_folder(fold).join("out_of_fold.csv").exists()).collect()
     }
 
-    /// What each epoch of a fold came to; empty before its first epoch.
+    /// The results of each epoch of a fold; empty before its first epoch ends.
     ///
     /// # Errors
     /// When there is no such fold or its history cannot be read.
@@ -217,11 +215,11 @@ impl Run {
     /// [`TrainError::MissingFolds`] names the folds that are not trained to their end.
     pub fn out_of_fold(&self) -> Result<PredictionTable, RunError> {
         let path = self.folder.join("out_of_fold.csv");
-        if path.exists() { Ok(read_predictions(&path)?) } else { Ok(self.crossed.merge()?) }
+        if path.exists() { Ok(read_predictions(&path)?) } else { Ok(self.folds_of_run.merge()?) }
     }
 
-    /// The out-of-fold predictions, each fold at the temperatures that fit the other folds best: what scaling
-    /// brings, honestly.
+    /// The out-of-fold predictions, each fold at the temperatures that fit the other folds best: an honest estimate of
+    /// what scaling brings.
     ///
     /// # Errors
     /// Those of [`Run::out_of_fold`].
@@ -229,7 +227,7 @@ impl Run {
         Ok(Temperature::out_of_fold(&self.labels, &self.out_of_fold()?, |study| self.fold_of(study))?)
     }
 
-    /// The temperatures that fit the out-of-fold predictions best: they scale what [`Run::predict`] gives.
+    /// The temperatures that fit the out-of-fold predictions best. [`Run::predict`] scales by them.
     ///
     /// # Errors
     /// Those of [`Run::out_of_fold`], and when the file cannot be read.

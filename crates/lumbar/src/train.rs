@@ -1,50 +1,45 @@
-//! Training: one fold, five folds, exact resume.
+//! Training: one fold of any task, exact resume, the folds of a run.
+//!
+//! The trainer knows no task. It asks a [`network`](network::Network) for an output, a
+//! [data set](crate::data::loader::Dataset) for batches, and an [`Objective`] for a loss, for predictions and for a
+//! score. It prints nothing: an [`Observer`](observer::Observer) receives events.
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`config`] | every setting of a run, checked, saved with it |
+//! | [`config`] | every setting of training, checked, saved with the run |
+//! | [`network`] | what the loop needs of a network |
+//! | [`Objective`] | loss, predictions and score of a task |
+//! | [`fold`] | one fold, from a split to its out-of-fold table |
+//! | [`CrossValidation`] | the folds of a run, merged |
 //! | [`schedule`] | learning rate over the steps: warm-up and cosine, one cycle |
+//! | [`optimizer`] | AdamW with clipping and exponential moving average over one flat tensor |
 //! | [`mix`] | mixup and cutmix of the studies of a batch |
 //! | [`loss_scale`] | dynamic loss scaling for fp16 |
-//! | [`lr_finder`] | the learning-rate range test |
-//! | [`optimizer`] | AdamW with clipping and exponential moving average over one flat tensor |
-//! | [`loss`] | the competition's weighted log losses as a training loss |
-//! | [`history`] | one line of JSON an epoch; TensorBoard's event files |
 //! | [`checkpoint`] | everything that an exact resume needs, in one file, written atomically |
-//! | [`grader`] | the networks that are trained: over whole studies, over crops |
-//! | [`crop_source`] | batches for the crop grader, from the files of studies |
-//! | [`study_source`] | batches for the whole-study model, from the files of studies |
-//! | [`network`] | what the loop asks of a network and of whoever makes batches |
-//! | [`fold`] | one fold, from a split to its out-of-fold table |
-//! | [`cross_val`] | the folds of a run, merged |
-//! | [`observer`] | what happens, told to whoever watches; the library prints nothing |
+//! | [`history`] | one line of JSON an epoch |
+//! | [`tensorboard`] | TensorBoard's event files |
+//! | [`observer`] | events of a run, and the token that stops it |
 
-pub(crate) mod atomic;
 pub mod checkpoint;
 pub mod config;
-pub mod crop_source;
-pub mod cross_val;
+mod cross_val;
 mod epoch;
 mod error;
 pub mod fold;
-pub mod grader;
 pub mod history;
 mod lock;
-pub mod loss;
 pub mod loss_scale;
-pub mod lr_finder;
 pub mod mix;
 pub mod network;
+mod objective;
 pub mod observer;
 pub mod optimizer;
 mod plan;
 pub mod schedule;
-pub mod study_source;
 pub mod tensorboard;
 mod writer;
 
 pub use config::TrainConfig;
 pub use cross_val::CrossValidation;
-pub use epoch::{predict, predict_flipped};
-pub(crate) use epoch::{predict_batch, with_mirrored};
 pub use error::TrainError;
+pub use objective::{Objective, OutOfFold, ValidationScore};

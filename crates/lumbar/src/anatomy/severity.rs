@@ -18,6 +18,20 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The severity with the largest of three values; the milder one of equals.
+    ///
+    /// ```
+    /// use lumbar::anatomy::Severity;
+    ///
+    /// assert_eq!(Severity::most_probable(&[0.2, 0.4, 0.4]), Severity::Moderate);
+    /// ```
+    #[must_use]
+    pub fn most_probable(probabilities: &[f64; 3]) -> Self {
+        Self::ALL.into_iter().fold(Self::NormalMild, |best, severity| {
+            if probabilities[severity.index()] > probabilities[best.index()] { severity } else { best }
+        })
+    }
+
     /// The three severities in rising order: the order of every array over classes.
     pub const ALL: [Self; 3] = [Self::NormalMild, Self::Moderate, Self::Severe];
 

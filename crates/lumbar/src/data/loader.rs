@@ -1,352 +1,215 @@
-//! Batches of samples, made by worker threads ahead of their use.
+//! THE loader: batches of studies, made by worker threads ahead of their use.
 //!
-//! A [`Dataset`] makes one sample; a [`Loader`] hands out the batches of one epoch in order. Which samples are in
-//! which batch, and every random number, follow from the seed, the epoch and the study, so that batches are the
-//! same for any number of workers. At most [`LoaderConfig::prefetch`] batches are in the making or waiting, so
-//! that memory does not depend on the number of studies.
+//! A [`Dataset`] makes the sample of one study and joins samples into a batch. A [`Loader`] returns the batches of a
+//! [`Plan`] in order. Training, validation and prediction all read through it.
+//!
+//! Every random number follows from (seed, epoch, study, purpose), so batches are the same for any number of workers.
+//! At most [`LoaderConfig::prefetch`] batches are ready or in the making, so memory does not grow with the number of
+//! studies. A study that fails or panics ends the iteration with an error that names it. Dropping a loader stops and
+//! joins its workers.
+//!
+//! ```
+//! use lumbar::data::StudyId;
+//! use lumbar::data::loader::{Batch, BoxError, Dataset, Loader, LoaderConfig, Plan};
+//! use tch::{Device, Tensor};
+//!
+//! /// One number a study.
+//! struct Numbers;
+//!
+//! impl Dataset for Numbers {
+//!     type Sample = f32;
+//!     type Inputs = Tensor;
+//!     type Truth = Tensor;
+//!
+//!     fn sample(&self, _: &Plan, study: StudyId) -> Result<f32, BoxError> {
+//!         Ok(study.0 as f32)
+//!     }
+//!
+//!     fn collate(&self, _: &Plan, samples: Vec<f32>) -> Result<(Tensor, Tensor), BoxError> {
+//!         let values = Tensor::f_from_slice(&samples)?;
+//!         Ok((values.f_mul_scalar(2.0)?, values))
+//!     }
+//! }
+//!
+//! let plan = Plan::in_order(&[StudyId(5), StudyId(1), StudyId(9)], 2);
+//! let loader = Loader::start(std::sync::Arc::new(Numbers), plan, &LoaderConfig::default(), Device::Cpu)?;
+//! let batches: Vec<Batch<Tensor, Tensor>> = loader.collect::<Result<_, _>>()?;
+//! assert_eq!(batches[1].studies, [StudyId(9)]);
+//! assert_eq!(Vec::<f32>::try_from(&batches[0].inputs)?, [10.0, 2.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-mod sampler;
+mod batch;
+mod config;
+mod error;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::Device;
+
+pub use batch::{Batch, Plan, Tensors};
+pub use config::LoaderConfig;
+pub use error::{BoxError, LoaderError};
 
 use super::StudyId;
-use super::augment::{ConfigError, Mix, MixConfig, check_range};
-use super::render::Renderer;
+pub(crate) use worker::panic_message;
+use worker::Worker;
 
-pub use sampler::Sampler;
+/// Makes samples and batches. Calls come from several threads at once.
+pub trait Dataset: Send + Sync + 'static {
+    /// What is made of one study.
+    type Sample: Send;
+    /// What the network looks at.
+    type Inputs: Tensors;
+    /// What the objective compares with: labels and masks.
+    type Truth: Tensors;
 
-/// Samples by number, each belonging to a study.
-pub trait Dataset: Send + Sync {
-    /// How many samples there are.
-    fn len(&self) -> usize;
-
-    /// Whether there is none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The study of a sample.
-    fn study(&self, index: usize) -> StudyId;
-
-    /// The size of every sample.
-    fn shape(&self) -> SampleShape;
-
-    /// Makes one sample: fills `picture` and the classes of its targets (−1 where the label is missing).
-    ///
-    /// The sample must follow from `index`, `epoch` and the data set's own settings alone.
-    ///
-    /// # Shapes
-    /// `picture` is `[pictures, height, width, channels]`, `classes` `[targets]`, both row-major and zeroed.
+    /// The sample of a study. It must follow from the plan's seed and epoch and from the study alone.
     ///
     /// # Errors
-    /// Whatever keeps the sample from being made; the loader adds the study.
-    fn sample(
-        &self,
-        index: usize,
-        epoch: u64,
-        renderer: &mut Renderer,
-        picture: &mut [f32],
-        classes: &mut [i64],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
-}
+    /// When the study cannot be read or drawn. The loader adds the study's number.
+    fn sample(&self, plan: &Plan, study: StudyId) -> Result<Self::Sample, BoxError>;
 
-/// The size of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SampleShape {
-    /// Pictures in a sample that a 2-D network looks at one by one; 1 for plain pictures.
-    pub pictures: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// Channels.
-    pub channels: usize,
-    /// Labels.
-    pub targets: usize,
-}
-
-impl SampleShape {
-    /// Values of all pictures of a sample.
-    #[must_use]
-    pub const fn values(&self) -> usize {
-        self.pictures * self.height * self.width * self.channels
-    }
-}
-
-/// How batches are made.
-///
-/// | field | default | purpose | range |
-/// |---|---|---|---|
-/// | `batch_size` | 16 | samples in a batch | 1–65536 |
-/// | `workers` | 2 | threads that make batches | 1–1024 |
-/// | `prefetch` | 4 | batches in the making or waiting; bounds the memory | `workers`–4096 |
-/// | `drop_last` | false | leave out a last batch that is not full | |
-/// | `pin_memory` | false | page-locked memory, for quick copies to a GPU; needs CUDA | |
-/// | `mix` | none | mixup and cutmix | |
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs, reason = "the table above says it")]
-pub struct LoaderConfig {
-    pub batch_size: usize,
-    pub workers: usize,
-    pub prefetch: usize,
-    pub drop_last: bool,
-    pub pin_memory: bool,
-    pub mix: MixConfig,
-}
-
-impl Default for LoaderConfig {
-    fn default() -> Self {
-        Self { batch_size: 16, workers: 2, prefetch: 4, drop_last: false, pin_memory: false, mix: MixConfig::default() }
-    }
-}
-
-impl LoaderConfig {
-    /// Refuses values out of range.
+    /// Joins samples, in the order of a batch's studies. The tensors are on the CPU; the loader moves them.
     ///
     /// # Errors
-    /// Names the field, its range and what it is.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        check_range("loader.batch_size", self.batch_size as f64, 1.0, 65536.0)?;
-        check_range("loader.workers", self.workers as f64, 1.0, 1024.0)?;
-        check_range("loader.prefetch", self.prefetch as f64, self.workers as f64, 4096.0)?;
-        self.mix.check()
-    }
+    /// When the samples do not fit together.
+    fn collate(&self, plan: &Plan, samples: Vec<Self::Sample>) -> Result<(Self::Inputs, Self::Truth), BoxError>;
 }
 
-/// Why there is no batch.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoaderError {
-    /// A setting is out of range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A sample could not be made.
-    #[error("study {study}, sample {index}: {source}")]
-    Sample {
-        /// The study.
-        study: StudyId,
-        /// The sample's number in the data set.
-        index: usize,
-        /// The cause.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The data set panicked.
-    #[error("study {study}, sample {index}: the data set panicked: {message}")]
-    Panic {
-        /// The study.
-        study: StudyId,
-        /// The sample's number in the data set.
-        index: usize,
-        /// What it said.
-        message: String,
-    },
-    /// torch could not make the tensor.
-    #[error("a batch could not become a tensor: {0}")]
-    Tensor(#[from] tch::TchError),
-    /// A worker thread could not be started.
-    #[error("a worker thread could not be started: {0}")]
-    Thread(#[from] std::io::Error),
-    /// A worker ended before its work was done.
-    #[error("a worker thread ended before batch {batch} was made")]
-    WorkerGone {
-        /// The batch that was waited for.
-        batch: usize,
-    },
-}
-
-/// A batch on the CPU.
+/// The batches of a plan, in its order, on a device.
 #[derive(Debug)]
-pub struct Batch {
-    /// Number of the batch in its epoch.
-    pub number: usize,
-    /// The pictures.
-    ///
-    /// # Shapes
-    /// `[samples, channels, height, width]`, or `[samples, pictures, channels, height, width]` when there are
-    /// several pictures a sample; stored with the channels last either way.
-    pub pictures: Tensor,
-    /// The classes, −1 where the label is missing.
-    ///
-    /// # Shapes
-    /// `[samples, targets]`, 64-bit integers.
-    pub classes: Tensor,
-    /// The study of each sample.
-    pub studies: Vec<StudyId>,
-    /// The number of each sample in the data set.
-    pub indices: Vec<usize>,
-    /// How samples were mixed: partners and shares for the loss.
-    pub mix: Mix,
-}
-
-/// Where the time of an epoch went, so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Progress {
-    /// Batches handed out.
-    pub batches: usize,
-    /// Batches of the whole epoch.
-    pub total_batches: usize,
-    /// Samples handed out.
-    pub samples: usize,
-    /// Time in which whoever asked had to wait for data.
-    pub waited: Duration,
-    /// Time that workers spent making batches, summed over them.
-    pub worked: Duration,
-}
-
-/// The batches of one epoch, in order. Dropping it stops and joins the workers.
-#[derive(Debug)]
-pub struct Loader {
+pub struct Loader<I, T> {
     jobs: Option<Sender<Job>>,
-    results: Receiver<Made>,
+    results: Receiver<Made<I, T>>,
     workers: Vec<JoinHandle<()>>,
-    plan: Vec<Vec<usize>>,
+    plan: Vec<Vec<StudyId>>,
+    /// Batches handed to the workers.
     sent: usize,
-    early: BTreeMap<usize, Made>,
-    progress: Progress,
+    /// Batches returned.
+    returned: usize,
+    /// Batches that were ready before the one that is next.
+    early: BTreeMap<usize, Made<I, T>>,
+    device: Device,
 }
 
+/// A batch to make.
 #[derive(Debug)]
 struct Job {
     number: usize,
-    indices: Vec<usize>,
+    studies: Vec<StudyId>,
 }
 
+/// A batch that was made, or why it was not.
 #[derive(Debug)]
-struct Made {
+struct Made<I, T> {
     number: usize,
-    batch: Result<Batch, LoaderError>,
-    took: Duration,
+    batch: Result<Batch<I, T>, LoaderError>,
 }
 
-impl Loader {
-    /// Starts the workers on one epoch.
+impl<I: Tensors, T: Tensors> Loader<I, T> {
+    /// Starts the workers on a plan.
     ///
     /// # Errors
     /// When a setting is out of range or a thread cannot be started.
-    pub fn start(
-        dataset: Arc<dyn Dataset>,
+    pub fn start<D: Dataset<Inputs = I, Truth = T>>(
+        dataset: Arc<D>,
+        mut plan: Plan,
         config: &LoaderConfig,
-        sampler: &Sampler,
-        seed: u64,
-        epoch: u64,
+        device: Device,
     ) -> Result<Self, LoaderError> {
         config.check()?;
-        sampler.check(dataset.len())?;
-        let order = sampler.order(dataset.len(), seed, epoch);
-        let mut plan: Vec<Vec<usize>> = order.chunks(config.batch_size).map(<[usize]>::to_vec).collect();
-        if config.drop_last && plan.last().is_some_and(|last| last.len() < config.batch_size) {
-            plan.pop();
-        }
-        let (jobs, for_workers) = bounded(config.prefetch);
-        let (to_loader, results) = bounded(config.prefetch);
-        let total_batches = plan.len();
+        let batches = std::mem::take(&mut plan.batches);
+        let (workers, prefetch) = (config.worker_count().min(batches.len()), config.prefetch_count());
+        let (jobs, for_workers) = bounded(prefetch);
+        let (to_loader, results) = bounded(prefetch);
         let mut loader = Self {
             jobs: Some(jobs),
             results,
-            workers: Vec::new(),
-            plan,
+            workers: Vec::with_capacity(workers),
+            plan: batches,
             sent: 0,
+            returned: 0,
             early: BTreeMap::new(),
-            progress: Progress { total_batches, ..Progress::default() },
+            device,
         };
-        for number in 0..config.workers.min(total_batches) {
-            let worker = worker::Worker::new(Arc::clone(&dataset), *config, seed, epoch);
+        let plan = Arc::new(plan);
+        for number in 0..workers {
+            let pin = (config.pin_memory && device.is_cuda()).then_some(device);
+            let worker = Worker { dataset: Arc::clone(&dataset), plan: Arc::clone(&plan), pin };
             let (jobs, results) = (for_workers.clone(), to_loader.clone());
             let thread = std::thread::Builder::new().name(format!("loader {number}"));
-            loader.workers.push(thread.spawn(move || worker.run(&jobs, &results))?);
+            let thread = thread.spawn(move || worker.run(&jobs, &results));
+            loader.workers.push(thread.map_err(LoaderError::Thread)?);
         }
-        for _ in 0..config.prefetch {
+        for _ in 0..prefetch {
             loader.send_next();
         }
         Ok(loader)
     }
 
-    /// Where the time went, so far.
-    #[must_use]
-    pub const fn progress(&self) -> Progress {
-        self.progress
-    }
-
-    /// One more job, so that as many batches are under way as before. There is always room: a job is sent only
-    /// for a batch that was taken.
+    /// Hands out one more job, so that as many batches are under way as before. The channel has room: a job is sent
+    /// only after a batch was returned.
     fn send_next(&mut self) {
-        let Some(indices) = self.plan.get_mut(self.sent) else {
+        let Some(studies) = self.plan.get_mut(self.sent) else {
             self.jobs = None;
             return;
         };
-        let job = Job { number: self.sent, indices: std::mem::take(indices) };
+        let job = Job { number: self.sent, studies: std::mem::take(studies) };
         if self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok()) {
             self.sent += 1;
         }
     }
 
-    fn take(&mut self, number: usize) -> Result<Made, LoaderError> {
+    fn receive(&mut self) -> Result<Batch<I, T>, LoaderError> {
         loop {
-            if let Some(made) = self.early.remove(&number) {
-                return Ok(made);
+            if let Some(made) = self.early.remove(&self.returned) {
+                return Ok(made.batch?.to_device(self.device)?);
             }
-            let made = self.results.recv().map_err(|_| LoaderError::WorkerGone { batch: number })?;
+            let made = self.results.recv().map_err(|_| LoaderError::WorkerGone { batch: self.returned })?;
             self.early.insert(made.number, made);
         }
     }
+}
 
+impl<I, T> Loader<I, T> {
     fn stop(&mut self) {
+        self.plan.clear();
         self.jobs = None;
-        // Workers that wait for room find that nobody listens any more.
+        // Workers that wait for room see a closed channel and end.
         self.results = crossbeam_channel::never();
         for worker in self.workers.drain(..) {
-            // A panic inside the data set was caught and reported; another one has printed itself.
+            // Panics of the data set are caught in the worker and returned as errors.
             let _ = worker.join();
         }
     }
 }
 
-impl Iterator for Loader {
-    type Item = Result<Batch, LoaderError>;
+impl<I: Tensors, T: Tensors> Iterator for Loader<I, T> {
+    type Item = Result<Batch<I, T>, LoaderError>;
 
     /// The next batch. After an error there are no more.
     fn next(&mut self) -> Option<Self::Item> {
-        let number = self.progress.batches;
-        if number >= self.progress.total_batches {
+        if self.returned >= self.plan.len() {
             return None;
         }
-        let start = Instant::now();
-        let made = self.take(number);
-        self.progress.waited += start.elapsed();
-        let result = made.and_then(|made| {
-            self.progress.worked += made.took;
-            made.batch
-        });
-        match &result {
-            Ok(batch) => {
-                self.progress.batches += 1;
-                self.progress.samples += batch.studies.len();
+        let batch = self.receive();
+        match &batch {
+            Ok(_) => {
+                self.returned += 1;
                 self.send_next();
             }
-            Err(_) => {
-                self.progress.total_batches = self.progress.batches;
-                self.stop();
-            }
+            Err(_) => self.stop(),
         }
-        Some(result)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.progress.total_batches - self.progress.batches;
-        (left.min(1), Some(left))
+        Some(batch)
     }
 }
 
-impl Drop for Loader {
+impl<I, T> Drop for Loader<I, T> {
     fn drop(&mut self) {
         self.stop();
     }

@@ -205,11 +205,11 @@ fn check_paired(left: &Graded, right: &Graded) -> Result<(), MetricError> {
     let (left_studies, right_studies) = (left.studies(), right.studies());
     for (place, study) in left_studies.iter().enumerate() {
         if right_studies.get(place) != Some(study) || !same(place) {
-            return Err(MetricError::NotPaired { study: study.clone() });
+            return Err(MetricError::NotPaired { study: *study });
         }
     }
     match right_studies.get(left_studies.len()) {
-        Some(study) => Err(MetricError::NotPaired { study: study.clone() }),
+        Some(study) => Err(MetricError::NotPaired { study: *study }),
         None => Ok(()),
     }
 }
@@ -227,6 +227,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::anatomy::Severity;
+    use crate::data::StudyId;
     use crate::metric::{LabelTable, PredictionTable};
 
     fn graded(studies: usize, sharpness: f64) -> Graded {
@@ -239,8 +240,8 @@ mod tests {
                 let sum: f64 = row.iter().sum();
                 row.map(|value| value / sum)
             });
-            labels.insert(study, truth).unwrap();
-            predictions.insert(study, predicted).unwrap();
+            labels.insert(StudyId(study as u64), truth).unwrap();
+            predictions.insert(StudyId(study as u64), predicted).unwrap();
         }
         Graded::join(&labels, &predictions).unwrap()
     }
@@ -285,7 +286,7 @@ mod tests {
     fn what_is_not_paired_is_refused() {
         let config = BootstrapConfig::default();
         let error = score_difference(&graded(40, 1.0), &graded(41, 1.0), &config).unwrap_err();
-        assert!(matches!(error, MetricError::NotPaired { study } if study == "40"));
+        assert!(matches!(error, MetricError::NotPaired { study } if study == StudyId(40)));
         let error = BootstrapConfig { replicates: 1, ..config }.check().unwrap_err();
         assert_eq!(error.to_string(), "replicates is 1, allowed is 100–1,000,000");
     }

@@ -110,15 +110,16 @@ fn log_probability(values: &[f64], class: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{LabelTable, PredictionTable, Reference};
+    use crate::data::StudyId;
+    use crate::metric::{ConstantBaseline, LabelTable, PredictionTable};
 
     fn one_study(change: impl FnOnce(&mut [Option<Severity>; 25], &mut [[f64; 3]; 25])) -> Graded {
         let mut truth = [Some(Severity::NormalMild); 25];
         let mut predicted = [[0.7, 0.2, 0.1]; 25];
         change(&mut truth, &mut predicted);
         let (mut labels, mut predictions) = (LabelTable::new(), PredictionTable::new());
-        labels.insert(1, truth).unwrap();
-        predictions.insert(1, predicted).unwrap();
+        labels.insert(StudyId(1), truth).unwrap();
+        predictions.insert(StudyId(1), predicted).unwrap();
         Graded::join(&labels, &predictions).unwrap()
     }
 
@@ -126,9 +127,9 @@ mod tests {
     fn uniform_predictions_give_ln_3_whatever_the_labels() {
         let mut labels = LabelTable::new();
         for study in 0..30 {
-            labels.insert(study, std::array::from_fn(|index| Some(Severity::ALL[(index * 7 + study) % 3]))).unwrap();
+            labels.insert(StudyId(study as u64), std::array::from_fn(|index| Some(Severity::ALL[(index * 7 + study) % 3]))).unwrap();
         }
-        let uniform = Reference::uniform().predict(labels.studies());
+        let uniform = ConstantBaseline::uniform().predict(labels.studies());
         let score = score(&Graded::join(&labels, &uniform).unwrap()).unwrap();
         for part in &score.parts()[..3] {
             assert!((part - 3f64.ln()).abs() < 1e-12);

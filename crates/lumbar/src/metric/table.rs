@@ -1,8 +1,9 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::MetricError;
 use crate::anatomy::{Severity, Target};
+use crate::data::StudyId;
 
 /// A value for each of the 25 targets of each study, in the order in which the studies came.
 ///
@@ -10,12 +11,12 @@ use crate::anatomy::{Severity, Target};
 /// `[studies][25]`, targets in the order of [`Target::ALL`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyTable<T> {
-    studies: Vec<String>,
+    studies: Vec<StudyId>,
     rows: Vec<[T; Target::COUNT]>,
-    position: HashMap<String, usize>,
+    position: HashMap<StudyId, usize>,
 }
 
-/// Severities per study and target; none where there is no label.
+/// Severities per study and target; `None` where there is no label.
 pub type LabelTable = StudyTable<Option<Severity>>;
 
 /// Probabilities per study and target over the severities normal/mild, moderate, severe.
@@ -37,29 +38,27 @@ impl<T> StudyTable<T> {
     /// Adds a study.
     ///
     /// # Errors
-    /// [`MetricError::DuplicateStudy`] when it is there already.
-    pub fn insert(&mut self, study: impl ToString, row: [T; Target::COUNT]) -> Result<(), MetricError> {
-        let study = study.to_string();
+    /// [`MetricError::DuplicateStudy`] when the table already has it.
+    pub fn insert(&mut self, study: StudyId, row: [T; Target::COUNT]) -> Result<(), MetricError> {
         if self.position.contains_key(&study) {
             return Err(MetricError::DuplicateStudy { study });
         }
-        self.position.insert(study.clone(), self.studies.len());
+        self.position.insert(study, self.studies.len());
         self.studies.push(study);
         self.rows.push(row);
         Ok(())
     }
 
-    /// A table from cells in any order; a study's place is that of its first cell.
+    /// A table from cells in any order; studies are in the order of their first cells.
     ///
     /// # Errors
-    /// When a cell is there twice, or a study has fewer than 25.
-    pub fn from_cells<S: ToString>(cells: impl IntoIterator<Item = (S, Target, T)>) -> Result<Self, MetricError> {
-        let mut studies: Vec<(String, [Option<T>; Target::COUNT])> = Vec::new();
-        let mut position: HashMap<String, usize> = HashMap::new();
+    /// When a cell occurs twice, or a study has fewer than 25.
+    pub fn from_cells(cells: impl IntoIterator<Item = (StudyId, Target, T)>) -> Result<Self, MetricError> {
+        let mut studies: Vec<(StudyId, [Option<T>; Target::COUNT])> = Vec::new();
+        let mut position: HashMap<StudyId, usize> = HashMap::new();
         for (study, target, value) in cells {
-            let study = study.to_string();
-            let place = *position.entry(study.clone()).or_insert_with(|| {
-                studies.push((study.clone(), std::array::from_fn(|_| None)));
+            let place = *position.entry(study).or_insert_with(|| {
+                studies.push((study, std::array::from_fn(|_| None)));
                 studies.len() - 1
             });
             if studies[place].1[target.index()].replace(value).is_some() {
@@ -77,9 +76,9 @@ impl<T> StudyTable<T> {
         Ok(table)
     }
 
-    /// The studies' names, in order.
+    /// The studies, in order.
     #[must_use]
-    pub fn studies(&self) -> &[String] {
+    pub fn studies(&self) -> &[StudyId] {
         &self.studies
     }
 
@@ -89,32 +88,32 @@ impl<T> StudyTable<T> {
         self.studies.len()
     }
 
-    /// Whether there is no study.
+    /// Whether the table has no study.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.studies.is_empty()
     }
 
-    /// The values of a study, if it is there.
+    /// The values of a study; `None` if the table does not have it.
     #[must_use]
-    pub fn get(&self, study: &str) -> Option<&[T; Target::COUNT]> {
-        self.position.get(study).map(|&place| &self.rows[place])
+    pub fn get(&self, study: StudyId) -> Option<&[T; Target::COUNT]> {
+        self.position.get(&study).map(|&place| &self.rows[place])
     }
 
     /// Studies with their values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[T; Target::COUNT])> {
-        self.studies.iter().map(String::as_str).zip(&self.rows)
+    pub fn iter(&self) -> impl Iterator<Item = (StudyId, &[T; Target::COUNT])> {
+        self.studies.iter().copied().zip(&self.rows)
     }
 
-    /// The studies for which `keep` says so.
+    /// The studies for which `keep` returns true.
     #[must_use]
-    pub fn filter(&self, keep: impl Fn(&str) -> bool) -> Self
+    pub fn filter(&self, keep: impl Fn(StudyId) -> bool) -> Self
     where
         T: Clone,
     {
         let mut table = Self::new();
-        for (study, row) in self.iter().filter(|(study, _)| keep(study)) {
-            table.insert(study, row.clone()).expect("names of a table differ");
+        for (study, row) in self.iter().filter(|(study, _)| keep(*study)) {
+            table.insert(study, row.clone()).expect("the studies of a table differ");
         }
         table
     }
@@ -142,20 +141,14 @@ impl Cell {
     /// The most probable severity; the milder one of equals.
     #[must_use]
     pub fn predicted(&self) -> Severity {
-        let mut best = 0;
-        for class in 1..3 {
-            if self.raw[class] > self.raw[best] {
-                best = class;
-            }
-        }
-        Severity::ALL[best]
+        Severity::most_probable(&self.raw)
     }
 }
 
-/// Labelled cells with their predictions, held together by study: what every measure is taken of.
+/// Labelled cells with their predictions, grouped by study: what every measure is taken of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graded {
-    studies: Vec<String>,
+    studies: Vec<StudyId>,
     cells: Vec<Cell>,
     ranges: Vec<Range<usize>>,
 }
@@ -167,16 +160,14 @@ impl Graded {
     /// When a labelled study is not predicted, a predicted one is not labelled, or a prediction is not
     /// finite, negative or zero for all three severities.
     pub fn join(labels: &LabelTable, predictions: &PredictionTable) -> Result<Self, MetricError> {
-        let missing = |of: &[String], among: &HashSet<&str>| -> Vec<String> {
-            of.iter().filter(|study| !among.contains(study.as_str())).cloned().collect()
-        };
-        let labelled = labels.studies.iter().map(String::as_str).collect();
-        let predicted = predictions.studies.iter().map(String::as_str).collect();
-        let not_predicted = missing(&labels.studies, &predicted);
+        fn missing<A, B>(of: &StudyTable<A>, among: &StudyTable<B>) -> Vec<StudyId> {
+            of.studies.iter().copied().filter(|study| among.get(*study).is_none()).collect()
+        }
+        let not_predicted = missing(labels, predictions);
         if !not_predicted.is_empty() {
             return Err(MetricError::NotPredicted { studies: not_predicted });
         }
-        let not_labelled = missing(&predictions.studies, &labelled);
+        let not_labelled = missing(predictions, labels);
         if !not_labelled.is_empty() {
             return Err(MetricError::NotLabelled { studies: not_labelled });
         }
@@ -187,7 +178,7 @@ impl Graded {
             let row = predictions.get(study).expect("every labelled study was found above");
             for (target, (&truth, &raw)) in Target::ALL.into_iter().zip(truths.iter().zip(row)) {
                 if raw.iter().any(|value| !value.is_finite() || *value < 0.0) || raw.iter().sum::<f64>() <= 0.0 {
-                    return Err(MetricError::NotProbabilities { study: study.to_owned(), target, found: raw });
+                    return Err(MetricError::NotProbabilities { row: format!("study {study}"), target, found: raw });
                 }
                 if let Some(truth) = truth {
                     cells.push(Cell { target, truth, raw });
@@ -198,9 +189,9 @@ impl Graded {
         Ok(Self { studies: labels.studies.clone(), cells, ranges })
     }
 
-    /// The studies' names, in the order of the labels.
+    /// The studies, in the order of the labels.
     #[must_use]
-    pub fn studies(&self) -> &[String] {
+    pub fn studies(&self) -> &[StudyId] {
         &self.studies
     }
 
@@ -219,13 +210,13 @@ impl Graded {
         &self.cells[self.ranges[place].clone()]
     }
 
-    /// The labelled cells of the targets for which `keep` says so.
+    /// The labelled cells of the targets for which `keep` returns true.
     #[must_use]
     pub fn select(&self, keep: impl Fn(Target) -> bool) -> Vec<Cell> {
         self.cells.iter().filter(|cell| keep(cell.target)).copied().collect()
     }
 
-    /// The studies at `places`, each as often as it is named there: one draw of the bootstrap.
+    /// The studies at `places`, each as often as `places` names it: one draw of the bootstrap.
     ///
     /// # Panics
     /// When there is no such place.
@@ -234,7 +225,7 @@ impl Graded {
         let mut drawn = Self { studies: Vec::new(), cells: Vec::new(), ranges: Vec::new() };
         for &place in places {
             let start = drawn.cells.len();
-            drawn.studies.push(self.studies[place].clone());
+            drawn.studies.push(self.studies[place]);
             drawn.cells.extend_from_slice(self.of_study(place));
             drawn.ranges.push(start..drawn.cells.len());
         }
@@ -250,7 +241,7 @@ mod tests {
 
     fn tables() -> (LabelTable, PredictionTable) {
         let (mut labels, mut predictions) = (LabelTable::new(), PredictionTable::new());
-        for study in [11, 12] {
+        for study in [StudyId(11), StudyId(12)] {
             labels.insert(study, LABELS).unwrap();
             predictions.insert(study, [[0.5, 0.3, 0.2]; 25]).unwrap();
         }
@@ -262,8 +253,8 @@ mod tests {
         let (mut labels, mut predictions) = tables();
         let mut row = LABELS;
         row[7] = None;
-        labels.insert(13, row).unwrap();
-        predictions.insert(13, [[1.0, 1.0, 2.0]; 25]).unwrap();
+        labels.insert(StudyId(13), row).unwrap();
+        predictions.insert(StudyId(13), [[1.0, 1.0, 2.0]; 25]).unwrap();
         let graded = Graded::join(&labels, &predictions).unwrap();
         assert_eq!(graded.cells().len(), 74);
         assert_eq!(graded.of_study(2).len(), 24);
@@ -275,30 +266,30 @@ mod tests {
     #[test]
     fn tables_of_other_studies_are_refused_by_name() {
         let (mut labels, predictions) = tables();
-        labels.insert(13, LABELS).unwrap();
+        labels.insert(StudyId(13), LABELS).unwrap();
         let error = Graded::join(&labels, &predictions).unwrap_err();
         assert_eq!(error.to_string(), "1 labelled studies are not predicted: 13");
-        let error = Graded::join(&labels.filter(|study| study == "11"), &predictions).unwrap_err();
+        let error = Graded::join(&labels.filter(|study| study == StudyId(11)), &predictions).unwrap_err();
         assert_eq!(error.to_string(), "1 predicted studies are not among the labelled ones: 12");
-        assert!(matches!(labels.insert("13", LABELS), Err(MetricError::DuplicateStudy { .. })));
+        assert!(matches!(labels.insert(StudyId(13), LABELS), Err(MetricError::DuplicateStudy { .. })));
     }
 
     #[test]
     fn a_prediction_that_is_not_finite_is_refused_even_where_no_label_is() {
         let (mut labels, mut predictions) = tables();
-        labels.insert(13, [None; 25]).unwrap();
+        labels.insert(StudyId(13), [None; 25]).unwrap();
         let mut row = [[0.5, 0.3, 0.2]; 25];
         row[4][1] = f64::NAN;
-        predictions.insert(13, row).unwrap();
+        predictions.insert(StudyId(13), row).unwrap();
         let error = Graded::join(&labels, &predictions).unwrap_err().to_string();
         assert!(error.starts_with("study 13, Spinal Canal Stenosis L5/S1: probabilities [0.5, NaN, 0.2]"), "{error}");
     }
 
     #[test]
     fn cells_come_in_any_order_but_each_once() {
-        let cells = |study: u64| Target::SUBMISSION.into_iter().map(move |target| (study, target, target.index()));
+        let cells = |study: u64| Target::SUBMISSION.into_iter().map(move |target| (StudyId(study), target, target.index()));
         let table = StudyTable::from_cells(cells(1).chain(cells(2))).unwrap();
-        assert_eq!(table.get("2"), Some(&std::array::from_fn(|index| index)));
+        assert_eq!(table.get(StudyId(2)), Some(&std::array::from_fn(|index| index)));
         let error = StudyTable::from_cells(cells(1).chain(cells(1))).unwrap_err();
         assert!(matches!(error, MetricError::DuplicateCell { .. }));
         let error = StudyTable::from_cells(cells(1).skip(1)).unwrap_err().to_string();

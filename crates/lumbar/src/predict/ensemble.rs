@@ -1,63 +1,243 @@
-use crate::metric::{MetricError, PredictionTable};
+//! Predicting studies with trained networks.
 
-/// The mean of several predictions of the same studies: folds, models, flips.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, TchError, Tensor};
+
+use super::Temperature;
+use crate::anatomy::Target;
+use crate::config::{ConfigError, check_range};
+use crate::data::StudyId;
+use crate::data::loader::{BoxError, Dataset, Loader, LoaderConfig, Plan, Tensors};
+use crate::data::manifest::StudyRecord;
+use crate::metric::{ConstantBaseline, PredictionTable};
+use crate::tasks::Task;
+use crate::tasks::grading::{GradeTruth, Grading, mean_with_mirrored};
+use crate::train::TrainError;
+use crate::train::network::{Mode, Network};
+
+/// How studies are predicted with a trained run. The temperatures come from the run's out-of-fold predictions.
 ///
-/// Probabilities are averaged as they are (not their logarithms): the mean of calibrated predictors stays on
-/// the cautious side, which a log loss rewards.
-///
-/// # Errors
-/// [`MetricError::NotPredicted`] names the studies of the first table that another lacks,
-/// [`MetricError::NotLabelled`] those that it has more.
-pub fn average(tables: &[PredictionTable]) -> Result<PredictionTable, MetricError> {
-    let Some((first, others)) = tables.split_first() else { return Ok(PredictionTable::new()) };
-    for other in others {
-        let lacking = |of: &PredictionTable, among: &PredictionTable| -> Vec<String> {
-            of.studies().iter().filter(|study| among.get(study).is_none()).cloned().collect()
-        };
-        let missing = lacking(first, other);
-        if !missing.is_empty() {
-            return Err(MetricError::NotPredicted { studies: missing });
-        }
-        let more = lacking(other, first);
-        if !more.is_empty() {
-            return Err(MetricError::NotLabelled { studies: more });
-        }
-    }
-    let count = tables.len() as f64;
-    let mut mean = PredictionTable::new();
-    for study in first.studies() {
-        let mut row = [[0.0; 3]; 25];
-        for table in tables.iter().filter_map(|table| table.get(study)) {
-            for (sum, cell) in row.iter_mut().flatten().zip(table.iter().flatten()) {
-                *sum += cell / count;
-            }
-        }
-        mean.insert(study, row)?;
-    }
-    Ok(mean)
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `batch_size` | 8 | studies a batch | 1–4,096 |
+/// | `flip` | true | also predict each study mirrored, left and right swapped back, and take the mean | |
+/// | `temperature` | true | scale each condition group's probabilities as fits the out-of-fold predictions best | |
+/// | `folded` | true | batch norms folded into convolutions: faster, the same within 1e-4 of the logits' greatest magnitude | |
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PredictConfig {
+    /// Studies a batch.
+    pub batch_size: usize,
+    /// Mean of the study and its mirror image.
+    pub flip: bool,
+    /// Scale probabilities.
+    pub temperature: bool,
+    /// Fold batch norms.
+    pub folded: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::anatomy::Target;
+impl Default for PredictConfig {
+    fn default() -> Self {
+        Self { batch_size: 8, flip: true, temperature: true, folded: true }
+    }
+}
 
-    fn table(studies: &[u64], severe: impl Fn(Target) -> f64) -> PredictionTable {
-        let mut table = PredictionTable::new();
-        for study in studies {
-            table.insert(study, Target::ALL.map(|target| [1.0 - severe(target), 0.0, severe(target)])).unwrap();
+impl PredictConfig {
+    /// # Errors
+    /// The first field that is out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_range("predict.batch_size", self.batch_size as f64, 1.0, 4096.0)
+    }
+}
+
+/// Predictions, and what was missing on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// The mean of networks and mirror images, scaled: every study that was asked for, in that order.
+    pub table: PredictionTable,
+    /// Studies of which something was missing or unreadable.
+    pub warnings: Vec<StudyWarnings>,
+}
+
+/// A study of which something was missing or unreadable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StudyWarnings {
+    /// The study.
+    pub study: StudyId,
+    /// How many of its 25 targets no image shows: they are predicted from the prior.
+    pub from_prior: usize,
+    /// What was missing or unreadable, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Trained networks of one task that predict together.
+#[derive(Debug)]
+pub struct Ensemble<'a, T, N> {
+    /// The task.
+    pub task: &'a T,
+    /// Its networks: one a fold.
+    pub networks: &'a [N],
+    /// What is predicted for targets that no image shows.
+    pub prior: &'a ConstantBaseline,
+    /// Of each condition group.
+    pub temperature: Temperature,
+    /// How.
+    pub config: &'a PredictConfig,
+    /// How batches are made ahead of their use.
+    pub loader: LoaderConfig,
+    /// Where the networks are.
+    pub device: Device,
+}
+
+impl<T, N> Ensemble<'_, T, N>
+where
+    T: Task<Truth = GradeTruth>,
+    N: Network<Inputs = T::Inputs>,
+{
+    /// Predicts studies: the mean over networks and mirror images, probabilities scaled by the temperatures, the
+    /// prior where no image shows a target. Studies are decoded on other threads while the networks work, each once;
+    /// memory does not grow with their number.
+    ///
+    /// No study is refused: what cannot be read is reported and predicted from the prior. `progress` is called with
+    /// the number of studies that are done and of all.
+    ///
+    /// # Errors
+    /// When a study is named twice, or a network refuses its batch.
+    pub fn predict(
+        &self,
+        records: &[&StudyRecord],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Predictions, TrainError> {
+        let studies: Vec<StudyId> = records.iter().map(|record| record.id).collect();
+        let dataset = OnDemand {
+            task: self.task.clone(),
+            records: records.iter().map(|record| (record.id, (*record).clone())).collect(),
+            flip: self.config.flip,
+        };
+        let plan = Plan::in_order(&studies, self.config.batch_size);
+        let mut predictions = Predictions { table: PredictionTable::new(), warnings: Vec::new() };
+        for batch in Loader::start(Arc::new(dataset), plan, &self.loader, self.device)? {
+            let batch = batch?;
+            for (study, row) in batch.studies.iter().zip(self.mean(&batch.inputs, batch.studies.len())?) {
+                predictions.table.insert(*study, row)?;
+            }
+            let hidden = hidden_counts(&batch.inputs.plain.1)?;
+            for ((study, warnings), from_prior) in batch.studies.into_iter().zip(batch.inputs.warnings).zip(hidden) {
+                if from_prior > 0 || !warnings.is_empty() {
+                    predictions.warnings.push(StudyWarnings { study, from_prior, warnings });
+                }
+            }
+            progress(predictions.table.len(), records.len());
         }
-        table
+        Ok(predictions)
     }
 
-    #[test]
-    fn the_mean_is_taken_study_by_study_whatever_their_order() {
-        let mean = average(&[table(&[1, 2], |_| 0.2), table(&[2, 1], |_| 0.6)]).unwrap();
-        assert_eq!(mean.studies(), ["1", "2"]);
-        for cell in mean.iter().flat_map(|(_, row)| row) {
-            assert!((cell[2] - 0.4).abs() < 1e-12 && (cell.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    /// The mean over networks of the mean over mirror images at the temperatures; the prior is not scaled.
+    fn mean(
+        &self,
+        batch: &PlainAndMirrored<T::Inputs>,
+        studies: usize,
+    ) -> Result<Vec<[[f64; 3]; Target::COUNT]>, TrainError> {
+        let mut sums = vec![[[0.0; 3]; Target::COUNT]; studies];
+        for network in self.networks {
+            let plain = visible_rows(network, &batch.plain)?;
+            let mirrored = batch.mirrored.as_ref().map(|mirrored| visible_rows(network, mirrored)).transpose()?;
+            for (place, sum) in sums.iter_mut().enumerate() {
+                let row = match &mirrored {
+                    Some(mirrored) => mean_with_mirrored(&plain[place], &mirrored[place]),
+                    None => plain[place],
+                };
+                for target in Target::ALL {
+                    let index = target.index();
+                    let row =
+                        row[index].map_or(self.prior.rows()[index], |cell| self.temperature.scale(target, &cell));
+                    for (sum, value) in sum[index].iter_mut().zip(row) {
+                        *sum += value / self.networks.len() as f64;
+                    }
+                }
+            }
         }
-        let error = average(&[table(&[1, 2], |_| 0.2), table(&[1], |_| 0.6)]).unwrap_err();
-        assert_eq!(error.to_string(), "1 labelled studies are not predicted: 2");
+        Ok(sums)
     }
+}
+
+fn visible_rows<N: Network>(
+    network: &N,
+    (inputs, truth): &(N::Inputs, GradeTruth),
+) -> Result<Vec<crate::tasks::grading::VisibleRow>, TrainError> {
+    tch::no_grad(|| Grading::visible_rows(&network.forward(inputs, Mode::Eval).map_err(TrainError::Network)?, truth))
+}
+
+/// How many targets of each study are not visible.
+fn hidden_counts(truth: &GradeTruth) -> Result<Vec<usize>, TchError> {
+    let visible: Vec<bool> = Vec::try_from(truth.visible.f_to_device(Device::Cpu)?.f_flatten(0, -1)?)?;
+    Ok(visible.chunks_exact(Target::COUNT).map(|row| row.iter().filter(|visible| !**visible).count()).collect())
+}
+
+/// Studies that are decoded when their turn comes.
+struct OnDemand<T> {
+    task: T,
+    records: HashMap<StudyId, StudyRecord>,
+    flip: bool,
+}
+
+/// A decoded study with its samples.
+struct DecodedSample<T: Task> {
+    dataset: T::Dataset,
+    plain: <T::Dataset as Dataset>::Sample,
+    mirrored: Option<<T::Dataset as Dataset>::Sample>,
+    warnings: Vec<String>,
+}
+
+/// Studies and, where flips are asked for, their mirror images.
+struct PlainAndMirrored<I> {
+    plain: (I, GradeTruth),
+    mirrored: Option<(I, GradeTruth)>,
+    /// Of each study.
+    warnings: Vec<Vec<String>>,
+}
+
+impl<I: Tensors> Tensors for PlainAndMirrored<I> {
+    fn try_map(self, change: &mut dyn FnMut(Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
+        let mut both = |(inputs, truth): (I, GradeTruth)| Ok((inputs.try_map(change)?, truth.try_map(change)?));
+        let plain = both(self.plain)?;
+        let mirrored = self.mirrored.map(both).transpose()?;
+        Ok(Self { plain, mirrored, warnings: self.warnings })
+    }
+}
+
+impl<T: Task<Truth = GradeTruth>> Dataset for OnDemand<T> {
+    type Sample = DecodedSample<T>;
+    type Inputs = PlainAndMirrored<T::Inputs>;
+    type Truth = ();
+
+    fn sample(&self, plan: &Plan, study: StudyId) -> Result<DecodedSample<T>, BoxError> {
+        let record = self.records.get(&study).ok_or("the study was not asked for")?;
+        let dataset = self.task.open(&[record], None, &())?;
+        let plain = dataset.sample(plan, study)?;
+        let mirrored = self.flip.then(|| dataset.sample(&mirror(plan), study)).transpose()?;
+        let warnings = T::warnings(&dataset, study);
+        Ok(DecodedSample { dataset, plain, mirrored, warnings })
+    }
+
+    fn collate(&self, plan: &Plan, samples: Vec<DecodedSample<T>>) -> Result<(Self::Inputs, ()), BoxError> {
+        let (mut plain, mut mirrored, mut warnings, mut first) = (Vec::new(), Vec::new(), Vec::new(), None);
+        for sample in samples {
+            plain.push(sample.plain);
+            mirrored.extend(sample.mirrored);
+            warnings.push(sample.warnings);
+            first.get_or_insert(sample.dataset);
+        }
+        let dataset = first.ok_or("a batch without studies")?;
+        let plain = dataset.collate(plan, plain)?;
+        let mirrored = self.flip.then(|| dataset.collate(&mirror(plan), mirrored)).transpose()?;
+        Ok((PlainAndMirrored { plain, mirrored, warnings }, ()))
+    }
+}
+
+fn mirror(plan: &Plan) -> Plan {
+    Plan { mirrored: true, ..plan.clone() }
 }

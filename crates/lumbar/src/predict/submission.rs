@@ -1,13 +1,14 @@
 //! The submission: written in the row order of `sample_submission.csv`, validated before and after.
 //!
 //! ```
-//! use lumbar::metric::Reference;
+//! use lumbar::data::StudyId;
+//! use lumbar::metric::ConstantBaseline;
 //! use lumbar::predict::submission::{Overwrite, Sample, validate, write};
 //!
 //! let folder = tempfile::tempdir()?;
-//! let sample = Sample::of_studies(["44036939"]);
+//! let sample = Sample::of_studies([StudyId(44036939)]);
 //! let path = folder.path().join("submission.csv");
-//! write(&path, &Reference::uniform().predict(sample.studies()), &sample, Overwrite::Refuse)?;
+//! write(&path, &ConstantBaseline::uniform().predict(sample.studies()), &sample, Overwrite::Refuse)?;
 //! assert!(validate(&path, &sample)?.is_empty());
 //! assert_eq!(std::fs::read_to_string(&path)?.lines().count(), 1 + 25);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -16,10 +17,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::rows;
 use crate::anatomy::Target;
-use crate::metric::PredictionTable;
-use crate::train::atomic;
+use crate::data::{StudyId, atomic};
+use crate::metric::{PredictionTable, SUBMISSION_HEADER, submission_rows};
 
 /// How far the three probabilities of a row may sum from one.
 pub const SUM_TOLERANCE: f64 = 1e-6;
@@ -27,8 +27,8 @@ pub const SUM_TOLERANCE: f64 = 1e-6;
 /// Which rows a submission has, and in which order: those of `sample_submission.csv`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    studies: Vec<String>,
-    rows: Vec<(String, Target)>,
+    studies: Vec<StudyId>,
+    rows: Vec<(StudyId, Target)>,
 }
 
 /// What to do when the submission's file exists.
@@ -139,8 +139,8 @@ pub enum Violation {
     /// Predictions for a study that the sample does not have.
     #[error("study {study} is predicted but not in the sample submission")]
     OtherStudy {
-        /// The study's name.
-        study: String,
+        /// The study.
+        study: StudyId,
     },
 }
 
@@ -154,17 +154,17 @@ impl Sample {
         let refused = |reason| SubmissionError::Sample { path: path.to_owned(), reason };
         let (mut studies, mut found) = (Vec::new(), Vec::new());
         let mut seen = HashSet::new();
-        for (line, row) in rows::rows(&text) {
+        for (line, row) in submission_rows(&text) {
             let row = row.map_err(|reason| refused(format!("line {line}: {reason}")))?;
             let (study, target) =
-                Target::split_row_id(row.row_id).map_err(|error| refused(format!("line {line}: {error}")))?;
+                row.study_and_target().map_err(|reason| refused(format!("line {line}: {reason}")))?;
             if !seen.insert(row.row_id) {
                 return Err(refused(format!("line {line}: row {:?} is there twice", row.row_id)));
             }
-            if !studies.iter().any(|other| other == study) {
-                studies.push(study.to_owned());
+            if !studies.contains(&study) {
+                studies.push(study);
             }
-            found.push((study.to_owned(), target));
+            found.push((study, target));
         }
         let sample = Self { studies, rows: found };
         if sample.rows.is_empty() {
@@ -180,18 +180,18 @@ impl Sample {
     }
 
     /// The rows that Kaggle would ask for these studies: 25 each in [`Target::SUBMISSION`] order.
-    pub fn of_studies<S: ToString>(studies: impl IntoIterator<Item = S>) -> Self {
-        let studies: Vec<String> = studies.into_iter().map(|study| study.to_string()).collect();
+    pub fn of_studies(studies: impl IntoIterator<Item = StudyId>) -> Self {
+        let studies: Vec<StudyId> = studies.into_iter().collect();
         let rows = studies
             .iter()
-            .flat_map(|study| Target::SUBMISSION.into_iter().map(|target| (study.clone(), target)))
+            .flat_map(|study| Target::SUBMISSION.into_iter().map(|target| (*study, target)))
             .collect();
         Self { studies, rows }
     }
 
     /// The studies, in the order of their first rows.
     #[must_use]
-    pub fn studies(&self) -> &[String] {
+    pub fn studies(&self) -> &[StudyId] {
         &self.studies
     }
 
@@ -212,11 +212,11 @@ pub fn write(
     sample: &Sample,
     overwrite: Overwrite,
 ) -> Result<(), SubmissionError> {
-    let mut text = format!("{}\n", rows::HEADER);
+    let mut text = format!("{}\n", SUBMISSION_HEADER);
     let mut violations = Vec::new();
     for (study, target) in &sample.rows {
         let row_id = target.row_id(study);
-        match predictions.get(study) {
+        match predictions.get(*study) {
             None => violations.push(Violation::MissingRow { row_id }),
             Some(row) => {
                 let values @ [normal, moderate, severe] = row[target.index()];
@@ -225,9 +225,9 @@ pub fn write(
             }
         }
     }
-    let expected: HashSet<&str> = sample.studies.iter().map(String::as_str).collect();
-    let others = predictions.studies().iter().filter(|study| !expected.contains(study.as_str()));
-    violations.extend(others.map(|study| Violation::OtherStudy { study: study.clone() }));
+    let expected: HashSet<StudyId> = sample.studies.iter().copied().collect();
+    let others = predictions.studies().iter().filter(|study| !expected.contains(study));
+    violations.extend(others.map(|study| Violation::OtherStudy { study: *study }));
     if !violations.is_empty() {
         return Err(SubmissionError::Invalid { violations });
     }
@@ -248,7 +248,7 @@ pub fn validate(path: &Path, sample: &Sample) -> Result<Vec<Violation>, Submissi
     let mut first: HashMap<&str, usize> = HashMap::new();
     let mut order = Vec::new();
     let mut violations = Vec::new();
-    for (line, row) in rows::rows(&text) {
+    for (line, row) in submission_rows(&text) {
         let row = match row {
             Ok(row) => row,
             Err(reason) => {
@@ -303,19 +303,19 @@ fn name_some(violations: &[Violation]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::Reference;
+    use crate::metric::ConstantBaseline;
 
     fn valid(sample: &Sample) -> (tempfile::TempDir, PathBuf, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("submission.csv");
-        write(&path, &Reference::uniform().predict(sample.studies()), sample, Overwrite::Refuse).unwrap();
+        write(&path, &ConstantBaseline::uniform().predict(sample.studies()), sample, Overwrite::Refuse).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         (folder, path, text)
     }
 
     #[test]
     fn each_row_carries_its_own_targets_values() {
-        let sample = Sample::of_studies([7]);
+        let sample = Sample::of_studies([StudyId(7)]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("submission.csv");
         let mut predictions = PredictionTable::new();
@@ -323,18 +323,18 @@ mod tests {
             let severe = 0.01 * target.index() as f64;
             [1.0 - severe, 0.0, severe]
         };
-        predictions.insert(7, Target::ALL.map(of)).unwrap();
+        predictions.insert(StudyId(7), Target::ALL.map(of)).unwrap();
         write(&path, &predictions, &sample, Overwrite::Refuse).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.lines().skip(1).is_sorted());
         let line = text.lines().find(|line| line.starts_with("7_right_subarticular_stenosis_l5_s1,")).unwrap();
         assert_eq!(line, "7_right_subarticular_stenosis_l5_s1,0.76,0,0.24");
-        assert_eq!(super::super::read_predictions(&path).unwrap(), predictions);
+        assert_eq!(crate::metric::read_predictions(&path).unwrap(), predictions);
     }
 
     #[test]
     fn every_violation_is_reported_at_once() {
-        let sample = Sample::of_studies([7, 8]);
+        let sample = Sample::of_studies([StudyId(7), StudyId(8)]);
         let (_folder, path, text) = valid(&sample);
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines[1] = "7_left_neural_foraminal_narrowing_l1_l2,NaN,0.5,0.5".to_owned();
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn another_order_of_rows_is_a_violation() {
-        let sample = Sample::of_studies([7]);
+        let sample = Sample::of_studies([StudyId(7)]);
         let (_folder, path, text) = valid(&sample);
         let mut lines: Vec<&str> = text.lines().collect();
         lines.swap(3, 20);
@@ -371,9 +371,9 @@ mod tests {
 
     #[test]
     fn an_existing_file_is_replaced_only_when_told() {
-        let sample = Sample::of_studies([7]);
+        let sample = Sample::of_studies([StudyId(7)]);
         let (_folder, path, before) = valid(&sample);
-        let other = Reference::uniform().predict(sample.studies());
+        let other = ConstantBaseline::uniform().predict(sample.studies());
         let error = write(&path, &other, &sample, Overwrite::Refuse).unwrap_err();
         assert!(error.to_string().ends_with("submission.csv exists; say so to replace it"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
@@ -382,30 +382,30 @@ mod tests {
 
     #[test]
     fn predictions_of_other_studies_write_nothing() {
-        let sample = Sample::of_studies([7]);
+        let sample = Sample::of_studies([StudyId(7)]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("submission.csv");
-        let error = write(&path, &Reference::uniform().predict(&["8"]), &sample, Overwrite::Refuse).unwrap_err();
+        let error = write(&path, &ConstantBaseline::uniform().predict(&[StudyId(8)]), &sample, Overwrite::Refuse).unwrap_err();
         let SubmissionError::Invalid { violations } = error else { panic!("{error}") };
         assert_eq!(violations.len(), 26);
-        assert_eq!(violations[25], Violation::OtherStudy { study: "8".to_owned() });
+        assert_eq!(violations[25], Violation::OtherStudy { study: StudyId(8) });
         assert!(!path.exists());
         let mut predictions = PredictionTable::new();
-        predictions.insert(7, [[f64::NAN, 0.0, 1.0]; 25]).unwrap();
+        predictions.insert(StudyId(7), [[f64::NAN, 0.0, 1.0]; 25]).unwrap();
         let error = write(&path, &predictions, &sample, Overwrite::Refuse).unwrap_err();
         assert!(error.to_string().starts_with("25 violations, nothing was written: row \"7_left"), "{error}");
     }
 
     #[test]
     fn the_samples_order_is_kept_whatever_it_is() {
-        let sample = Sample::of_studies([8, 7]);
+        let sample = Sample::of_studies([StudyId(8), StudyId(7)]);
         let (folder, _, text) = valid(&sample);
         let path = folder.path().join("sample_submission.csv");
         let mut lines: Vec<&str> = text.lines().collect();
         lines[1..].reverse();
         std::fs::write(&path, lines.join("\r\n")).unwrap();
         let other = Sample::read(&path).unwrap();
-        assert_eq!(other.studies(), ["7", "8"]);
+        assert_eq!(other.studies(), [StudyId(7), StudyId(8)]);
         let (_folder, path, written) = valid(&other);
         assert!(written.lines().nth(1).unwrap().starts_with("7_spinal_canal_stenosis_l5_s1,"));
         assert!(validate(&path, &other).unwrap().is_empty());

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::anatomy::{ConditionGroup, Target};
+use crate::data::StudyId;
 use crate::metric::{Cell, Graded, MetricError, PredictionTable};
 
 /// Temperatures are searched between 1/20 and 20.
@@ -61,7 +62,7 @@ impl Temperature {
         let mut table = PredictionTable::new();
         for (study, row) in predictions.iter() {
             let row = Target::ALL.map(|target| self.scale(target, &row[target.index()]));
-            table.insert(study, row).expect("names of a table differ");
+            table.insert(study, row).expect("the studies of a table differ");
         }
         table
     }
@@ -74,23 +75,23 @@ impl Temperature {
     pub fn out_of_fold(
         labels: &crate::metric::LabelTable,
         predictions: &PredictionTable,
-        fold_of: impl Fn(&str) -> Option<usize>,
+        fold_of: impl Fn(StudyId) -> Option<usize>,
     ) -> Result<PredictionTable, MetricError> {
         let mut folds = Vec::new();
-        for study in predictions.studies() {
-            let fold = fold_of(study).ok_or_else(|| MetricError::NoFold { study: study.clone() })?;
+        for &study in predictions.studies() {
+            let fold = fold_of(study).ok_or(MetricError::NoFold { study })?;
             if !folds.contains(&fold) {
                 folds.push(fold);
             }
         }
         let mut scaled = Vec::new();
         for fold in folds {
-            let others = |study: &str| fold_of(study) != Some(fold);
+            let others = |study: StudyId| fold_of(study) != Some(fold);
             let temperature = Self::fit(&Graded::join(&labels.filter(others), &predictions.filter(others))?);
             scaled.push((fold, temperature.apply(&predictions.filter(|study| !others(study)))));
         }
         let mut table = PredictionTable::new();
-        for study in predictions.studies() {
+        for &study in predictions.studies() {
             let row = scaled.iter().find_map(|(_, part)| part.get(study));
             table.insert(study, *row.expect("every study is in a fold"))?;
         }
@@ -162,8 +163,8 @@ mod tests {
                 let sum: f64 = row.iter().sum();
                 tempered(&row.map(|p| p / sum), 1.0 / boldness)
             });
-            labels.insert(study, truth).unwrap();
-            predictions.insert(study, weighted).unwrap();
+            labels.insert(StudyId(study as u64), truth).unwrap();
+            predictions.insert(StudyId(study as u64), weighted).unwrap();
         }
         (labels, predictions)
     }
@@ -181,7 +182,7 @@ mod tests {
     fn scaling_helps_out_of_fold_too_and_keeps_probabilities() {
         let (labels, predictions) = bold(200, 3.0);
         let scaled =
-            Temperature::out_of_fold(&labels, &predictions, |study| study.parse::<usize>().ok().map(|n| n % 5))
+            Temperature::out_of_fold(&labels, &predictions, |study| Some(study.0 as usize % 5))
                 .unwrap();
         let total = |table: &PredictionTable| score(&Graded::join(&labels, table).unwrap()).unwrap().total();
         assert!(total(&scaled) < total(&predictions));

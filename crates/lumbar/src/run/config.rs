@@ -1,14 +1,13 @@
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
-use crate::model::{LevelConfig, SpineConfig};
-use crate::train::crop_source::CropSourceConfig;
-use crate::train::study_source::StudySourceConfig;
-use crate::train::{TrainConfig, TrainError, config};
+use crate::config::check_range;
+use crate::predict::PredictConfig;
+use crate::tasks::{Preset, TaskConfig};
+use crate::train::config::{differences, within};
+use crate::train::{TrainConfig, TrainError};
 
 /// Everything that a run needs beside its data; saved in its folder as `run.toml`.
 ///
@@ -17,10 +16,11 @@ use crate::train::{TrainConfig, TrainError, config};
 /// | `task` | needed | what is trained on what: `[task.whole_study]` or `[task.crops]` |
 /// | `folds` | 5, seed 0 | how studies are split: see [`FoldConfig`] |
 /// | `train` | see there | how each fold is trained: see [`TrainConfig`] |
-/// | `predict` | see there | how studies are predicted afterwards: see [`ForecastConfig`] |
+/// | `predict` | see there | how studies are predicted afterwards: see [`PredictConfig`] |
 ///
 /// ```
-/// use lumbar::run::{Preset, RunConfig};
+/// use lumbar::run::RunConfig;
+/// use lumbar::tasks::Preset;
 ///
 /// let mut config = RunConfig::preset(Preset::WholeStudy);
 /// config.set("train.epochs", "3")?;
@@ -44,58 +44,7 @@ pub struct RunConfig {
     pub train: TrainConfig,
     /// How studies are predicted afterwards.
     #[serde(default)]
-    pub predict: ForecastConfig,
-}
-
-/// What is trained on what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum TaskConfig {
-    /// One network from all slices of a study to all its targets.
-    WholeStudy(WholeStudyTask),
-    /// A network for each plane, from crops around the annotated points.
-    Crops(CropsTask),
-}
-
-impl TaskConfig {
-    /// `whole_study` or `crops`.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::WholeStudy(_) => "whole_study",
-            Self::Crops(_) => "crops",
-        }
-    }
-}
-
-/// The seed's baseline.
-///
-/// | field | default | purpose |
-/// |---|---|---|
-/// | `spine` | EfficientNet-B0, 10 + 10 + 10 slices | the network: see [`SpineConfig`] |
-/// | `source` | 96 px | what it looks at: see [`StudySourceConfig`] |
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WholeStudyTask {
-    /// The network.
-    pub spine: SpineConfig,
-    /// What it looks at.
-    pub source: StudySourceConfig,
-}
-
-/// The crop grader.
-///
-/// | field | default | purpose |
-/// |---|---|---|
-/// | `level` | EfficientNet-B0 | the network of each of the three planes: see [`LevelConfig`] |
-/// | `source` | 50 mm, 96 px, 5 slices | what it looks at: see [`CropSourceConfig`] |
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CropsTask {
-    /// The network of each plane.
-    pub level: LevelConfig,
-    /// What it looks at.
-    pub source: CropSourceConfig,
+    pub predict: PredictConfig,
 }
 
 /// How studies are split into folds.
@@ -116,71 +65,6 @@ pub struct FoldConfig {
 impl Default for FoldConfig {
     fn default() -> Self {
         Self { count: 5, seed: 0 }
-    }
-}
-
-/// How studies are predicted with a trained run. The temperatures come from the run's out-of-fold predictions.
-///
-/// | field | default | purpose | range |
-/// |---|---|---|---|
-/// | `batch_size` | 8 | studies a batch | 1–4,096 |
-/// | `flip` | true | also predict each study mirrored, left and right swapped back, and take the mean | |
-/// | `temperature` | true | scale each condition group's probabilities as fits the out-of-fold predictions best | |
-/// | `folded` | true | batch norms folded into convolutions: quicker, the same within 1e-4 of the logits' greatest magnitude | |
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ForecastConfig {
-    /// Studies a batch.
-    pub batch_size: usize,
-    /// Mean of the study and its mirror image.
-    pub flip: bool,
-    /// Scale probabilities.
-    pub temperature: bool,
-    /// Fold batch norms.
-    pub folded: bool,
-}
-
-impl Default for ForecastConfig {
-    fn default() -> Self {
-        Self { batch_size: 8, flip: true, temperature: true, folded: true }
-    }
-}
-
-/// Configs that are known by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preset {
-    /// The whole-study baseline.
-    WholeStudy,
-    /// The crop grader.
-    Crops,
-}
-
-impl Preset {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::WholeStudy, Self::Crops];
-
-    /// `whole-study` or `crops`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::WholeStudy => "whole-study",
-            Self::Crops => "crops",
-        }
-    }
-}
-
-impl fmt::Display for Preset {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
-    }
-}
-
-impl FromStr for Preset {
-    type Err = RunError;
-
-    fn from_str(name: &str) -> Result<Self, RunError> {
-        let found = Self::ALL.into_iter().find(|preset| preset.name() == name);
-        found.ok_or_else(|| RunError::UnknownPreset { found: name.to_owned() })
     }
 }
 
@@ -253,34 +137,26 @@ impl RunConfig {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), RunError> {
-        match &self.task {
-            TaskConfig::WholeStudy(task) => {
-                task.spine.check()?;
-                task.source.check().map_err(RunError::Source)?;
-            }
-            TaskConfig::Crops(task) => {
-                task.level.check()?;
-                task.source.check().map_err(RunError::Source)?;
-            }
-        }
-        config::within("folds.count", self.folds.count, 2..=100, "2–100")?;
-        config::within("folds.seed", self.folds.seed, 0..=i64::MAX as u64, "0–2⁶³−1")?;
-        config::within("predict.batch_size", self.predict.batch_size, 1..=4_096, "1–4,096")?;
+        self.task.check()?;
+        check_range("folds.count", self.folds.count as f64, 2.0, 100.0)?;
+        within("folds.seed", self.folds.seed, 0..=i64::MAX as u64, "0–2⁶³−1")?;
+        self.predict.check()?;
         Ok(self.train.check()?)
     }
 
-    /// Each field in which `other` differs, with both values.
+    /// Each field in which `other` differs, with both values. The loader's settings change no result and are not
+    /// compared.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        config::differences(self, other)
+        let mut other = other.clone();
+        other.train.loader = self.train.loader;
+        differences(self, &other)
     }
 
-    /// A named config: pictures and epochs small enough for five folds of 64 studies in minutes on two cores.
+    /// A named config: images and epochs small enough for five folds of 64 studies in minutes on two cores.
     #[must_use]
     pub fn preset(preset: Preset) -> Self {
-        match preset {
-            Preset::WholeStudy => super::presets::whole_study(),
-            Preset::Crops => super::presets::crops(),
-        }
+        let (task, train) = preset.config();
+        Self { task, folds: FoldConfig::default(), train, predict: PredictConfig::default() }
     }
 }

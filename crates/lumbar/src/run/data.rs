@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::RunError;
-use crate::anatomy::{Severity, Target, UnknownName};
+use crate::anatomy::Target;
 use crate::data::manifest::StudyRecord;
-use crate::metric::{LabelTable, Reference};
-use crate::predict::{read_predictions, write_predictions};
-use crate::train::atomic;
+use crate::data::atomic;
+use crate::metric::{ConstantBaseline, LabelTable, submission_rows, write_rows};
 
 /// The labelled studies that a run was trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,75 +99,29 @@ impl DataRecord {
     }
 }
 
-/// Labels of studies; those of a study without a row are all missing.
-pub(super) fn labels_of(records: &[StudyRecord]) -> Result<LabelTable, RunError> {
-    let mut labels = LabelTable::new();
-    for record in records {
-        labels.insert(record.id, record.labels.map_or([None; Target::COUNT], |labels| labels.0))?;
-    }
-    Ok(labels)
-}
-
-/// Writes labels as `train.csv` has them.
-pub(super) fn write_labels(path: &Path, labels: &LabelTable) -> Result<(), RunError> {
-    let mut text = String::from("study_id");
-    Target::ALL.iter().for_each(|target| write!(text, ",{}", target.column()).expect("a string takes text"));
-    for (study, row) in labels.iter() {
-        write!(text, "\n{study}").expect("a string takes text");
-        for severity in row {
-            write!(text, ",{}", severity.map_or("", Severity::title)).expect("a string takes text");
-        }
-    }
-    text.push('\n');
-    atomic::write(path, text.as_bytes()).map_err(|source| RunError::file(path, source))
-}
-
-/// Reads a table of labels in the form of `train.csv`, its columns in any order.
-///
-/// # Errors
-/// When the file cannot be read, lacks a column, names a study twice, or a cell is no severity and not empty;
-/// the error names the line.
-pub fn read_labels(path: &Path) -> Result<LabelTable, RunError> {
-    let text = fs::read_to_string(path).map_err(|source| RunError::file(path, source))?;
-    let mut lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate();
-    let header: Vec<&str> = lines.next().map_or("", |(_, line)| line).split(',').map(str::trim).collect();
-    let place = |name: &str| {
-        let found = header.iter().position(|column| *column == name);
-        found.ok_or_else(|| RunError::format(path, format!("it has no column {name:?}")))
-    };
-    let study = place("study_id")?;
-    let mut columns = [0; Target::COUNT];
-    for (column, target) in columns.iter_mut().zip(Target::ALL) {
-        *column = place(&target.column())?;
-    }
-    let mut labels = LabelTable::new();
-    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        let refused = |reason: String| RunError::format(path, format!("line {}: {reason}", number + 1));
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        if cells.len() != header.len() {
-            return Err(refused(format!("{} cells, expected {}", cells.len(), header.len())));
-        }
-        let mut row = [None; Target::COUNT];
-        for (label, &column) in row.iter_mut().zip(&columns) {
-            if !cells[column].is_empty() {
-                *label = Some(cells[column].parse().map_err(|error: UnknownName| refused(error.to_string()))?);
-            }
-        }
-        labels.insert(cells[study], row).map_err(|error| refused(error.to_string()))?;
-    }
-    Ok(labels)
-}
-
-/// The name under which the prior lies in its table.
+/// The name of the prior's rows in its table.
 const PRIOR: &str = "prior";
 
-/// Writes the prior as a table of one study called `prior`: the same bits come back.
-pub(super) fn write_prior(path: &Path, prior: &Reference) -> Result<(), RunError> {
-    Ok(write_predictions(path, &prior.predict(&[PRIOR]))?)
+/// Writes the prior as a table of probabilities, its rows named `prior` in place of a study.
+pub(super) fn write_prior(path: &Path, prior: &ConstantBaseline) -> Result<(), RunError> {
+    Ok(write_rows(path, [(PRIOR, prior.rows())])?)
 }
 
-pub(super) fn read_prior(path: &Path) -> Result<Reference, RunError> {
-    let table = read_predictions(path)?;
-    let row = table.get(PRIOR).ok_or_else(|| RunError::format(path, "it has no rows of \"prior\""))?;
-    Ok(Reference::of_rows(*row)?)
+/// Reads what [`write_prior`] wrote: the same bits.
+pub(super) fn read_prior(path: &Path) -> Result<ConstantBaseline, RunError> {
+    let text = fs::read_to_string(path).map_err(|source| RunError::file(path, source))?;
+    let mut rows = [None; Target::COUNT];
+    for (line, row) in submission_rows(&text) {
+        let refused = |reason: String| RunError::format(path, format!("line {line}: {reason}"));
+        let row = row.map_err(refused)?;
+        match Target::split_row_id(row.row_id) {
+            Ok((PRIOR, target)) => rows[target.index()] = Some(row.values().map_err(refused)?),
+            _ => return Err(refused(format!("row {:?}, expected rows of {PRIOR:?}", row.row_id))),
+        }
+    }
+    let missing = rows.iter().position(Option::is_none);
+    if let Some(missing) = missing {
+        return Err(RunError::format(path, format!("there is no row for {}", Target::ALL[missing])));
+    }
+    Ok(ConstantBaseline::of_rows(rows.map(Option::unwrap_or_default))?)
 }

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use crate::data::cache::CacheError;
 use crate::data::folds::FoldError;
 use crate::metric::MetricError;
-use crate::predict::RowsError;
+use crate::metric::TableError;
+use crate::tasks::TaskError;
 use crate::train::TrainError;
-use crate::train::network::BoxError;
 
 /// Why a run could not be opened, trained or used.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +23,18 @@ pub enum RunError {
     /// The split into folds.
     #[error(transparent)]
     Folds(#[from] FoldError),
-    /// A table of probabilities.
+    /// A table of labels or probabilities.
     #[error(transparent)]
-    Rows(#[from] RowsError),
+    Table(#[from] TableError),
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// What the network looks at could not be prepared.
-    #[error("{0}")]
-    Source(BoxError),
+    /// The task could not be set up.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// A setting out of range.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     /// A file or folder.
     #[error("{}: {source}", path.display())]
     File {
@@ -40,7 +43,7 @@ pub enum RunError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file of the run that is not what it should be.
+    /// A file of the run with unexpected content.
     #[error("{}: {reason}", path.display())]
     Format {
         /// The file.
@@ -82,7 +85,7 @@ pub enum RunError {
         /// How many there are.
         count: usize,
     },
-    /// The run trains another kind of network.
+    /// The run is of another task.
     #[error("the run is of task {found}, expected {expected}")]
     OtherTask {
         /// The run's task.
@@ -90,15 +93,12 @@ pub enum RunError {
         /// What was asked for.
         expected: &'static str,
     },
-    /// No preset has this name.
-    #[error("no preset is called {found:?}; there are whole-study and crops")]
-    UnknownPreset {
-        /// The name that came.
-        found: String,
+    /// The thread that decodes studies panicked.
+    #[error("the thread that decodes studies panicked: {message}")]
+    DecodePanic {
+        /// The panic's message.
+        message: String,
     },
-    /// The thread that prepares studies ended before its work was done.
-    #[error("the thread that prepares studies ended early")]
-    ThreadGone,
 }
 
 impl RunError {

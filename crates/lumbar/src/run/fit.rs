@@ -2,39 +2,41 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use tch::Device;
 
-use super::task::Task;
-use super::{EventLog, Run, RunError, TaskConfig};
+use super::{EventLog, Run, RunError};
+use crate::data::atomic;
+use crate::data::loader::panic_message;
 use crate::data::manifest::StudyRecord;
-use crate::metric::Graded;
+use crate::metric::{Graded, PredictionTable};
 use crate::predict::Temperature;
-use crate::train::atomic;
-use crate::train::checkpoint::Store;
-use crate::train::config::Extent;
-use crate::train::fold::{FoldOutcome, load_weights};
+use crate::tasks::{Task, TaskError, TaskVisitor};
+use crate::train::checkpoint::CheckpointFolder;
+use crate::train::config::Scope;
+use crate::train::fold::{FoldJob, FoldOutcome, load_weights};
 use crate::train::network::Network;
 use crate::train::observer::{Event, Observer, StopToken};
 
 /// How [`Run::fit`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fitted {
-    /// Asked to stop; what was reached is saved and the same call goes on.
+    /// Stopped on request. Everything is saved, and the same call continues.
     Stopped,
     /// The folds that were asked for are trained; others are not yet.
     Partly,
     /// All folds are trained and merged, the temperatures are fitted.
     Complete,
-    /// The config's extent is less than full: nothing was kept.
+    /// The config's scope is less than full: nothing was saved.
     Tried,
 }
 
 impl Run {
-    /// Trains one fold, or all that are not trained yet, in sequence; goes on where an earlier call ended.
+    /// Trains one fold, or all that are not trained yet, in sequence. Continues where an earlier call stopped.
     ///
-    /// The observer is told everything, and each fold's folder gets it as `events.jsonl`.
+    /// The observer receives every event, and each fold's folder gets them as `events.jsonl`.
     ///
     /// # Errors
     /// When there is no such fold, the run was opened without its data, or training fails.
@@ -58,21 +60,19 @@ impl Run {
         let missing = self.missing_folds();
         let wanted: Vec<usize> = folds.into_iter().filter(|fold| missing.contains(fold)).collect();
         if !wanted.is_empty() {
-            let outcome = match &self.config.task {
-                TaskConfig::WholeStudy(task) => self.fit_folds(task, &wanted, device, stop, observer)?,
-                TaskConfig::Crops(task) => self.fit_folds(task, &wanted, device, stop, observer)?,
-            };
+            let fit = FitFolds { run: self, folds: &wanted, device, stop, observer };
+            let outcome = self.config.task.visit(fit)?;
             if outcome == Fitted::Stopped {
                 return Ok(outcome);
             }
         }
-        if self.config.train.extent != Extent::Full {
+        if self.config.train.scope != Scope::Full {
             return Ok(Fitted::Tried);
         }
         if !self.missing_folds().is_empty() {
             return Ok(Fitted::Partly);
         }
-        let temperature = Temperature::fit(&Graded::join(&self.labels, &self.crossed.merge()?)?);
+        let temperature = Temperature::fit(&Graded::join(&self.labels, &self.folds_of_run.merge::<PredictionTable>()?)?);
         let path = self.folder.join("temperature.toml");
         let text = toml::to_string(&temperature).map_err(|error| RunError::format(&path, error))?;
         atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;
@@ -87,7 +87,8 @@ impl Run {
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Fitted, RunError> {
-        let Some(source) = self.training_source(task, device, stop, observer)? else { return Ok(Fitted::Stopped) };
+        let Some(dataset) = self.training_data(task, stop, observer)? else { return Ok(Fitted::Stopped) };
+        let dataset = Arc::new(dataset);
         for &fold in folds {
             let folder = self.fold_folder(fold);
             fs::create_dir_all(&folder).map_err(|error| RunError::file(&folder, error))?;
@@ -98,49 +99,60 @@ impl Run {
             };
             let seed = self.config.train.seed.wrapping_mul(1_000).wrapping_add(fold as u64);
             let network = task.network(Some(seed), device)?;
-            let outcome = self.crossed.fit_fold(fold, &network, &source, device, stop, &mut both)?;
-            if outcome == FoldOutcome::Stopped || (stop.is_stopped() && fold != folds[folds.len() - 1]) {
+            let split = self.split(fold)?;
+            let objective = task.objective(&self.labels, &split.training, device)?;
+            let job = FoldJob {
+                network: &network,
+                dataset: &dataset,
+                objective: &objective,
+                split: &split,
+                config: &self.config.train,
+                device,
+                folder: &folder,
+            };
+            let stopped = matches!(job.fit(stop, &mut both)?, FoldOutcome::Stopped);
+            if stopped || (stop.is_stopped() && fold != folds[folds.len() - 1]) {
                 return Ok(Fitted::Stopped);
             }
         }
         Ok(Fitted::Partly)
     }
 
-    /// Opens the run's studies, telling how far it is; none when asked to stop.
-    fn training_source<T: Task>(
+    /// Decodes the run's studies and reports progress; `None` if stopped on request.
+    fn training_data<T: Task>(
         &self,
         task: &T,
-        device: Device,
         stop: &StopToken,
         observer: &mut dyn Observer,
-    ) -> Result<Option<T::Source>, RunError> {
+    ) -> Result<Option<T::Dataset>, RunError> {
         let cache: PathBuf = self.folder.join("cache").join(self.config.task.name());
         let records: Vec<&StudyRecord> = self.records.iter().collect();
-        let source = std::thread::scope(|scope| {
+        let dataset = std::thread::scope(|scope| {
             let (sender, progress) = channel();
             let (records, cache) = (&records, &cache);
             let opening = scope.spawn(move || {
                 let forward = Forward { sender, stop: stop.clone() };
-                task.open(records, Some(cache), device, &forward)
+                task.open(records, Some(cache), &forward)
             });
             for (done, total) in progress {
                 observer.event(&Event::Preparing { done, total });
             }
-            opening.join().map_err(|_| RunError::ThreadGone)?
-        });
-        if stop.is_stopped() {
-            return Ok(None);
-        }
-        let source = source?;
-        for study in self.labels.studies() {
-            for what in T::oddities(&source, study) {
-                observer.event(&Event::StudyOdd { study: study.clone(), what });
+            opening.join().map_err(|panic| RunError::DecodePanic { message: panic_message(&*panic).to_owned() })
+        })?;
+        let dataset = match dataset {
+            Err(TaskError::Stopped) => return Ok(None),
+            _ if stop.is_stopped() => return Ok(None),
+            dataset => dataset?,
+        };
+        for &study in self.labels.studies() {
+            for warning in T::warnings(&dataset, study) {
+                observer.event(&Event::StudyWarning { study, warning });
             }
         }
-        Ok(Some(source))
+        Ok(Some(dataset))
     }
 
-    /// Puts the trained weights of a fold into a network.
+    /// Loads the trained weights of a fold into a network.
     pub(super) fn trained<N: Network>(&self, fold: usize, network: N) -> Result<N, RunError> {
         self.split(fold)?;
         let missing = || crate::train::TrainError::MissingFolds { missing: vec![fold], total: self.fold_count() };
@@ -148,13 +160,13 @@ impl Run {
         if !folder.exists() {
             return Err(missing().into());
         }
-        let newest = Store::open(&folder)?.newest()?.ok_or_else(missing)?;
+        let newest = CheckpointFolder::open(&folder)?.newest()?.ok_or_else(missing)?;
         load_weights(&network, &newest.checkpoint)?;
         Ok(network)
     }
 }
 
-/// Progress of the decoding threads, to the thread that tells the observer.
+/// Sends the progress of the decoding threads to the thread of the observer.
 struct Forward {
     sender: Sender<(usize, usize)>,
     stop: StopToken,
@@ -162,11 +174,28 @@ struct Forward {
 
 impl lumbar_dicom::Observer for Forward {
     fn progress(&self, done: usize, total: usize) {
-        // nobody listens any more: the run failed already
+        // the receiver is gone if the run failed already
         let _ = self.sender.send((done, total));
     }
 
     fn is_cancelled(&self) -> bool {
         self.stop.is_stopped()
+    }
+}
+
+/// [`Run::fit_folds`] for the task of a config.
+struct FitFolds<'a> {
+    run: &'a Run,
+    folds: &'a [usize],
+    device: Device,
+    stop: &'a StopToken,
+    observer: &'a mut dyn Observer,
+}
+
+impl TaskVisitor for FitFolds<'_> {
+    type Output = Result<Fitted, RunError>;
+
+    fn visit<T: Task>(self, task: &T) -> Self::Output {
+        self.run.fit_folds(task, self.folds, self.device, self.stop, self.observer)
     }
 }

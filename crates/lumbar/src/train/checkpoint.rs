@@ -21,7 +21,8 @@ pub(super) use file::Snapshot;
 use super::history::History;
 use super::loss_scale::LossScale;
 use super::optimizer::{MOMENTS, Place};
-use super::{TrainConfig, TrainError, atomic};
+use super::{TrainConfig, TrainError};
+use crate::data::atomic;
 
 /// The version that writes checkpoints.
 pub const CODE_VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
@@ -139,11 +140,11 @@ fn snapshot_of(path: &Path, tensors: &[(String, Tensor)]) -> Result<Snapshot, Tr
 /// The checkpoints of one fold in their folder: the last two, and the best; of a complete fold the last one and the
 /// best.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct CheckpointFolder {
     folder: PathBuf,
 }
 
-/// What [`Store::newest`] found.
+/// What [`CheckpointFolder::newest`] found.
 #[derive(Debug)]
 pub struct Newest {
     /// The newest checkpoint that can be read.
@@ -154,7 +155,7 @@ pub struct Newest {
     pub damaged: Vec<(PathBuf, String)>,
 }
 
-impl Store {
+impl CheckpointFolder {
     /// The checkpoints in `folder`, which is made when it is not there.
     ///
     /// # Errors
@@ -165,11 +166,11 @@ impl Store {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Removes what a killed writer left; only for who alone writes here.
+    /// Removes the partial files of a killed writer. Call only while holding the fold's lock.
     ///
     /// # Errors
     /// When the folder cannot be listed or a file not removed.
-    pub fn tidy(&self) -> Result<(), TrainError> {
+    pub fn remove_partial(&self) -> Result<(), TrainError> {
         let file_error = |source| TrainError::File { path: self.folder.clone(), source };
         for entry in fs::read_dir(&self.folder).map_err(file_error)? {
             let path = entry.map_err(file_error)?.path();
@@ -201,7 +202,7 @@ impl Store {
         self.save_snapshot(state, &snapshot_of(&self.last_path(state.step), tensors)?)
     }
 
-    /// [`Store::save`] of tensors that were copied before.
+    /// [`CheckpointFolder::save`] of tensors that were copied before.
     pub(super) fn save_snapshot(&self, state: &State, tensors: &Snapshot) -> Result<PathBuf, TrainError> {
         let path = self.last_path(state.step);
         tensors.write(&path, state)?;
@@ -332,10 +333,10 @@ pub(super) mod tests {
     #[test]
     fn a_checkpoint_comes_back_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        assert!(store.newest().unwrap().is_none());
-        store.save(&state(3), &tensors()).unwrap();
-        let newest = store.newest().unwrap().unwrap();
+        let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
+        assert!(checkpoints.newest().unwrap().is_none());
+        checkpoints.save(&state(3), &tensors()).unwrap();
+        let newest = checkpoints.newest().unwrap().unwrap();
         assert_eq!(newest.checkpoint.state, state(3));
         for (name, tensor) in tensors() {
             assert_eq!(newest.checkpoint.tensor(&name).unwrap(), tensor);
@@ -345,45 +346,45 @@ pub(super) mod tests {
     #[test]
     fn the_last_two_and_the_best_stay() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
         for step in [5, 10, 15] {
             let mut state = state(step);
             state.epoch = step as usize / 5;
-            store.save(&state, &tensors()).unwrap();
+            checkpoints.save(&state, &tensors()).unwrap();
         }
         let expected = ["best-epoch-00000.safetensors", "last-0000000010.safetensors", "last-0000000015.safetensors"];
         assert_eq!(names(folder.path()), expected);
         let mut state = state(20);
         (state.epoch, state.best[0].epoch) = (4, 3);
-        store.save(&state, &tensors()).unwrap();
+        checkpoints.save(&state, &tensors()).unwrap();
         assert_eq!(names(folder.path())[0], "best-epoch-00003.safetensors");
     }
 
     #[test]
     fn a_complete_fold_keeps_its_last_and_its_best_without_moments() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
         let moments = MOMENTS.map(|name| (name.to_owned(), Tensor::from_slice(&[0.5f32])));
         let full: Vec<_> = tensors().into_iter().chain(moments).collect();
         for step in [5, 10] {
-            store.save(&State { epoch: step as usize / 5, ..state(step) }, &full).unwrap();
+            checkpoints.save(&State { epoch: step as usize / 5, ..state(step) }, &full).unwrap();
         }
         let mut last = State { epoch: 3, finished: true, ..state(15) };
         last.best.push(Best { epoch: 2, score: 0.8f64.to_bits() });
-        let path = store.save(&last, &tensors()).unwrap();
+        let path = checkpoints.save(&last, &tensors()).unwrap();
         let expected = ["best-epoch-00000.safetensors", "best-epoch-00002.safetensors", "last-0000000015.safetensors"];
         assert_eq!(names(folder.path()), expected);
-        let best = Checkpoint::read(&store.best_path(0)).unwrap();
+        let best = Checkpoint::read(&checkpoints.best_path(0)).unwrap();
         assert_eq!((best.state.epoch, best.state.finished), (1, true));
         assert!(MOMENTS.iter().all(|name| best.tensor(name).is_none()));
         for (name, tensor) in tensors() {
             assert_eq!(best.tensor(&name).unwrap(), tensor);
         }
-        assert_eq!(fs::read(&path).unwrap(), fs::read(store.best_path(2)).unwrap());
-        let before = fs::read(store.best_path(0)).unwrap();
-        store.finish(&last, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), fs::read(checkpoints.best_path(2)).unwrap());
+        let before = fs::read(checkpoints.best_path(0)).unwrap();
+        checkpoints.finish(&last, &path).unwrap();
         assert_eq!(
-            (names(folder.path()), fs::read(store.best_path(0)).unwrap()),
+            (names(folder.path()), fs::read(checkpoints.best_path(0)).unwrap()),
             (expected.map(str::to_owned).into(), before)
         );
     }
@@ -391,9 +392,9 @@ pub(super) mod tests {
     #[test]
     fn any_damage_to_the_newest_falls_back_to_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let before = store.save(&state(3), &tensors()).unwrap();
-        let newest = store.save(&state(4), &tensors()).unwrap();
+        let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
+        let before = checkpoints.save(&state(3), &tensors()).unwrap();
+        let newest = checkpoints.save(&state(4), &tensors()).unwrap();
         let whole = fs::read(&newest).unwrap();
         let mut damages: Vec<Vec<u8>> = [0, 1, 8, 100, whole.len() - 1].map(|length| whole[..length].to_vec()).into();
         for place in (0..whole.len()).step_by(37) {
@@ -403,7 +404,7 @@ pub(super) mod tests {
         }
         for damaged in damages {
             fs::write(&newest, damaged).unwrap();
-            let found = store.newest().unwrap().unwrap();
+            let found = checkpoints.newest().unwrap().unwrap();
             // a changed byte between header and data may be padding; then nothing is lost
             if found.path == before {
                 assert_eq!((found.checkpoint.state.step, found.damaged.len()), (3, 1));
@@ -412,19 +413,19 @@ pub(super) mod tests {
             }
         }
         fs::write(&newest, &whole[..50]).unwrap();
-        assert_eq!(store.newest().unwrap().unwrap().path, before);
+        assert_eq!(checkpoints.newest().unwrap().unwrap().path, before);
         fs::write(&before, b"").unwrap();
-        assert!(matches!(store.newest(), Err(TrainError::AllDamaged { count: 2, .. })));
+        assert!(matches!(checkpoints.newest(), Err(TrainError::AllDamaged { count: 2, .. })));
     }
 
     #[test]
     fn what_a_killed_writer_left_is_swept_and_no_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".last-0000000009.safetensors.77-0.part"), b"half").unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        assert!(store.newest().unwrap().is_none());
+        let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
+        assert!(checkpoints.newest().unwrap().is_none());
         assert_eq!(names(folder.path()).len(), 1, "whoever only reads leaves it to its writer");
-        store.tidy().unwrap();
+        checkpoints.remove_partial().unwrap();
         assert!(names(folder.path()).is_empty());
     }
 }

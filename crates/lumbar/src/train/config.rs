@@ -1,4 +1,4 @@
-//! Every setting of a run. It is saved with the run, so that the run can be repeated from its folder alone.
+//! Every setting of training. It is saved with the run, so that the run can be repeated from its folder alone.
 //!
 //! ```
 //! use lumbar::train::TrainConfig;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::data::augment::MixConfig;
+use crate::data::loader::LoaderConfig;
 
 /// How one fold is trained.
 ///
@@ -31,10 +32,12 @@ use crate::data::augment::MixConfig;
 /// | `ema_decay` | 0.0 | exponential moving average of the weights, used for validation; 0 turns it off | 0–0.999999 |
 /// | `freeze_epochs` | 0 | first epochs in which only the head learns | 0–`epochs` |
 /// | `early_stop` | 0 | epochs without a better validation score after which to stop; 0 never | 0–10,000 |
-/// | `keep_best` | 1 | best checkpoints that are kept beside the last two, of a complete fold beside the last one | 1–100 |
+/// | `keep_best` | 1 | best checkpoints that are kept beside the last one | 1–100 |
 /// | `checkpoint_steps` | 0 | steps between checkpoints inside an epoch; 0 only after each epoch | 0–1e9 |
 /// | `mix` | none | mixup and cutmix of the studies of a batch: see [`MixConfig`] | |
-/// | `extent` | `full` | `full`; `fast_dev_run`: one batch of training and one of validation; `overfit_one_batch`: every epoch is the same first batch, drawn the same | |
+/// | `deterministic` | false | the same weights from the same seed on a GPU too, at some cost in speed; on a CPU they always are | |
+/// | `loader` | see there | how batches are made ahead of their use: see [`LoaderConfig`] | |
+/// | `scope` | `full` | `full`; `fast_dev_run`: one batch of training and one of validation; `overfit_one_batch`: every epoch is the same first batch, drawn the same | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
@@ -60,16 +63,18 @@ pub struct TrainConfig {
     pub keep_best: usize,
     /// Steps between checkpoints.
     pub checkpoint_steps: u64,
-    /// How much is run.
-    pub extent: Extent,
+    /// The same weights from the same seed on a GPU too.
+    pub deterministic: bool,
+    /// How much of a run is run.
+    pub scope: Scope,
     /// AdamW.
     pub optimizer: OptimizerConfig,
     /// Learning rate over the steps.
     pub schedule: ScheduleConfig,
-    /// What is minimised.
-    pub loss: LossConfig,
     /// How the studies of a batch are mixed.
     pub mix: MixConfig,
+    /// How batches are made ahead of their use.
+    pub loader: LoaderConfig,
 }
 
 /// Number format of the forward pass.
@@ -87,7 +92,7 @@ pub enum Precision {
 /// How much of a run is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Extent {
+pub enum Scope {
     /// All of it.
     Full,
     /// One batch of training, one of validation: does everything fit together?
@@ -156,27 +161,6 @@ pub enum ScheduleKind {
     OneCycle,
 }
 
-/// What is minimised: the score's parts.
-///
-/// | field | default | purpose | range |
-/// |---|---|---|---|
-/// | `any_severe` | 1.0 | weight of the any-severe part beside the three groups; 0 leaves it out | 0–10 |
-/// | `class_weights` | 1, 2, 4 | of normal/mild, moderate, severe; the score's | 1e-3–1,000 |
-/// | `label_smoothing` | 0.0 | share of the label spread over the severities | 0–0.5 |
-/// | `neighbour_smoothing` | 0.0 | share of the label given to the severities next to it: graders differ by one step | 0–0.5 |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LossConfig {
-    /// Weight of the any-severe part.
-    pub any_severe: f64,
-    /// Weight of each severity.
-    pub class_weights: [f64; 3],
-    /// Share of the label that is spread.
-    pub label_smoothing: f64,
-    /// Share of the label that its neighbours get.
-    pub neighbour_smoothing: f64,
-}
-
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -191,11 +175,12 @@ impl Default for TrainConfig {
             early_stop: 0,
             keep_best: 1,
             checkpoint_steps: 0,
-            extent: Extent::Full,
+            deterministic: false,
+            scope: Scope::Full,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
-            loss: LossConfig::default(),
             mix: MixConfig::default(),
+            loader: LoaderConfig::default(),
         }
     }
 }
@@ -209,12 +194,6 @@ impl Default for OptimizerConfig {
 impl Default for ScheduleConfig {
     fn default() -> Self {
         Self { kind: ScheduleKind::WarmupCosine, warmup: 0.1, start: 0.04, end: 0.01 }
-    }
-}
-
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self { any_severe: 1.0, class_weights: [1.0, 2.0, 4.0], label_smoothing: 0.0, neighbour_smoothing: 0.0 }
     }
 }
 
@@ -246,7 +225,7 @@ impl TrainConfig {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), TrainError> {
-        let Self { optimizer, schedule, loss, .. } = self;
+        let Self { optimizer, schedule, .. } = self;
         within("seed", self.seed, 0..=i64::MAX as u64, "0–2⁶³−1")?;
         within("epochs", self.epochs, 1..=10_000, "1–10,000")?;
         within("batch_size", self.batch_size, 1..=4_096, "1–4,096")?;
@@ -266,19 +245,15 @@ impl TrainConfig {
         within("schedule.warmup", schedule.warmup, 0.0..=0.9, "0–0.9")?;
         within("schedule.start", schedule.start, 1e-6..=1.0, "1e-6–1")?;
         within("schedule.end", schedule.end, 0.0..=1.0, "0–1")?;
-        within("loss.any_severe", loss.any_severe, 0.0..=10.0, "0–10")?;
-        for weight in loss.class_weights {
-            within("loss.class_weights", weight, 1e-3..=1e3, "1e-3–1,000")?;
-        }
-        within("loss.label_smoothing", loss.label_smoothing, 0.0..=0.5, "0–0.5")?;
-        within("loss.neighbour_smoothing", loss.neighbour_smoothing, 0.0..=0.5, "0–0.5")?;
+        self.loader.check()?;
         Ok(self.mix.check()?)
     }
 
-    /// Each field in which `other` differs, with both values: `optimizer.lr is 0.001 there and 0.002 here`.
+    /// Each field in which `other` differs, with both values: `optimizer.lr is 0.001 there and 0.002 here`. The
+    /// loader's settings change no result and are not compared.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        differences(self, other)
+        differences(self, &Self { loader: self.loader, ..other.clone() })
     }
 }
 

@@ -103,21 +103,36 @@ pub enum TrainError {
     /// A measure of the validation studies.
     #[error("validation: {0}")]
     Metric(#[from] crate::metric::MetricError),
-    /// Whoever makes the batches failed.
-    #[error("batch of studies {}: {source}", studies.join(", "))]
+    /// The network refused a batch.
+    #[error("batch of studies {}: {source}", join(studies))]
     Batch {
         /// The batch's studies.
-        studies: Vec<String>,
+        studies: Vec<StudyId>,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: crate::data::loader::BoxError,
     },
-    /// One study of a batch, or one that was to be opened.
-    #[error("study {study}: {source}")]
-    Study {
-        /// Which.
-        study: StudyId,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+    /// The network refused its inputs.
+    #[error("the network refused its inputs: {0}")]
+    Network(crate::data::loader::BoxError),
+    /// No batch could be made.
+    #[error(transparent)]
+    Loader(#[from] crate::data::loader::LoaderError),
+    /// An out-of-fold table that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    OutOfFold {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A table of labels or probabilities.
+    #[error(transparent)]
+    Table(#[from] crate::metric::TableError),
+    /// Studies cannot be mixed in this task.
+    #[error("the {what} of this task cannot be mixed: set mix.mixup_p and mix.cutmix_p to 0")]
+    NotMixable {
+        /// `inputs` or `truth`.
+        what: &'static str,
     },
     /// Folds that were not trained to their end.
     #[error("folds {} of {} have no out-of-fold table yet", join(missing), total)]
@@ -132,6 +147,6 @@ pub enum TrainError {
     Nothing(&'static str),
 }
 
-fn join(numbers: &[usize]) -> String {
+fn join<T: ToString>(numbers: &[T]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

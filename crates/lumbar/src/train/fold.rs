@@ -1,128 +1,133 @@
-//! One fold: from a split to an out-of-fold table, resumed where a run before ended.
+//! One fold: from a split to an out-of-fold table, resumed where an earlier call stopped.
 
-use std::fs;
+mod split;
+mod weights;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::checkpoint::{Best, CODE_VERSION, Checkpoint, State, Store, Sums};
-use super::config::Extent;
+use super::checkpoint::{Best, CODE_VERSION, Checkpoint, CheckpointFolder, State, Sums};
+use super::config::Scope;
 use super::epoch::{Ended, Loop, Progress};
 use super::history::{EpochRecord, History};
 use super::lock::Lock;
-use super::loss::Loss;
-use super::network::{Network, Source};
+use super::network::Network;
+use super::objective::{Objective, OutOfFold as _};
 use super::observer::{Event, Observer, StopToken};
-use super::optimizer::{MOMENTS, Optimizer};
+use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::tensorboard::EventWriter;
 use super::writer::Writer;
-use super::{TrainConfig, TrainError, atomic, plan};
-use crate::metric::{Graded, MetricError, PredictionTable, Reference, Score, score};
-use crate::predict::{read_predictions, write_predictions};
-
-/// Pseudo-labels of the prior that stands in for cells that are not shown.
-const PRIOR_PSEUDO_COUNT: f64 = 1.0;
-
-/// The studies of one fold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Split {
-    /// Which fold, from 0.
-    pub fold: usize,
-    /// Studies to train on.
-    pub training: Vec<String>,
-    /// Studies that are predicted out of fold.
-    pub validation: Vec<String>,
-}
+use super::{TrainConfig, TrainError, plan};
+use crate::data::loader::Dataset;
+pub use split::FoldSplit;
+use split::same_split;
+pub use weights::load_weights;
+use weights::{load_buffers, tensors_of};
 
 /// How a fold ended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum FoldOutcome {
+pub enum FoldOutcome<T> {
     /// Trained to its end: the predictions of its validation studies, by the weights of the last epoch (their
-    /// moving average where there is one). The best epoch is not picked by them, so they are honest.
-    Complete(PredictionTable),
-    /// Asked to stop; a checkpoint lies on the disk and the same call goes on.
+    /// moving average if the config has one). The best epoch is not chosen by these studies, so they are honest.
+    Complete(T),
+    /// Stopped on request. A checkpoint is on the disk, and the same call continues from it.
     Stopped,
 }
 
-/// Trains one fold in `folder`: from the start, or from where the newest checkpoint there ended.
-///
-/// The folder gets `split.json`, `history.jsonl`, `checkpoints/`, TensorBoard's event files and at the end
-/// `out_of_fold.csv`; where that is already there, it is read and nothing is trained.
-///
-/// # Errors
-/// When the split is empty, the folder holds another run or is being trained by another process, a batch cannot be made, the loss stays non-finite
-/// or nothing can be saved at the end.
-#[allow(clippy::too_many_arguments, reason = "each is a thing of its own; a struct would only rename them")]
-pub fn fit<N: Network, S: Source<N::Inputs>>(
-    network: &N,
-    source: &S,
-    split: &Split,
-    config: &TrainConfig,
-    device: Device,
-    folder: &Path,
-    stop: &StopToken,
-    observer: &mut dyn Observer,
-) -> Result<FoldOutcome, TrainError> {
-    config.check()?;
-    if split.training.is_empty() || split.validation.is_empty() {
-        return Err(TrainError::Nothing("a fold needs studies to train on and studies to validate with"));
-    }
-    let table = folder.join("out_of_fold.csv");
-    if table.exists() {
-        same_split(&folder.join("split.json"), split)?;
-        let table = read_predictions(&table)
-            .map_err(|error| TrainError::Checkpoint { path: table, reason: error.to_string() })?;
-        return Ok(FoldOutcome::Complete(table));
-    }
-    let _lock = Lock::take(folder)?;
-    let store = Store::open(&folder.join("checkpoints"))?;
-    store.tidy()?;
-    same_split(&folder.join("split.json"), split)?;
-    let mut fold = Fold::start(network, source, split, config, device, folder, store, stop)?;
-    fold.resume(observer)?;
-    fold.run(observer)
+/// What is trained, on what, in which folder.
+#[derive(Debug)]
+pub struct FoldJob<'a, N, D, O> {
+    /// The network; its weights are trained in place.
+    pub network: &'a N,
+    /// Makes the batches.
+    pub dataset: &'a Arc<D>,
+    /// What is optimised.
+    pub objective: &'a O,
+    /// Training and validation studies.
+    pub split: &'a FoldSplit,
+    /// How.
+    pub config: &'a TrainConfig,
+    /// Where the network's weights are.
+    pub device: Device,
+    /// The fold's folder.
+    pub folder: &'a Path,
 }
 
-struct Fold<'a, N: Network, S> {
-    cycle: Loop<'a, N, S>,
-    split: &'a Split,
+impl<N, D, O> FoldJob<'_, N, D, O>
+where
+    N: Network,
+    O: Objective,
+    D: Dataset<Inputs = N::Inputs, Truth = O::Truth>,
+{
+    /// Trains the fold: from the start, or from the newest checkpoint in its folder.
+    ///
+    /// The folder gets `split.json`, `history.jsonl`, `checkpoints/`, TensorBoard's event files and at the end
+    /// `out_of_fold.csv`. If that table exists, it is read and nothing is trained.
+    ///
+    /// # Errors
+    /// When the split is empty, the folder holds another run or is being trained by another process, a batch cannot
+    /// be made, the loss stays non-finite or nothing can be saved at the end.
+    pub fn fit(&self, stop: &StopToken, observer: &mut dyn Observer) -> Result<FoldOutcome<O::Table>, TrainError> {
+        self.config.check()?;
+        if self.split.training.is_empty() || self.split.validation.is_empty() {
+            return Err(TrainError::Nothing("a fold needs studies to train on and studies to validate with"));
+        }
+        let table = self.folder.join("out_of_fold.csv");
+        let split = self.folder.join("split.json");
+        if table.exists() {
+            same_split(&split, self.split)?;
+            return Ok(FoldOutcome::Complete(O::Table::read(&table)?));
+        }
+        let _lock = Lock::take(self.folder)?;
+        let checkpoints = CheckpointFolder::open(&self.folder.join("checkpoints"))?;
+        checkpoints.remove_partial()?;
+        same_split(&split, self.split)?;
+        let _deterministic = self.config.deterministic.then(|| torch_ext::determinism::enforce(self.device)).transpose()?;
+        let mut fold = Fold::start(self, checkpoints, stop)?;
+        fold.resume(observer)?;
+        fold.run(observer)
+    }
+}
+
+struct Fold<'a, N, D, O> {
+    cycle: Loop<'a, N, D, O>,
+    split: &'a FoldSplit,
     folder: PathBuf,
     writer: Writer,
     optimizer: Optimizer,
     progress: Progress,
     best: Vec<Best>,
     history: History,
-    /// A checkpoint of the complete fold lies on the disk, or nothing but that is left to do.
+    /// A checkpoint of the complete fold is on the disk, or only that is left to do.
     is_finished: bool,
-    prior: Reference,
     events: Option<EventWriter>,
 }
 
-impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
-    #[allow(clippy::too_many_arguments, reason = "see fit")]
+impl<'a, N, D, O> Fold<'a, N, D, O>
+where
+    N: Network,
+    O: Objective,
+    D: Dataset<Inputs = N::Inputs, Truth = O::Truth>,
+{
     fn start(
-        network: &'a N,
-        source: &'a S,
-        split: &'a Split,
-        config: &'a TrainConfig,
-        device: Device,
-        folder: &Path,
-        store: Store,
+        job: &FoldJob<'a, N, D, O>,
+        checkpoints: CheckpointFolder,
         stop: &'a StopToken,
     ) -> Result<Self, TrainError> {
+        let FoldJob { network, dataset, objective, split, config, device, folder } = *job;
         let batches = plan::training(config, &split.training, 0).batches.len();
         let steps = (batches.div_ceil(config.accumulate) * epochs(config)) as u64;
-        let known = source.labels().filter(|study| split.training.iter().any(|other| other == study));
         Ok(Self {
             cycle: Loop {
                 network,
-                source,
+                dataset,
+                objective,
                 config,
-                loss: Loss::new(&config.loss, device)?,
+                device,
                 schedule: Schedule::new(&config.schedule, steps),
                 steps,
                 fold: split.fold,
@@ -130,18 +135,17 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             },
             split,
             folder: folder.to_owned(),
-            writer: Writer::new(store),
+            writer: Writer::new(checkpoints),
             optimizer: Optimizer::new(network.parameters(), &config.optimizer, config.clip_norm, config.ema_decay)?,
             progress: Progress::default(),
             best: Vec::new(),
             history: History::default(),
             is_finished: false,
-            prior: Reference::best_constant(&known, PRIOR_PSEUDO_COUNT),
             events: None,
         })
     }
 
-    /// Goes on from the newest checkpoint that can be read, if there is one.
+    /// Continues from the newest checkpoint that can be read, if there is one.
     fn resume(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         observer.event(&Event::FoldStarted {
             fold: self.split.fold,
@@ -150,16 +154,16 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             parameters: self.optimizer.weight_count(),
             steps: self.cycle.steps,
         });
-        if let Some(newest) = self.writer.store().newest()? {
+        if let Some(newest) = self.writer.checkpoints().newest()? {
             for (path, reason) in newest.damaged {
                 observer.event(&Event::CheckpointDamaged { path, reason });
             }
-            self.take_over(&newest.checkpoint)?;
-            let (store, state) = (self.writer.store(), &newest.checkpoint.state);
+            self.restore(&newest.checkpoint)?;
+            let (checkpoints, state) = (self.writer.checkpoints(), &newest.checkpoint.state);
             if state.finished {
-                store.finish(state, &newest.path)?;
+                checkpoints.finish(state, &newest.path)?;
             } else {
-                store.keep_best(state, &newest.path)?;
+                checkpoints.keep_best(state, &newest.path)?;
             }
             let Progress { epoch, step, .. } = self.progress;
             observer.event(&Event::Resumed { path: newest.path, epoch, step });
@@ -170,7 +174,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         Ok(())
     }
 
-    fn take_over(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let state = &checkpoint.state;
         let differences = self.cycle.config.differences(&state.config);
         if !differences.is_empty() {
@@ -196,7 +200,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         Ok(())
     }
 
-    fn run(mut self, observer: &mut dyn Observer) -> Result<FoldOutcome, TrainError> {
+    fn run(mut self, observer: &mut dyn Observer) -> Result<FoldOutcome<O::Table>, TrainError> {
         let config = self.cycle.config;
         let mut predicted = None;
         while !self.is_finished && !self.is_over() {
@@ -223,7 +227,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
                 return Ok(FoldOutcome::Stopped);
             }
         }
-        if let Some(best_epoch) = self.without_patience() {
+        if let Some(best_epoch) = self.exhausted_patience() {
             observer.event(&Event::EarlyStop { fold: self.split.fold, best_epoch });
         }
         let table = match predicted {
@@ -231,16 +235,15 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
             None => self.validate()?,
         };
         self.writer.settle(observer);
-        if config.extent == Extent::Full {
+        if config.scope == Scope::Full {
             if !self.is_finished {
-                // from here on nothing is trained: a call after a kill only makes the table
+                // from here on nothing is trained: a call after a kill only writes the table
                 self.is_finished = true;
                 self.save(observer);
                 self.settle_or_fail(observer)?;
             }
             let path = self.folder.join("out_of_fold.csv");
-            write_predictions(&path, &table)
-                .map_err(|error| TrainError::Checkpoint { path: path.clone(), reason: error.to_string() })?;
+            table.write(&path)?;
             observer.event(&Event::FoldEnded { fold: self.split.fold, table: path });
         }
         Ok(FoldOutcome::Complete(table))
@@ -252,7 +255,7 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         let network = cycle.network;
         let mut watch = |event: &Event| {
             if let (Event::Step { step, loss, lr, .. }, Some(events)) = (event, events.as_mut()) {
-                // curves for the eye: a full disk must not end the run
+                // the curves are for people: a full disk must not end the run
                 let _ = events.scalar("loss/step", *step, *loss).and_then(|()| events.scalar("lr", *step, *lr));
             }
             observer.event(event);
@@ -267,22 +270,17 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
         })
     }
 
-    /// Predicts the validation studies with the averaged weights, where there are some.
-    fn validate(&mut self) -> Result<PredictionTable, TrainError> {
+    /// Predicts the validation studies, with the averaged weights if there are any.
+    fn validate(&mut self) -> Result<O::Table, TrainError> {
         self.optimizer.swap_average()?;
-        let table = self.cycle.predict(&self.split.validation, &self.prior);
+        let table = self.cycle.predict(&self.split.validation);
         self.optimizer.swap_average()?;
         table
     }
 
-    fn close_epoch(&mut self, table: &PredictionTable) -> Result<EpochRecord, TrainError> {
+    fn close_epoch(&mut self, table: &O::Table) -> Result<EpochRecord, TrainError> {
         let (training_loss, gradient_norm) = self.progress.sums.means();
-        let labels = self.cycle.source.labels().filter(|study| table.get(study).is_some());
-        let validation = match score(&Graded::join(&labels, table)?) {
-            Ok(score) => Some(score),
-            Err(MetricError::NothingLabelled { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
+        let validation = self.cycle.objective.score(table)?;
         let record = EpochRecord {
             epoch: self.progress.epoch,
             step: self.progress.step,
@@ -306,41 +304,41 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
 
     fn draw(&mut self, record: &EpochRecord) {
         let Some(events) = &mut self.events else { return };
-        let mut curves = vec![("loss/epoch", record.training_loss), ("gradient_norm", record.gradient_norm)];
+        let mut curves = vec![
+            ("loss/epoch".to_owned(), record.training_loss),
+            ("gradient_norm".to_owned(), record.gradient_norm),
+        ];
         if let Some(score) = &record.validation {
-            curves.push(("validation/score", score.total()));
-            let names =
-                ["validation/spinal", "validation/foraminal", "validation/subarticular", "validation/any_severe"];
-            debug_assert_eq!(names.len(), Score::PARTS.len());
-            curves.extend(names.into_iter().zip(score.parts()));
+            curves.push(("validation/score".to_owned(), score.total()));
+            curves.extend(score.parts().map(|(name, value)| (format!("validation/{name}"), value)));
         }
         for (tag, value) in curves {
             // as above
-            let _ = events.scalar(tag, record.step, value);
+            let _ = events.scalar(&tag, record.step, value);
         }
     }
 
-    /// Whether no epoch is left to train.
+    /// Whether there is no epoch left to train.
     fn is_over(&self) -> bool {
-        self.progress.epoch >= epochs(self.cycle.config) || self.without_patience().is_some()
+        self.progress.epoch >= epochs(self.cycle.config) || self.exhausted_patience().is_some()
     }
 
-    /// The best epoch, when it lies further back than the config's patience and there are epochs left.
-    fn without_patience(&self) -> Option<usize> {
+    /// The best epoch, if it is further back than the config's patience and there are epochs left.
+    fn exhausted_patience(&self) -> Option<usize> {
         let (config, at) = (self.cycle.config, &self.progress);
         let best = self.best.first().filter(|_| config.early_stop > 0)?.epoch;
         let over = at.step_in_epoch == 0 && at.epoch > best + config.early_stop && at.epoch < epochs(config);
         over.then_some(best)
     }
 
-    /// Begins to write a checkpoint; a run that is only tried keeps none.
+    /// Begins to write a checkpoint. A run of less than full scope writes none.
     fn save(&mut self, observer: &mut dyn Observer) {
-        if self.cycle.config.extent == Extent::Full {
+        if self.cycle.config.scope == Scope::Full {
             self.writer.save(self.state(), &self.tensors(), observer);
         }
     }
 
-    /// Waits until the checkpoint that was just begun lies on the disk; tries once more where it does not.
+    /// Waits until the checkpoint that was just begun is on the disk, and tries once more if it is not.
     fn settle_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         if self.writer.settle(observer) { Ok(()) } else { self.save_or_fail(observer) }
     }
@@ -360,11 +358,11 @@ impl<'a, N: Network, S: Source<N::Inputs>> Fold<'a, N, S> {
 }
 
 fn epochs(config: &TrainConfig) -> usize {
-    if config.extent == Extent::FastDevRun { 1 } else { config.epochs }
+    if config.scope == Scope::FastDevRun { 1 } else { config.epochs }
 }
 
-fn state_of<N: Network, S>(
-    cycle: &Loop<'_, N, S>,
+fn state_of<N: Network, D, O>(
+    cycle: &Loop<'_, N, D, O>,
     optimizer: &Optimizer,
     progress: &Progress,
     best: &[Best],
@@ -387,70 +385,4 @@ fn state_of<N: Network, S>(
         buffers: cycle.network.buffers().into_iter().map(|(name, _)| name).collect(),
         finished,
     }
-}
-
-/// What a checkpoint holds; that of a finished fold no means of gradients.
-fn tensors_of<N: Network>(network: &N, optimizer: &Optimizer, finished: bool) -> Vec<(String, Tensor)> {
-    let state = optimizer.state().into_iter().filter(|(name, _)| !finished || !MOMENTS.contains(name));
-    let state = state.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
-    let buffers = network.buffers().into_iter().map(|(name, tensor)| (format!("buffer.{name}"), tensor));
-    state.chain(buffers).collect()
-}
-
-fn load_buffers<N: Network>(network: &N, checkpoint: &Checkpoint) -> Result<(), TrainError> {
-    for (name, mut buffer) in network.buffers() {
-        let saved = checkpoint
-            .tensor(&format!("buffer.{name}"))
-            .filter(|saved| saved.size() == buffer.size() && saved.kind() == buffer.kind())
-            .ok_or_else(|| TrainError::OtherNetwork(format!("buffer {name} is missing or of another shape")))?;
-        tch::no_grad(|| buffer.f_copy_(&saved))?;
-    }
-    Ok(())
-}
-
-/// Puts a checkpoint's weights into a network: the moving average where there is one.
-///
-/// # Errors
-/// [`TrainError::OtherNetwork`] when the network has other parameters or buffers.
-pub fn load_weights<N: Network>(network: &N, checkpoint: &Checkpoint) -> Result<(), TrainError> {
-    let flat = checkpoint
-        .tensor("average")
-        .or_else(|| checkpoint.tensor("weights"))
-        .ok_or_else(|| TrainError::OtherNetwork("it holds no weights".to_owned()))?;
-    let parameters = network.parameters();
-    let places = &checkpoint.state.places;
-    if let Some(place) = places.iter().find(|place| parameters.iter().all(|own| own.name != place.name)) {
-        return Err(TrainError::OtherNetwork(format!("the network has no parameter {}", place.name)));
-    }
-    for mut parameter in parameters {
-        let name = &parameter.name;
-        let place = places.iter().find(|place| place.name == *name && place.shape == parameter.tensor.size());
-        let place = place.ok_or_else(|| {
-            TrainError::OtherNetwork(format!("{name} {:?} is missing or of another shape", parameter.tensor.size()))
-        })?;
-        let saved = flat.f_as_strided(&place.shape, &place.stride, place.offset)?;
-        tch::no_grad(|| parameter.tensor.f_copy_(&saved))?;
-    }
-    load_buffers(network, checkpoint)
-}
-
-/// Writes the split, or checks that the one that is there is the same.
-fn same_split(path: &Path, split: &Split) -> Result<(), TrainError> {
-    let file_error = |source| TrainError::File { path: path.to_owned(), source };
-    let refused = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
-    if path.exists() {
-        let text = fs::read_to_string(path).map_err(file_error)?;
-        let found: Split = serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
-        if found == *split {
-            return Ok(());
-        }
-        let study = split.training.iter().chain(&split.validation).find(|study| {
-            found.training.contains(study) != split.training.contains(study)
-                || found.validation.contains(study) != split.validation.contains(study)
-        });
-        let study = study.map_or_else(|| "the order or number of studies".to_owned(), |study| format!("study {study}"));
-        return Err(refused(format!("the folder holds a fold with another split; {study} differs")));
-    }
-    let text = serde_json::to_string(split).map_err(|error| refused(error.to_string()))?;
-    atomic::write(path, text.as_bytes()).map_err(file_error)
 }

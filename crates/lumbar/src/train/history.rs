@@ -1,11 +1,11 @@
-//! What each epoch came to: a line of JSON, the same bits for the same run (times are told to the observer).
+//! The results of each epoch: a line of JSON, the same bits for the same run. Times go to the observer only.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{TrainError, atomic};
-use crate::metric::Score;
+use super::{TrainError, ValidationScore};
+use crate::data::atomic;
 
 /// One epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,20 +23,19 @@ pub struct EpochRecord {
     pub gradient_norm: f64,
     /// Steps that were left out because they were not finite.
     pub skipped_steps: u64,
-    /// Score of the validation studies; none when a part has no labelled row among them.
-    pub validation: Option<Score>,
+    /// Score of the validation studies; `None` if too little of them is labelled.
+    pub validation: Option<ValidationScore>,
 }
 
 impl EpochRecord {
     /// The validation score, if there is one.
     #[must_use]
     pub fn score(&self) -> Option<f64> {
-        self.validation.as_ref().map(Score::total)
+        self.validation.as_ref().map(ValidationScore::total)
     }
 }
 
-/// The epochs of a fold, kept as the lines in which they were written, so that a resumed run's file has the
-/// same bits.
+/// The epochs of a fold, as the lines in which they were written, so that a resumed run's file has the same bits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History {
@@ -107,7 +106,7 @@ mod tests {
         let path = folder.path().join("history.jsonl");
         let mut history = History::default();
         for epoch in 0..3 {
-            let validation = Score { spinal: 0.5, foraminal: 0.25, subarticular: 1.5, any_severe_spinal: 0.75 };
+            let validation = ValidationScore::new([("spinal", 0.5), ("foraminal", 0.25), ("other", 1.5)]);
             history.push(&EpochRecord {
                 epoch,
                 step: 7,

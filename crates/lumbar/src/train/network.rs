@@ -1,97 +1,63 @@
-//! What the trainer asks of a network and of whoever makes the batches. Both sides are open: a whole-study
-//! model and a crop grader, batches from files, from a cache or from memory are trained by the same loop.
-
-use std::error::Error;
+//! What the trainer needs of a network.
 
 use tch::Tensor;
 
+use super::TrainError;
 use super::optimizer::Parameter;
 use crate::data::augment::Mix;
-use crate::metric::LabelTable;
+use crate::data::loader::{BoxError, Tensors};
 pub use crate::model::Mode;
+use crate::model::Registry;
 
-/// The error of somebody else's code.
-pub type BoxError = Box<dyn Error + Send + Sync>;
-
-/// A network that can be trained to grade studies.
+/// A network that can be trained.
 pub trait Network {
-    /// What it looks at: a tensor for a whole-study model, crops and their places for a crop grader.
-    type Inputs;
+    /// What it looks at: a tensor for a whole-study model, crops and their targets for a crop grader.
+    type Inputs: Tensors;
 
-    /// Trained tensors, in an order that does not change.
+    /// Trained tensors, always in the same order.
     fn parameters(&self) -> Vec<Parameter>;
 
     /// Tensors that a forward pass in [`Mode::Train`] changes and that belong to the model: running statistics.
     fn buffers(&self) -> Vec<(String, Tensor)>;
 
-    /// Unnormalised log probabilities.
-    ///
-    /// # Shapes
-    /// → `[studies, 25, 3]`, targets in the order of [`Target::ALL`](crate::anatomy::Target::ALL).
+    /// The output, whose shape the task's [`Objective`](super::Objective) knows.
     ///
     /// # Errors
-    /// Whatever the network refuses.
-    fn logits(&self, inputs: &Self::Inputs, mode: Mode) -> Result<Tensor, BoxError>;
+    /// When the network refuses the inputs.
+    fn forward(&self, inputs: &Self::Inputs, mode: Mode) -> Result<Tensor, BoxError>;
 
-    /// Mixes the pictures of each study with its partner's, target by target, as `draw` says for pictures of a width
-    /// and a height, and gives back what was drawn. A picture whose partner is not there stays as it is. Asked for
-    /// only where [`TrainConfig::mix`](super::TrainConfig) mixes.
+    /// Mixes the images of each study with its partner's. `draw` returns the mix for images of a width and a height;
+    /// the result is what it returned. An image whose partner is missing stays as it is. Called only where
+    /// [`TrainConfig::mix`](super::TrainConfig) mixes.
     ///
     /// # Errors
-    /// Whatever keeps them from being mixed; by default that nobody said how.
+    /// When the inputs cannot be mixed, which is the default.
     fn mix(&self, inputs: &mut Self::Inputs, draw: &mut dyn FnMut(usize, usize) -> Mix) -> Result<Mix, BoxError> {
         let _ = (inputs, draw);
-        Err("the inputs of this network cannot be mixed: set mix.mixup_p and mix.cutmix_p to 0".into())
+        Err(TrainError::NotMixable { what: "inputs" }.into())
     }
 }
 
-/// A few studies, ready for the network.
-#[derive(Debug)]
-pub struct Batch<I> {
-    /// The studies' names, in the order of the tensors' first dimension.
-    pub studies: Vec<String>,
-    /// What the network looks at.
-    pub inputs: I,
-    /// Labels as the network should see them (mirrored with a mirrored study): 0, 1, 2, or
-    /// [`MASKED`](super::loss::MASKED).
-    ///
-    /// # Shapes
-    /// `[studies, 25]`, int64, on the network's device.
-    pub labels: Tensor,
-    /// Which cells the inputs show at all: a cell whose series or point is missing is predicted from the prior
-    /// and not trained on. None when every cell is shown.
-    ///
-    /// # Shapes
-    /// `[studies, 25]`, bool, on the network's device.
-    pub shown: Option<Tensor>,
+/// The parameters of a model, their names below `prefix`. The optimizer counts depth from the head, which is 0.
+#[must_use]
+pub fn registry_parameters(prefix: &str, registry: &Registry) -> Vec<Parameter> {
+    let deepest = registry.depth_count().saturating_sub(1);
+    registry
+        .parameters()
+        .map(|entry| Parameter {
+            name: join(prefix, &entry.name),
+            tensor: entry.tensor.shallow_clone(),
+            depth: deepest - entry.depth,
+        })
+        .collect()
 }
 
-/// Which batches to make, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// Seed of everything random in a batch.
-    pub seed: u64,
-    /// Epoch from which augmentation draws.
-    pub epoch: u64,
-    /// Training batches are augmented, others are not.
-    pub augmented: bool,
-    /// Each study mirrored across the body's mid-plane, its labels and `shown` through
-    /// [`Mirror`](crate::anatomy::Mirror): for flip test-time augmentation. A source may leave out (`shown`) what
-    /// would be the same picture as without.
-    pub mirrored: bool,
-    /// The studies of each batch.
-    pub batches: Vec<Vec<String>>,
+/// The buffers of a model, their names below `prefix`.
+#[must_use]
+pub fn registry_buffers(prefix: &str, registry: &Registry) -> Vec<(String, Tensor)> {
+    registry.buffers().map(|entry| (join(prefix, &entry.name), entry.tensor.shallow_clone())).collect()
 }
 
-/// Makes batches.
-pub trait Source<I> {
-    /// The labels of all studies that it knows.
-    fn labels(&self) -> &LabelTable;
-
-    /// The batches of a plan, in its order, each drawn only from (seed, epoch, study): neither the number of
-    /// workers nor the batches before change one.
-    ///
-    /// # Errors
-    /// The iterator gives an error in place of a batch that cannot be made.
-    fn batches<'a>(&'a self, plan: &Plan) -> Box<dyn Iterator<Item = Result<Batch<I>, BoxError>> + 'a>;
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }

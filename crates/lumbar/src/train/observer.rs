@@ -1,4 +1,4 @@
-//! What happens in a run, told to whoever watches.
+//! Events of a run, and the token that stops it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::history::EpochRecord;
+use crate::data::StudyId;
 
 /// Something that happened. Events come in order, from the thread that trains.
 ///
@@ -23,14 +24,14 @@ pub enum Event {
         /// Of how many.
         total: usize,
     },
-    /// Something of a study is missing or unreadable; training goes on without it.
-    StudyOdd {
-        /// The study's name.
-        study: String,
-        /// What, in words.
-        what: String,
+    /// Something of a study is missing or unreadable. Training continues without it.
+    StudyWarning {
+        /// The study.
+        study: StudyId,
+        /// What is missing or unreadable, in words.
+        warning: String,
     },
-    /// A fold starts or goes on.
+    /// A fold starts or continues.
     FoldStarted {
         /// Which, from 0.
         fold: usize,
@@ -43,7 +44,7 @@ pub enum Event {
         /// Steps of the optimizer in the whole fold.
         steps: u64,
     },
-    /// The run goes on where a checkpoint ended.
+    /// The run continues from a checkpoint.
     Resumed {
         /// The checkpoint.
         path: PathBuf,
@@ -91,7 +92,7 @@ pub enum Event {
         /// `loss` or `gradient`.
         what: &'static str,
     },
-    /// An epoch is over and validated.
+    /// An epoch has ended and was validated.
     EpochEnded {
         /// The fold.
         fold: usize,
@@ -104,12 +105,12 @@ pub enum Event {
         #[serde(rename = "validation_s", serialize_with = "seconds")]
         validation: Duration,
     },
-    /// A checkpoint lies on the disk. It is written while training goes on: this may be some steps after its own.
+    /// A checkpoint is on the disk. It is written while training continues, so this may be some steps later.
     CheckpointSaved {
         /// The file.
         path: PathBuf,
     },
-    /// A checkpoint could not be written; training goes on, what was saved before is untouched.
+    /// A checkpoint could not be written. Training continues, and earlier checkpoints are unchanged.
     CheckpointFailed {
         /// The file.
         path: PathBuf,
@@ -136,7 +137,7 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_f64(time.as_secs_f64())
 }
 
-/// Takes the events. A closure `FnMut(&Event)` is one.
+/// Receives the events. A closure `FnMut(&Event)` is one.
 pub trait Observer {
     /// Called for each event.
     fn event(&mut self, event: &Event);
@@ -148,7 +149,7 @@ impl<F: FnMut(&Event)> Observer for F {
     }
 }
 
-/// Takes the events and forgets them.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
@@ -156,19 +157,19 @@ impl Observer for Silent {
     fn event(&mut self, _: &Event) {}
 }
 
-/// Asks a run to save and stop: a signal handler or a notebook's interrupt sets it, the run looks at it after
-/// each step. Clones share the flag.
+/// Asks a run to save and stop. A signal handler or a notebook's interrupt sets it; the run reads it after each step.
+/// Clones share the flag.
 #[derive(Debug, Clone, Default)]
 pub struct StopToken(Arc<AtomicBool>);
 
 impl StopToken {
-    /// A token that nobody has asked yet.
+    /// A token that has not been asked to stop.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A token on a flag that somebody else sets, a signal handler for one.
+    /// A token on a flag that other code sets, such as a signal handler.
     #[must_use]
     pub fn of_flag(flag: Arc<AtomicBool>) -> Self {
         Self(flag)
@@ -179,7 +180,7 @@ impl StopToken {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it was asked.
+    /// Whether [`StopToken::stop`] was called.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::SeqCst)

@@ -4,47 +4,45 @@ use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
 use super::TrainConfig;
-use super::config::Extent;
-use super::network::Plan;
+use super::config::Scope;
+use crate::data::StudyId;
+use crate::data::loader::Plan;
 
-/// The training batches of an epoch: all studies once, in an order drawn from (seed, epoch). A study that
-/// would be alone in the last batch joins the one before, since normalisation learns nothing from one study.
-pub(super) fn training(config: &TrainConfig, studies: &[String], epoch: usize) -> Plan {
-    let drawn = if config.extent == Extent::OverfitOneBatch { 0 } else { epoch as u64 };
+/// The training batches of an epoch: all studies once, in an order drawn from (seed, epoch). A study that would be
+/// alone in the last batch joins the batch before, since batch norm has no statistics of one study.
+pub(super) fn training(config: &TrainConfig, studies: &[StudyId], epoch: usize) -> Plan {
+    let drawn = if config.scope == Scope::OverfitOneBatch { 0 } else { epoch as u64 };
     let mut order = studies.to_vec();
-    order.shuffle(&mut generator(config.seed, drawn, "train.order"));
-    let mut batches: Vec<Vec<String>> = order.chunks(config.batch_size).map(<[String]>::to_vec).collect();
+    order.shuffle(&mut StdRng::from_seed(digest(config.seed, drawn, "train.order")));
+    let mut batches: Vec<Vec<StudyId>> = order.chunks(config.batch_size).map(<[StudyId]>::to_vec).collect();
     if batches.len() > 1 && batches.last().is_some_and(|last| last.len() == 1) {
         let alone = batches.pop().unwrap_or_default();
         batches.last_mut().into_iter().for_each(|last| last.extend_from_slice(&alone));
     }
-    if config.extent != Extent::Full {
+    if config.scope != Scope::Full {
         batches.truncate(1);
     }
     Plan { seed: config.seed, epoch: drawn, augmented: true, mirrored: false, batches }
 }
 
-/// Predicting keeps nothing for a backward pass: a batch may hold so many times a training batch's studies, and weights
-/// are read less often.
-const EVALUATED: usize = 4;
+/// Prediction needs no memory for a backward pass: its batches hold this many times the studies of a training batch,
+/// and the weights are read less often.
+const EVALUATION_FACTOR: usize = 4;
 
 /// The batches that predict `studies`, in their order.
-pub(super) fn evaluation(config: &TrainConfig, studies: &[String]) -> Plan {
-    let mut batches: Vec<Vec<String>> = studies.chunks(config.batch_size * EVALUATED).map(<[String]>::to_vec).collect();
-    if config.extent != Extent::Full {
-        batches.truncate(1);
+pub(super) fn evaluation(config: &TrainConfig, studies: &[StudyId]) -> Plan {
+    let mut plan = Plan::in_order(studies, config.batch_size * EVALUATION_FACTOR);
+    plan.seed = config.seed;
+    if config.scope != Scope::Full {
+        plan.batches.truncate(1);
     }
-    Plan { seed: config.seed, epoch: 0, augmented: false, mirrored: false, batches }
+    plan
 }
 
 /// Seed of torch's generator (dropout, stochastic depth) in a step.
 pub(super) fn torch_seed(config: &TrainConfig, fold: usize, step: u64) -> i64 {
     let digest = digest(config.seed, step, &format!("train.torch.{fold}"));
     i64::from_le_bytes(digest[..8].try_into().expect("eight of 32 bytes")) & i64::MAX
-}
-
-fn generator(seed: u64, number: u64, purpose: &str) -> StdRng {
-    StdRng::from_seed(digest(seed, number, purpose))
 }
 
 fn digest(seed: u64, number: u64, purpose: &str) -> [u8; 32] {
@@ -61,14 +59,14 @@ mod tests {
 
     #[test]
     fn an_epoch_holds_every_study_once_in_its_own_order() {
-        let studies: Vec<String> = (0..17).map(|study| study.to_string()).collect();
+        let studies: Vec<StudyId> = (0..17).map(StudyId).collect();
         let config = TrainConfig { batch_size: 4, ..TrainConfig::default() };
         let plan = training(&config, &studies, 0);
         assert_eq!(plan.batches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4, 5]);
         assert_ne!(plan.batches, training(&config, &studies, 1).batches);
         assert_eq!(plan, training(&config, &studies, 0));
-        let mut seen: Vec<String> = plan.batches.concat();
-        seen.sort_by_key(|study| study.parse::<u64>().unwrap());
+        let mut seen: Vec<StudyId> = plan.batches.concat();
+        seen.sort();
         assert_eq!(seen, studies);
     }
 }

@@ -3,7 +3,6 @@
 //! The tensors are copied on the thread that trains, into memory that is used again from save to save. One write is
 //! under way at a time; its outcome is told to the observer where it is picked up, on the thread that trains.
 
-use std::any::Any;
 use std::io;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -11,12 +10,13 @@ use std::thread::{self, JoinHandle};
 use tch::Tensor;
 
 use super::TrainError;
-use super::checkpoint::{Snapshot, State, Store};
+use super::checkpoint::{CheckpointFolder, Snapshot, State};
 use super::observer::{Event, Observer};
+use crate::data::loader::panic_message;
 
 /// Saves the checkpoints of a fold.
 pub(super) struct Writer {
-    store: Store,
+    checkpoints: CheckpointFolder,
     /// The memory for the next copy, where no write has it.
     spare: Snapshot,
     running: Option<Running>,
@@ -29,24 +29,24 @@ struct Running {
 }
 
 impl Writer {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, spare: Snapshot::default(), running: None }
+    pub(super) fn new(checkpoints: CheckpointFolder) -> Self {
+        Self { checkpoints, spare: Snapshot::default(), running: None }
     }
 
     /// The checkpoints; no write is under way as long as nothing was saved.
-    pub(super) fn store(&self) -> &Store {
-        &self.store
+    pub(super) fn checkpoints(&self) -> &CheckpointFolder {
+        &self.checkpoints
     }
 
     /// Copies the tensors and begins to write them, after the write before has ended. What goes wrong is told.
     pub(super) fn save(&mut self, state: State, tensors: &[(String, Tensor)], observer: &mut dyn Observer) {
         self.settle(observer);
-        let path = self.store.last_path(state.step);
-        let store = self.store.clone();
+        let path = self.checkpoints.last_path(state.step);
+        let checkpoints = self.checkpoints.clone();
         let begun = self
             .spare
             .take(&path, tensors)
-            .and_then(|()| self.begin(path.clone(), move |tensors| store.save_snapshot(&state, tensors)));
+            .and_then(|()| self.begin(path.clone(), move |tensors| checkpoints.save_snapshot(&state, tensors)));
         if let Err(error) = begun {
             observer.event(&Event::CheckpointFailed { path, reason: error.to_string() });
         }
@@ -63,8 +63,8 @@ impl Writer {
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
         self.settle(observer);
-        self.spare.take(&self.store.last_path(state.step), tensors)?;
-        let path = self.store.save_snapshot(state, &self.spare)?;
+        self.spare.take(&self.checkpoints.last_path(state.step), tensors)?;
+        let path = self.checkpoints.save_snapshot(state, &self.spare)?;
         observer.event(&Event::CheckpointSaved { path });
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Writer {
                 self.spare = spare;
                 outcome.map_err(|error| error.to_string())
             }
-            Err(panic) => Err(format!("the thread that writes it panicked: {}", message(&*panic))),
+            Err(panic) => Err(format!("the thread that writes it panicked: {}", panic_message(&*panic))),
         };
         let is_saved = outcome.is_ok();
         observer.event(&match outcome {
@@ -122,11 +122,6 @@ impl Drop for Writer {
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
@@ -136,7 +131,7 @@ mod tests {
 
     fn writer() -> (tempfile::TempDir, Writer) {
         let folder = tempfile::tempdir().unwrap();
-        let writer = Writer::new(Store::open(folder.path()).unwrap());
+        let writer = Writer::new(CheckpointFolder::open(folder.path()).unwrap());
         (folder, writer)
     }
 
@@ -145,13 +140,13 @@ mod tests {
         let (_folder, mut writer) = writer();
         let mut told = Vec::new();
         let mut observer = |event: &Event| told.push(event.clone());
-        let path = writer.store.last_path(7);
+        let path = writer.checkpoints.last_path(7);
         writer.begin(path.clone(), |_| panic!("of step {}", 7)).unwrap();
         assert!(!writer.settle(&mut observer));
         writer.save(state(8), &tensors(), &mut observer);
         assert!(writer.settle(&mut observer));
         assert!(!writer.settle(&mut observer), "there is none any more");
-        let saved = writer.store.newest().unwrap().unwrap();
+        let saved = writer.checkpoints.newest().unwrap().unwrap();
         assert_eq!(saved.checkpoint.state, state(8));
         let reason = "the thread that writes it panicked: of step 7".to_owned();
         assert_eq!(told, [Event::CheckpointFailed { path, reason }, Event::CheckpointSaved { path: saved.path }]);
@@ -167,7 +162,7 @@ mod tests {
             let _ = weights.shallow_clone().fill_(9.0);
         }
         assert!(writer.settle(&mut nobody));
-        let newest = writer.store.newest().unwrap().unwrap().checkpoint;
+        let newest = writer.checkpoints.newest().unwrap().unwrap().checkpoint;
         assert_eq!((newest.state.step, newest.tensor("weights").unwrap()), (3, Tensor::from_slice(&[3f32])));
     }
 
@@ -176,7 +171,7 @@ mod tests {
         let (_folder, mut writer) = writer();
         let (go_on, asked) = channel();
         let (ended, seen) = channel();
-        let path = writer.store.last_path(1);
+        let path = writer.checkpoints.last_path(1);
         let answer = path.clone();
         let write = move |_: &Snapshot| {
             asked.recv().unwrap();

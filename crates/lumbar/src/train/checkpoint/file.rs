@@ -10,7 +10,8 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use tch::{Kind, Tensor};
 
 use super::State;
-use crate::train::{TrainError, atomic};
+use crate::data::atomic;
+use crate::train::TrainError;
 
 const STATE: &str = "lumbar.state";
 const DIGEST: &str = "lumbar.crc32";

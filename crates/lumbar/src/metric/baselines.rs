@@ -1,22 +1,20 @@
 use serde::Serialize;
 
 use super::{
-    BootstrapConfig, Graded, LabelTable, MetricError, PredictionTable, Reference, ScoreIntervals, score_difference,
-    score_intervals,
+    BootstrapConfig, ConstantBaseline, Graded, LabelTable, MetricError, PredictionTable, ScoreIntervals,
+    score_difference, score_intervals,
 };
+use crate::data::StudyId;
 
-/// Pseudo-labels of the best constant, as where a model falls back to it.
-const PSEUDO_COUNT: f64 = 1.0;
+/// Returns the fold of a study.
+pub type FoldOf<'a> = &'a dyn Fn(StudyId) -> Option<usize>;
 
-/// Tells the fold of a study by its name.
-pub type FoldOf<'a> = &'a dyn Fn(&str) -> Option<usize>;
-
-/// A model beside the predictors between which its score has to be read.
+/// A model's score beside its baselines.
 ///
-/// Lower is better. A model that is no better than the best constant has learned nothing from the pictures;
-/// the oracle, which only phantoms have, knows all that can be known.
+/// Lower is better. A model that is no better than the best constant has learned nothing from the images. The
+/// oracle, which only phantoms have, knows the degree of disease behind each image: no model does better on average.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Ladder {
+pub struct Baselines {
     /// How many studies were graded.
     pub studies: usize,
     /// How many labelled cells.
@@ -32,17 +30,17 @@ pub struct Ladder {
     pub oracle: Option<ScoreIntervals>,
     /// Model minus best constant over the same drawn studies: an interval below zero is more than chance.
     pub to_best_constant: ScoreIntervals,
-    /// Share of the way from the best constant to the oracle that the model goes: the four parts in the order of
-    /// [`Score::PARTS`](super::Score::PARTS), then the score. None without an oracle, or where the constant is no
+    /// Share of the gap between the best constant and the oracle that the model closes: the four parts in the order of
+    /// [`Score::PARTS`](super::Score::PARTS), then the score. `None` without an oracle, or where the constant is no
     /// worse than it.
     pub gap_closed: [Option<f64>; 5],
 }
 
-impl Ladder {
-    /// Grades a model and its references on the labelled studies.
+impl Baselines {
+    /// Scores a model and its baselines on the labelled studies.
     ///
     /// # Errors
-    /// When the tables do not cover the labels' studies, `fold_of` knows no fold of one, or a part of the score
+    /// When the tables do not cover the labels' studies, `fold_of` returns `None` for one, or a part of the score
     /// has no labelled row.
     pub fn new(
         labels: &LabelTable,
@@ -52,12 +50,12 @@ impl Ladder {
         config: &BootstrapConfig,
     ) -> Result<Self, MetricError> {
         let constant = match fold_of {
-            Some(fold_of) => Reference::best_constant_out_of_fold(labels, PSEUDO_COUNT, fold_of)?,
-            None => Reference::best_constant(labels, PSEUDO_COUNT).predict(labels.studies()),
+            Some(fold_of) => ConstantBaseline::best_out_of_fold(labels, fold_of)?,
+            None => ConstantBaseline::best(labels).predict(labels.studies()),
         };
         let graded = Graded::join(labels, model)?;
         let constant = Graded::join(labels, &constant)?;
-        let uniform = Graded::join(labels, &Reference::uniform().predict(labels.studies()))?;
+        let uniform = Graded::join(labels, &ConstantBaseline::uniform().predict(labels.studies()))?;
         let oracle = match oracle {
             Some(oracle) => {
                 let known = oracle.filter(|study| labels.get(study).is_some());
@@ -93,19 +91,20 @@ mod tests {
     fn half_way_to_the_oracle_is_half_the_gap() {
         let (mut labels, mut oracle) = (LabelTable::new(), PredictionTable::new());
         for study in 0..40usize {
+            let id = StudyId(study as u64);
             let truth: [usize; Target::COUNT] = std::array::from_fn(|target| (study * 7 + target * 3) % 3);
-            labels.insert(study, truth.map(|class| Some(Severity::ALL[class]))).unwrap();
+            labels.insert(id, truth.map(|class| Some(Severity::ALL[class]))).unwrap();
             let near = |class: usize| std::array::from_fn(|other| if other == class { 0.9 } else { 0.05 });
-            oracle.insert(study, truth.map(near)).unwrap();
+            oracle.insert(id, truth.map(near)).unwrap();
         }
         let config = BootstrapConfig { replicates: 200, ..BootstrapConfig::default() };
-        let ladder = Ladder::new(&labels, &oracle, Some(&oracle), None, &config).unwrap();
-        assert!(ladder.gap_closed.iter().all(|share| (share.unwrap() - 1.0).abs() < 1e-12), "{ladder:?}");
-        assert!(ladder.to_best_constant.total.high < 0.0);
-        let constant = Reference::best_constant(&labels, PSEUDO_COUNT).predict(labels.studies());
-        let ladder = Ladder::new(&labels, &constant, Some(&oracle), None, &config).unwrap();
-        assert!(ladder.gap_closed.iter().all(|share| share.unwrap().abs() < 1e-12), "{ladder:?}");
-        let ladder = Ladder::new(&labels, &constant, None, Some(&|study| study.parse::<usize>().ok()), &config);
-        assert_eq!(ladder.unwrap().gap_closed, [None; 5]);
+        let baselines = Baselines::new(&labels, &oracle, Some(&oracle), None, &config).unwrap();
+        assert!(baselines.gap_closed.iter().all(|share| (share.unwrap() - 1.0).abs() < 1e-12), "{baselines:?}");
+        assert!(baselines.to_best_constant.total.high < 0.0);
+        let constant = ConstantBaseline::best(&labels).predict(labels.studies());
+        let baselines = Baselines::new(&labels, &constant, Some(&oracle), None, &config).unwrap();
+        assert!(baselines.gap_closed.iter().all(|share| share.unwrap().abs() < 1e-12), "{baselines:?}");
+        let baselines = Baselines::new(&labels, &constant, None, Some(&|study| Some(study.0 as usize)), &config);
+        assert_eq!(baselines.unwrap().gap_closed, [None; 5]);
     }
 }

@@ -1,10 +1,10 @@
-//! The competition's score as a training loss: the same four weighted log losses, of a batch.
+//! The competition's score as a training loss: the same four weighted log losses, over a batch.
 
 use tch::{Device, Kind, Tensor};
 
-use super::TrainError;
-use super::config::LossConfig;
+use super::LossConfig;
 use crate::anatomy::{ConditionGroup, Target};
+use crate::train::TrainError;
 
 /// Label of a cell that has none.
 pub const MASKED: i64 = -1;
@@ -21,8 +21,8 @@ const TINY: f64 = 1e-6;
 pub struct Loss {
     config: LossConfig,
     class_weights: Tensor,
-    /// What each label says of the severities, `[3, 3]`: itself, unless it is smoothed.
-    said: Tensor,
+    /// The soft targets of each label, `[3, 3]`: one-hot, unless the config smooths.
+    soft_targets: Tensor,
 }
 
 impl Loss {
@@ -35,7 +35,7 @@ impl Loss {
         Ok(Self {
             config: config.clone(),
             class_weights: Tensor::f_from_slice(&weights)?.f_to_device(device)?,
-            said: Tensor::f_from_slice(&said(config).concat())?.f_view([3, 3])?.f_to_device(device)?,
+            soft_targets: Tensor::f_from_slice(&soft_targets(config).concat())?.f_view([3, 3])?.f_to_device(device)?,
         })
     }
 
@@ -61,8 +61,8 @@ impl Loss {
         let class = labels.f_clamp_min(0)?;
         let weight =
             self.class_weights.f_index_select(0, &class.f_flatten(0, -1)?)?.f_view_as(&class)?.f_mul(&labelled)?;
-        let said = self.said.f_index_select(0, &class.f_flatten(0, -1)?)?.f_view_as(&log_p)?;
-        let loss = log_p.f_mul(&said)?.f_sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)?.f_neg()?;
+        let soft_targets = self.soft_targets.f_index_select(0, &class.f_flatten(0, -1)?)?.f_view_as(&log_p)?;
+        let loss = log_p.f_mul(&soft_targets)?.f_sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)?.f_neg()?;
         let mut parts = Vec::with_capacity(4);
         for group in ConditionGroup::ALL {
             let (first, columns) = columns(group);
@@ -70,7 +70,7 @@ impl Loss {
             parts.push(Part::of(&loss.f_narrow(1, first, columns)?, &weight, 1.0)?);
         }
         if self.config.any_severe > 0.0 {
-            parts.push(self.any_severe(&log_p, labels, &said, &weight)?);
+            parts.push(self.any_severe(&log_p, labels, &soft_targets, &weight)?);
         }
         let losses: Vec<&Tensor> = parts.iter().map(|part| &part.loss).collect();
         let present: Vec<&Tensor> = parts.iter().map(|part| &part.present).collect();
@@ -82,7 +82,7 @@ impl Loss {
 
     /// Per study: is any labelled level severe, predicted by the largest predicted severe of those levels? Smoothed as a
     /// severe label, or as the label of that level.
-    fn any_severe(&self, log_p: &Tensor, labels: &Tensor, said: &Tensor, weight: &Tensor) -> Result<Part, TrainError> {
+    fn any_severe(&self, log_p: &Tensor, labels: &Tensor, soft_targets: &Tensor, weight: &Tensor) -> Result<Part, TrainError> {
         let (first, levels) = columns(ConditionGroup::Spinal);
         let log_p = log_p.f_narrow(1, first, levels)?;
         let labels = labels.f_narrow(1, first, levels)?;
@@ -91,17 +91,17 @@ impl Loss {
         let level = severe.f_detach()?.f_masked_fill(&labels.f_lt(0)?, f64::NEG_INFINITY)?.f_argmax(1, true)?;
         let at_level = |values: &Tensor| values.f_gather(1, &level, false)?.f_squeeze_dim(1);
         let label = labels.f_eq(2)?.f_any_dim(1, false)?;
-        let said_severe = said.f_narrow(1, first, levels)?.f_select(2, 2)?;
-        let said_severe = self.said.f_select(0, 2)?.f_select(0, 2)?.f_where_self(&label, &at_level(&said_severe)?)?;
-        let loss = at_level(&not_severe)?.f_lerp_tensor(&at_level(&severe)?, &said_severe)?.f_neg()?;
+        let soft_severe = soft_targets.f_narrow(1, first, levels)?.f_select(2, 2)?;
+        let soft_severe = self.soft_targets.f_select(0, 2)?.f_select(0, 2)?.f_where_self(&label, &at_level(&soft_severe)?)?;
+        let loss = at_level(&not_severe)?.f_lerp_tensor(&at_level(&severe)?, &soft_severe)?.f_neg()?;
         let weight = weight.f_narrow(1, first, levels)?.f_amax([1i64].as_slice(), false)?;
         Part::of(&loss, &weight, self.config.any_severe)
     }
 }
 
-/// What the labels say of the severities: with s of a label spread over all and n given to its neighbours,
+/// The soft targets of each label over the severities: with s of a label spread over all and n given to its neighbours,
 /// (1 − s − n)·itself + s/3 + n·(the mean of its neighbours).
-fn said(config: &LossConfig) -> [[f32; 3]; 3] {
+fn soft_targets(config: &LossConfig) -> [[f32; 3]; 3] {
     let (spread, beside) = (config.label_smoothing, config.neighbour_smoothing);
     let neighbours = [[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 1.0, 0.0]];
     std::array::from_fn(|label| {
@@ -218,12 +218,12 @@ mod tests {
     #[test]
     fn what_labels_say_adds_up_to_one_and_neighbours_get_their_share() {
         let config = LossConfig { label_smoothing: 0.06, neighbour_smoothing: 0.1, ..Default::default() };
-        let said = said(&config);
-        for row in said {
+        let soft_targets = soft_targets(&config);
+        for row in soft_targets {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
         }
         assert!(
-            (said[2][1] - 0.12).abs() < 1e-6 && (said[1][0] - 0.07).abs() < 1e-6 && (said[0][2] - 0.02).abs() < 1e-6
+            (soft_targets[2][1] - 0.12).abs() < 1e-6 && (soft_targets[1][0] - 0.07).abs() < 1e-6 && (soft_targets[0][2] - 0.02).abs() < 1e-6
         );
     }
 
@@ -231,8 +231,8 @@ mod tests {
     fn the_best_logits_are_what_the_smoothed_labels_say() {
         let config = LossConfig { label_smoothing: 0.06, neighbour_smoothing: 0.1, ..Default::default() };
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1].repeat(5)).view([1, 25]);
-        let said = Tensor::from_slice(&said(&config).concat()).view([3, 3]);
-        let logits = said.index_select(0, &labels.flatten(0, -1)).log().view([1, 25, 3]).set_requires_grad(true);
+        let soft_targets = Tensor::from_slice(&soft_targets(&config).concat()).view([3, 3]);
+        let logits = soft_targets.index_select(0, &labels.flatten(0, -1)).log().view([1, 25, 3]).set_requires_grad(true);
         Loss::new(&config, Device::Cpu).unwrap().of(&logits, &labels).unwrap().backward();
         assert!(logits.grad().abs().max().double_value(&[]) < 1e-6);
     }

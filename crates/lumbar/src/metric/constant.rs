@@ -2,33 +2,52 @@ use std::collections::BTreeSet;
 
 use super::{LabelTable, MetricError, PredictionTable};
 use crate::anatomy::{Severity, Target};
+use crate::data::StudyId;
 
-/// A predictor that has seen no picture: the same probabilities for every study.
+/// Pseudo-labels that each target gets from its condition group.
+const PSEUDO_COUNT: f64 = 1.0;
+
+/// A baseline that looks at no image: the same probabilities for every study.
 ///
-/// A model that does not beat [`Reference::best_constant`] out of fold has learned nothing from the pictures.
+/// A model that does not beat [`ConstantBaseline::best`] out of fold has learned nothing from the images. The same
+/// constant is the prior: what is predicted for a target that no image shows.
+///
+/// ```
+/// use lumbar::anatomy::Severity;
+/// use lumbar::data::StudyId;
+/// use lumbar::metric::{ConstantBaseline, LabelTable};
+///
+/// let mut labels = LabelTable::new();
+/// labels.insert(StudyId(1), [Some(Severity::NormalMild); 25])?;
+/// labels.insert(StudyId(2), [Some(Severity::Severe); 25])?;
+/// // one normal cell of weight 1 and one severe cell of weight 4
+/// let [normal, moderate, severe] = ConstantBaseline::best(&labels).rows()[0];
+/// assert!((normal - 0.2).abs() < 1e-12 && moderate == 0.0 && (severe - 0.8).abs() < 1e-12);
+/// # Ok::<(), lumbar::metric::MetricError>(())
+/// ```
 ///
 /// # Shapes
 /// `[25][3]`, targets in the order of [`Target::ALL`]; each row sums to one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reference {
+pub struct ConstantBaseline {
     rows: [[f64; 3]; Target::COUNT],
 }
 
-impl Reference {
+impl ConstantBaseline {
     /// One third for each severity.
     #[must_use]
     pub fn uniform() -> Self {
         Self { rows: [[1.0 / 3.0; 3]; Target::COUNT] }
     }
 
-    /// Probabilities that were saved before.
+    /// Probabilities read from a file.
     ///
     /// # Errors
     /// [`MetricError::NotProbabilities`] when a row is not finite, negative or zero for all three severities.
     pub fn of_rows(rows: [[f64; 3]; Target::COUNT]) -> Result<Self, MetricError> {
         for (target, found) in Target::ALL.into_iter().zip(rows) {
             if found.iter().any(|value| !value.is_finite() || *value < 0.0) || found.iter().sum::<f64>() <= 0.0 {
-                return Err(MetricError::NotProbabilities { study: "prior".to_owned(), target, found });
+                return Err(MetricError::NotProbabilities { row: "the constant baseline".to_owned(), target, found });
             }
         }
         Ok(Self { rows })
@@ -37,12 +56,15 @@ impl Reference {
     /// The constant that minimises each target's weighted log loss over `labels`: its class frequencies
     /// weighted 1/2/4.
     ///
-    /// `pseudo_count` labels (≥ 0, not weighted) of the target's condition group, in that group's
-    /// frequencies, are added to each target, so that a severity which a target never shows in few labels is
-    /// rare and not impossible: 0 is the plain frequency, 1 a sensible default. A target without any label
-    /// gets its group's frequencies, a group without any label one third each.
+    /// One label of the target's condition group, spread in that group's frequencies, is added to each target, so
+    /// that a severity which a target never has among few labels is rare and not impossible. A target without any
+    /// label gets its group's frequencies, a group without any label one third each.
     #[must_use]
-    pub fn best_constant(labels: &LabelTable, pseudo_count: f64) -> Self {
+    pub fn best(labels: &LabelTable) -> Self {
+        Self::weighted_frequencies(labels, PSEUDO_COUNT)
+    }
+
+    fn weighted_frequencies(labels: &LabelTable, pseudo_count: f64) -> Self {
         let mut counts = [[0.0; 3]; Target::COUNT];
         for (_, row) in labels.iter() {
             for (counts, severity) in counts.iter_mut().zip(row) {
@@ -84,39 +106,38 @@ impl Reference {
     /// # Panics
     /// When a study is named twice.
     #[must_use]
-    pub fn predict<S: AsRef<str>>(&self, studies: &[S]) -> PredictionTable {
+    pub fn predict(&self, studies: &[StudyId]) -> PredictionTable {
         let mut table = PredictionTable::new();
         for study in studies {
-            table.insert(study.as_ref(), self.rows).expect("a list of studies names each once");
+            table.insert(*study, self.rows).expect("a list of studies names each once");
         }
         table
     }
 
     /// The best constant out of fold: each study is predicted with the constant of the other folds' labels.
     ///
-    /// `fold_of` tells a study's fold.
+    /// `fold_of` returns a study's fold.
     ///
     /// # Errors
     /// [`MetricError::NoFold`] when a labelled study has none.
-    pub fn best_constant_out_of_fold(
+    pub fn best_out_of_fold(
         labels: &LabelTable,
-        pseudo_count: f64,
-        fold_of: impl Fn(&str) -> Option<usize>,
+        fold_of: impl Fn(StudyId) -> Option<usize>,
     ) -> Result<PredictionTable, MetricError> {
         let folds = labels
             .studies()
             .iter()
-            .map(|study| fold_of(study).ok_or_else(|| MetricError::NoFold { study: study.clone() }))
+            .map(|&study| fold_of(study).ok_or(MetricError::NoFold { study }))
             .collect::<Result<BTreeSet<_>, _>>()?;
         let constants: Vec<(usize, Self)> = folds
             .into_iter()
             .map(|fold| {
                 let others = labels.filter(|study| fold_of(study) != Some(fold));
-                (fold, Self::best_constant(&others, pseudo_count))
+                (fold, Self::best(&others))
             })
             .collect();
         let mut table = PredictionTable::new();
-        for study in labels.studies() {
+        for &study in labels.studies() {
             let (_, constant) =
                 constants.iter().find(|(fold, _)| Some(*fold) == fold_of(study)).expect("every fold has its constant");
             table.insert(study, constant.rows)?;
@@ -139,7 +160,7 @@ mod tests {
                 14..=17 => Some(Severity::Moderate),
                 _ => Some(Severity::Severe),
             });
-            labels.insert(study, row).unwrap();
+            labels.insert(StudyId(study as u64), row).unwrap();
         }
         labels
     }
@@ -147,8 +168,8 @@ mod tests {
     #[test]
     fn no_constant_beats_the_best_one_in_sample() {
         let labels = labels(200);
-        let best = Reference::best_constant(&labels, 0.0);
-        let loss = |constant: &Reference| {
+        let best = ConstantBaseline::weighted_frequencies(&labels, 0.0);
+        let loss = |constant: &ConstantBaseline| {
             let score = score(&Graded::join(&labels, &constant.predict(labels.studies())).unwrap()).unwrap();
             score.spinal + score.foraminal + score.subarticular
         };
@@ -162,27 +183,27 @@ mod tests {
                 assert!(loss(&other) > least);
             }
         }
-        assert!(loss(&Reference::uniform()) > least);
+        assert!(loss(&ConstantBaseline::uniform()) > least);
     }
 
     #[test]
     fn a_fold_is_predicted_without_its_own_labels() {
         let mut labels = labels(20);
-        let fold_of = |study: &str| study.parse::<usize>().ok().map(|study| study % 5);
-        let before = Reference::best_constant_out_of_fold(&labels, 1.0, fold_of).unwrap();
+        let fold_of = |study: StudyId| Some(study.0 as usize % 5);
+        let before = ConstantBaseline::best_out_of_fold(&labels, fold_of).unwrap();
         labels = {
             let mut changed = LabelTable::new();
             for (study, row) in labels.iter() {
-                changed.insert(study, if study == "3" { [Some(Severity::Severe); 25] } else { *row }).unwrap();
+                changed.insert(study, if study == StudyId(3) { [Some(Severity::Severe); 25] } else { *row }).unwrap();
             }
             changed
         };
-        let after = Reference::best_constant_out_of_fold(&labels, 1.0, fold_of).unwrap();
-        for study in labels.studies() {
+        let after = ConstantBaseline::best_out_of_fold(&labels, fold_of).unwrap();
+        for &study in labels.studies() {
             assert_eq!(before.get(study) == after.get(study), fold_of(study) == Some(3), "study {study}");
         }
         assert!(matches!(
-            Reference::best_constant_out_of_fold(&labels, 1.0, |_| None),
+            ConstantBaseline::best_out_of_fold(&labels, |_| None),
             Err(MetricError::NoFold { .. })
         ));
     }
@@ -193,8 +214,8 @@ mod tests {
         let mut row = [Some(Severity::NormalMild); 25];
         row[1] = Some(Severity::Severe);
         row[2] = None;
-        labels.insert(1, row).unwrap();
-        let constant = Reference::best_constant(&labels, 1.0);
+        labels.insert(StudyId(1), row).unwrap();
+        let constant = ConstantBaseline::best(&labels);
         assert!(constant.rows[0][2] > 0.0 && constant.rows[0][1] == 0.0);
         // not labelled: the group's three normal rows and one severe one, weighted
         assert_eq!(constant.rows[2], [3.0 / 7.0, 0.0, 4.0 / 7.0]);

@@ -1,0 +1,82 @@
+//! Predicting studies with the folds of a run.
+
+use tch::Device;
+
+use super::{Run, RunError};
+use crate::data::manifest::StudyRecord;
+use crate::predict::{Ensemble, Predictions, Temperature};
+use crate::tasks::grading::{GradeTruth, Grading};
+use crate::tasks::{GradingVisitor, Task};
+use crate::train::TrainError;
+use crate::train::network::Network;
+
+impl Run {
+    /// Predicts studies of any data set with all folds: the mean over folds and mirror images, probabilities scaled by
+    /// the run's temperatures, the prior where no image shows a target: see [`Ensemble::predict`].
+    ///
+    /// No study is refused: what cannot be read is reported and predicted from the prior. `progress` is called with
+    /// the number of studies that are done and of all.
+    ///
+    /// # Errors
+    /// [`TrainError::MissingFolds`] when a fold is not trained to its end; when the task does not grade studies, a
+    /// study is named twice, or a network refuses its batch.
+    pub fn predict(
+        &self,
+        records: &[&StudyRecord],
+        device: Device,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Predictions, RunError> {
+        let missing = self.missing_folds();
+        if !missing.is_empty() {
+            return Err(TrainError::MissingFolds { missing, total: self.fold_count() }.into());
+        }
+        let visitor = Predict { run: self, records, device, progress };
+        let refused = |found| RunError::OtherTask { found, expected: "a task that grades studies" };
+        self.config.task.visit_grading(visitor).map_err(refused)?
+    }
+}
+
+struct Predict<'a> {
+    run: &'a Run,
+    records: &'a [&'a StudyRecord],
+    device: Device,
+    progress: &'a mut dyn FnMut(usize, usize),
+}
+
+impl GradingVisitor for Predict<'_> {
+    type Output = Result<Predictions, RunError>;
+
+    fn visit<T: Task<Objective = Grading, Truth = GradeTruth>>(self, task: &T) -> Self::Output {
+        let networks = (0..self.run.fold_count())
+            .map(|fold| self.run.trained(fold, task.network(None, self.device)?))
+            .collect::<Result<Vec<_>, _>>()?;
+        if self.run.config.predict.folded {
+            let folded = networks.iter().map(|network| task.folded(network)).collect::<Result<Vec<_>, _>>()?;
+            drop(networks);
+            self.with_networks(task, &folded)
+        } else {
+            self.with_networks(task, &networks)
+        }
+    }
+}
+
+impl Predict<'_> {
+    fn with_networks<T, N>(self, task: &T, networks: &[N]) -> Result<Predictions, RunError>
+    where
+        T: Task<Truth = GradeTruth>,
+        N: Network<Inputs = T::Inputs>,
+    {
+        let config = &self.run.config;
+        let temperature = if config.predict.temperature { self.run.temperature()? } else { Temperature::ONE };
+        let ensemble = Ensemble {
+            task,
+            networks,
+            prior: &self.run.prior,
+            temperature,
+            config: &config.predict,
+            loader: config.train.loader,
+            device: self.device,
+        };
+        Ok(ensemble.predict(self.records, self.progress)?)
+    }
+}

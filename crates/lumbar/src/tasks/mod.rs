@@ -1,0 +1,119 @@
+//! Tasks: what is trained on what.
+//!
+//! A [`Task`] is a config, a network, a data set that makes its batches, and an objective. Each has a folder of its
+//! own and one line in the table at the end of this module; [`TaskConfig`] and [`Preset`] follow from that table.
+//!
+//! | task | network | looks at |
+//! |---|---|---|
+//! | [`whole_study`] | one network for all 25 targets | all slices of a study |
+//! | [`crops`] | a network for each plane | crops around the annotated points |
+//!
+//! Adding one: a folder with a config that implements [`Task`], and a line in the table. A task that grades studies
+//! uses [`grading::Grading`] as its objective; another one brings its own [`Objective`].
+
+pub mod crops;
+pub mod grading;
+mod table;
+pub mod whole_study;
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tch::Device;
+
+use crate::data::loader::{BoxError, Dataset, Tensors};
+use crate::data::manifest::StudyRecord;
+use crate::data::StudyId;
+use crate::metric::LabelTable;
+use crate::train::network::Network;
+use crate::train::{Objective, TrainConfig, TrainError};
+
+pub use table::{GradingVisitor, Preset, TaskConfig, TaskVisitor, UnknownPreset};
+
+/// What is trained on what.
+///
+/// The type is the task's config: it is saved with a run, and a run can be repeated from it.
+pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What the network looks at.
+    type Inputs: Tensors;
+    /// What the objective compares with.
+    type Truth: Tensors;
+    /// The network.
+    type Network: Network<Inputs = Self::Inputs>;
+    /// The network made ready for inference, its batch norms folded into convolutions.
+    type Folded: Network<Inputs = Self::Inputs>;
+    /// Makes samples and batches.
+    type Dataset: Dataset<Inputs = Self::Inputs, Truth = Self::Truth>;
+    /// What is optimised.
+    type Objective: Objective<Truth = Self::Truth>;
+
+    /// The config and the training of the task's preset: small enough for five folds of 64 studies in minutes on two
+    /// cores.
+    fn preset() -> (Self, TrainConfig);
+
+    /// # Errors
+    /// The first field that is out of its range.
+    fn check(&self) -> Result<(), TaskError>;
+
+    /// A fresh network, its kernels stored channels-last. Its first weights depend on `seed` alone. Without a seed
+    /// they are not drawn: for a network that trained weights are loaded into.
+    ///
+    /// # Errors
+    /// When the config is out of range or the device does not exist.
+    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, TaskError>;
+
+    /// The network made ready for inference.
+    ///
+    /// # Errors
+    /// When a layer cannot be folded.
+    fn folded(&self, network: &Self::Network) -> Result<Self::Folded, TaskError>;
+
+    /// Decodes studies, into the cache `cache` or, without one, into memory.
+    ///
+    /// What cannot be read or decoded is left out and reported by [`Task::warnings`]: no study is refused.
+    ///
+    /// # Errors
+    /// When the cache cannot be written, and [`TaskError::Stopped`] when `progress` cancels.
+    fn open(
+        &self,
+        records: &[&StudyRecord],
+        cache: Option<&Path>,
+        progress: &dyn lumbar_dicom::Observer,
+    ) -> Result<Self::Dataset, TaskError>;
+
+    /// What was missing or unreadable in a study's files, in words.
+    fn warnings(dataset: &Self::Dataset, study: StudyId) -> Vec<String>;
+
+    /// The objective of a fold, from all known labels and the studies that it trains on.
+    ///
+    /// # Errors
+    /// When the device does not exist.
+    fn objective(
+        &self,
+        labels: &LabelTable,
+        training: &[StudyId],
+        device: Device,
+    ) -> Result<Self::Objective, TrainError>;
+}
+
+/// Why a task could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// A network or its config.
+    #[error(transparent)]
+    Model(#[from] crate::model::Error),
+    /// A setting of the loss.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A setting of the data's.
+    #[error(transparent)]
+    Config(#[from] crate::data::augment::ConfigError),
+    /// Studies could not be decoded or cached.
+    #[error("{0}")]
+    Data(BoxError),
+    /// Decoding was stopped on request.
+    #[error("the decoding of studies was stopped")]
+    Stopped,
+}

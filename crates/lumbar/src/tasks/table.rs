@@ -1,0 +1,158 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::grading::{GradeTruth, Grading};
+use super::{Task, TaskError};
+use crate::train::TrainConfig;
+
+/// Runs a piece of code with the task of a config, whose type it does not know.
+pub trait TaskVisitor {
+    /// What the code returns.
+    type Output;
+
+    /// Runs it.
+    fn visit<T: Task>(self, task: &T) -> Self::Output;
+}
+
+/// The same, for tasks that grade studies.
+pub trait GradingVisitor {
+    /// What the code returns.
+    type Output;
+
+    /// Runs it.
+    fn visit<T: Task<Objective = Grading, Truth = GradeTruth>>(self, task: &T) -> Self::Output;
+}
+
+/// No preset has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no preset is called {found:?}, expected one of {}", Preset::ALL.map(Preset::name).join(", "))]
+pub struct UnknownPreset {
+    /// The name that was given.
+    pub found: String,
+}
+
+/// One word for each entry, to count them.
+macro_rules! unit {
+    ($word:ident) => {
+        ()
+    };
+}
+
+macro_rules! tasks {
+    ($($(#[$doc:meta])* $variant:ident = $config:ty, $name:literal, $preset:literal;)*) => {
+        /// What is trained on what: the table `[task]` of a run's config.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub enum TaskConfig {
+            $($(#[$doc])* #[serde(rename = $name)] $variant($config),)*
+        }
+
+        impl TaskConfig {
+            /// Its name in a config: `whole_study`, `crops`.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+
+            /// # Errors
+            /// The first field that is out of its range.
+            pub fn check(&self) -> Result<(), TaskError> {
+                match self {
+                    $(Self::$variant(task) => task.check(),)*
+                }
+            }
+
+            /// Runs a visitor with the task.
+            pub fn visit<V: TaskVisitor>(&self, visitor: V) -> V::Output {
+                match self {
+                    $(Self::$variant(task) => visitor.visit(task),)*
+                }
+            }
+
+            /// Runs a visitor with the task, if it grades studies.
+            ///
+            /// # Errors
+            /// The task's name, if it does not.
+            pub fn visit_grading<V: GradingVisitor>(&self, visitor: V) -> Result<V::Output, &'static str> {
+                match self {
+                    $(Self::$variant(task) => Ok(visitor.visit(task)),)*
+                }
+            }
+        }
+
+        /// Configs that are known by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Preset {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Preset {
+            /// All of them.
+            pub const ALL: [Self; [$(unit!($variant)),*].len()] = [$(Self::$variant),*];
+
+            /// `whole-study`, `crops`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $preset,)*
+                }
+            }
+
+            /// The task and how it is trained.
+            #[must_use]
+            pub fn config(self) -> (TaskConfig, TrainConfig) {
+                match self {
+                    $(Self::$variant => {
+                        let (task, train) = <$config>::preset();
+                        (TaskConfig::$variant(task), train)
+                    })*
+                }
+            }
+        }
+    };
+}
+
+// The table of tasks: variant, config, name in a config, name of the preset.
+tasks! {
+    /// One network from all slices of a study to all its targets.
+    WholeStudy = super::whole_study::WholeStudyTask, "whole_study", "whole-study";
+    /// A network for each plane, from crops around the annotated points.
+    Crops = super::crops::CropsTask, "crops", "crops";
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        let found = Self::ALL.into_iter().find(|preset| preset.name() == name);
+        found.ok_or_else(|| UnknownPreset { found: name.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_in_range_and_known_by_its_name() {
+        for preset in Preset::ALL {
+            let (task, train) = preset.config();
+            task.check().unwrap();
+            train.check().unwrap();
+            assert_eq!(preset.name().parse(), Ok(preset));
+            assert_eq!(preset.name().replace('-', "_"), task.name());
+        }
+        let error = "crop".parse::<Preset>().unwrap_err().to_string();
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops");
+    }
+}

@@ -1,0 +1,76 @@
+//! Grading whole studies: one network from all slices of a study to all its targets.
+
+mod config;
+mod network;
+mod source;
+
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+pub use config::{StudySourceConfig, WholeStudyTask};
+pub use network::WholeStudy;
+pub use source::StudySource;
+
+use super::grading::{GradeTruth, Grading};
+use super::{Task, TaskError};
+use crate::data::StudyId;
+use crate::data::augment::AugmentConfig;
+use crate::data::channels::ChannelConfig;
+use crate::data::manifest::StudyRecord;
+use crate::metric::LabelTable;
+use crate::model::{Inference, Module as _, SpineConfig, SpineModel};
+use crate::train::{TrainConfig, TrainError};
+
+impl Task for WholeStudyTask {
+    type Inputs = Tensor;
+    type Truth = GradeTruth;
+    type Network = WholeStudy<SpineModel>;
+    type Folded = WholeStudy<Inference<SpineModel>>;
+    type Dataset = StudySource;
+    type Objective = Grading;
+
+    /// EfficientNet-B0 over 10 + 10 + 10 slices. With a few dozen studies it overfits after ten epochs.
+    fn preset() -> (Self, TrainConfig) {
+        let spine = SpineConfig { dropout: 0.5, drop_path_rate: 0.1, ..SpineConfig::default() };
+        let channels = ChannelConfig { size_px: 96, ..ChannelConfig::default() };
+        let source = StudySourceConfig { channels, augment: AugmentConfig::light(), ..StudySourceConfig::default() };
+        let mut train = TrainConfig { epochs: 10, batch_size: 8, ..TrainConfig::default() };
+        train.optimizer.lr = 5e-4;
+        (Self { spine, source, ..Self::default() }, train)
+    }
+
+    fn check(&self) -> Result<(), TaskError> {
+        self.spine.check()?;
+        self.source.check()?;
+        Ok(self.loss.check()?)
+    }
+
+    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, TaskError> {
+        let model = SpineModel::build(&self.spine, seed, device)?;
+        model.registry().to_channels_last()?;
+        Ok(WholeStudy(model))
+    }
+
+    fn folded(&self, network: &Self::Network) -> Result<Self::Folded, TaskError> {
+        Ok(WholeStudy(Inference::of(&network.0, Kind::Float)?))
+    }
+
+    fn open(
+        &self,
+        records: &[&StudyRecord],
+        cache: Option<&Path>,
+        progress: &dyn lumbar_dicom::Observer,
+    ) -> Result<StudySource, TaskError> {
+        let file = cache.map(|path| path.with_extension("cache"));
+        StudySource::open(records, &self.spine, &self.source, file.as_deref(), progress)
+    }
+
+    fn warnings(dataset: &StudySource, study: StudyId) -> Vec<String> {
+        dataset.warnings(study)
+    }
+
+    fn objective(&self, labels: &LabelTable, training: &[StudyId], device: Device) -> Result<Grading, TrainError> {
+        Grading::new(&self.loss, labels, training, device)
+    }
+}
