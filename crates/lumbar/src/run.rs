@@ -36,7 +36,7 @@ pub use fit::Fitted;
 pub use forecast::{Forecast, OddStudy};
 pub use log::EventLog;
 
-use crate::data::Split;
+use crate::data::DataSplit;
 use crate::data::folds::Folds;
 use crate::data::manifest::{Manifest, StudyRecord};
 use crate::metric::{Graded, LabelTable, PredictionTable, Reference};
@@ -75,7 +75,7 @@ impl Run {
     pub fn create(folder: &Path, config: &RunConfig, manifest: &Manifest) -> Result<Self, RunError> {
         config.check()?;
         let records: Vec<StudyRecord> =
-            manifest.of(Split::Train).filter(|study| study.labels.is_some()).cloned().collect();
+            manifest.of(DataSplit::Train).filter(|study| study.labels.is_some()).cloned().collect();
         if records.is_empty() {
             return Err(RunError::NothingLabelled { folder: manifest.folder().to_owned() });
         }

@@ -20,9 +20,9 @@ use super::loss::MASKED;
 use super::network::{Batch, BoxError, Plan, Source};
 use crate::anatomy::{ConditionGroup, Mirror, Severity, Side, Target};
 use crate::data::augment::{AugmentConfig, Augmentation};
+use crate::data::cached::{CachedStudy, CachedStudyError, CropExtent};
 use crate::data::crop::{CropConfig, CropPlace};
 use crate::data::intensity::IntensityConfig;
-use crate::data::kept::{KeptError, KeptStudy, Reach};
 use crate::data::manifest::StudyRecord;
 use crate::data::random::generator;
 use crate::data::render::Renderer;
@@ -89,8 +89,8 @@ impl CropSourceConfig {
 
     /// What has to be kept of a study for these crops.
     #[must_use]
-    pub fn reach(&self) -> Reach {
-        Reach::new(&self.crop, &self.augment, self.jitter_mm.max(self.evaluation_jitter_mm))
+    pub fn reach(&self) -> CropExtent {
+        CropExtent::new(&self.crop, &self.augment, self.jitter_mm.max(self.evaluation_jitter_mm))
     }
 }
 
@@ -101,7 +101,7 @@ struct Shared {
     studies: HashMap<String, Held>,
 }
 
-/// Crops around the points of studies. Of each study only what crops can show is kept ([`KeptStudy`]): in memory
+/// Crops around the points of studies. Of each study only what crops can show is kept ([`CachedStudy`]): in memory
 /// ([`CropSource::open`]), a few MB a study, or in files ([`CropSource::open_cached`]), so that memory does not
 /// depend on the number of studies. Batches are made by all threads, two ahead of the network; each crop is drawn
 /// from (seed, epoch, study, target) alone and is the same from memory and from files.
@@ -130,7 +130,7 @@ impl CropSource {
         let reach = config.reach();
         let keep = |record: &&StudyRecord| {
             let kept = Arc::new(keep(record, points, &reach, config)?);
-            let oddities = kept.oddities().to_vec();
+            let oddities = kept.warnings().to_vec();
             Ok((record.id.to_string(), Held { id: record.id, place: Place::Memory(kept), oddities }))
         };
         let studies = records.par_iter().map(keep).collect::<Result<_, BoxError>>()?;
@@ -160,16 +160,16 @@ impl CropSource {
                 return Ok(None);
             }
             let path = cache.folder.join(format!("{}_{}.crops", record.split, record.id));
-            let key = KeptStudy::key(record, &origin, &reach, &config.intensity)?;
+            let key = CachedStudy::key(record, &origin, &reach, &config.intensity)?;
             // checksums are compared when the study is first used
-            let (made, oddities) = match KeptStudy::open(&path, key, true) {
-                Ok(kept) => (false, kept.oddities().to_vec()),
+            let (made, oddities) = match CachedStudy::open(&path, key, true) {
+                Ok(kept) => (false, kept.warnings().to_vec()),
                 Err(error) if error.is_rebuildable() => {
                     let kept = keep(record, points, &reach, config)?;
                     kept.write(&path, key)?;
-                    (true, kept.oddities().to_vec())
+                    (true, kept.warnings().to_vec())
                 }
-                Err(source) => return Err(KeptError::Cache { study: record.id, source }.into()),
+                Err(source) => return Err(CachedStudyError::Cache { study: record.id, source }.into()),
             };
             {
                 let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,7 +230,7 @@ impl Shared {
         for study in studies {
             ready.push(self.studies.get(study).ok_or_else(|| format!("study {study} is not open"))?);
         }
-        let ready: Vec<(StudyId, Arc<KeptStudy>)> =
+        let ready: Vec<(StudyId, Arc<CachedStudy>)> =
             ready.par_iter().map(|held| Ok((held.id, held.open()?))).collect::<Result<_, BoxError>>()?;
         let wanted: Vec<(usize, Target)> =
             (0..studies.len()).flat_map(|place| Target::ALL.map(|target| (place, target))).collect();
@@ -279,7 +279,7 @@ impl Shared {
         &self,
         plan: &Plan,
         study: StudyId,
-        kept: &KeptStudy,
+        kept: &CachedStudy,
         target: Target,
         renderer: &mut Renderer,
     ) -> Result<Option<Vec<f32>>, BoxError> {
@@ -308,7 +308,7 @@ impl Shared {
             None => plan.mirrored,
         };
         let place = CropPlace { mirror, ..CropPlace::at(centre_mm) };
-        let kind = SeriesKind::marked_for(seen.condition);
+        let kind = SeriesKind::annotated_for(seen.condition);
         let pixels = kept.crop(kind, &place, size, &augmentation, renderer)?;
         Ok(pixels.map(|pixels| pixels.into_raw_vec_and_offset().0))
     }

@@ -24,9 +24,9 @@ use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
 use crate::data::channels::{ChannelConfig, ChannelCounts, channels, plane_of};
 use crate::data::manifest::StudyRecord;
 use crate::data::random::generator;
-use crate::data::render::{Border, Normalisation, Plane, Region, Renderer, Request};
+use crate::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
 use crate::data::study::Study;
-use crate::data::{Affine, SeriesKind, StudyId};
+use crate::data::{Affine2, SeriesKind, StudyId};
 use crate::metric::LabelTable;
 use crate::model::SpineConfig;
 
@@ -186,9 +186,9 @@ impl Source<Tensor> for StudySource {
 
 /// The channels of a study from its files.
 fn block(record: &StudyRecord, counts: ChannelCounts, config: &ChannelConfig) -> Result<Block, BoxError> {
-    let study = Study::salvage(record);
+    let study = Study::open_lossy(record);
     let made = channels(&study, counts, config)?;
-    let oddities = study.oddities.iter().map(ToString::to_string).collect();
+    let oddities = study.warnings.iter().map(ToString::to_string).collect();
     let about = serde_json::to_value(About { shown: made.shown, oddities })?;
     Ok(Block { about, ..made.block })
 }
@@ -246,7 +246,7 @@ impl Shared {
             classes.extend(row.map(|label: Option<Severity>| label.map_or(MASKED, |label| label.index() as i64)));
             let kinds = self.about(study)?.shown;
             // kinds have no side: mirroring changes nothing here
-            shown.extend(Target::ALL.map(|target| kinds[SeriesKind::marked_for(target.condition) as usize]));
+            shown.extend(Target::ALL.map(|target| kinds[SeriesKind::annotated_for(target.condition) as usize]));
             drawn.push((pixels, augmentation, mirrored));
         }
         let mut values = vec![0.0; studies.len() * count * size * size];
@@ -278,16 +278,16 @@ impl Shared {
         out: &mut [f32],
     ) -> Result<(), BoxError> {
         let ChannelConfig { size_px: size, .. } = self.config.channels;
-        let (kept, margin) = (self.config.channels.kept_px(), self.config.channels.margin_px() as f64);
+        let (kept, margin) = (self.config.channels.cached_px(), self.config.channels.margin_px() as f64);
         let from = if mirrored { self.counts.mirrored(number) } else { number };
         let axial = self.counts.kind(number).is_some_and(|kind| plane_of(kind) == lumbar_dicom::Plane::Axial);
-        let from_crop = Affine::shift([margin; 2]);
-        let plane = Plane {
+        let from_crop = Affine2::shift([margin; 2]);
+        let image = SourceImage {
             pixels: pixels[from * kept * kept..(from + 1) * kept * kept].into(),
             rows: kept,
             columns: kept,
             region: Region::whole(kept, kept),
-            from_crop: if mirrored && axial { Affine::flip_columns(size).then(&from_crop) } else { from_crop },
+            from_crop: if mirrored && axial { Affine2::flip_columns(size).then(&from_crop) } else { from_crop },
             gain: 1.0 / f32::from(u16::MAX),
             offset: 0.0,
         };
@@ -298,6 +298,6 @@ impl Shared {
             augmentation,
             normalisation: self.config.normalisation,
         };
-        Ok(renderer.render(Some(&plane), &request, number, out)?)
+        Ok(renderer.render(Some(&image), &request, number, out)?)
     }
 }

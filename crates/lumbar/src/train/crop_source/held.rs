@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{CropSourceConfig, Points};
 use crate::data::StudyId;
 use crate::data::cache::{CacheError, CacheKey};
-use crate::data::kept::{KeptError, KeptStudy, Reach};
+use crate::data::cached::{CachedStudy, CachedStudyError, CropExtent};
 use crate::data::manifest::StudyRecord;
 use crate::data::study::Study;
 use crate::train::TrainError;
@@ -42,7 +42,7 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) enum Place {
-    Memory(Arc<KeptStudy>),
+    Memory(Arc<CachedStudy>),
     /// In a file, opened for each batch: mapped again in a millisecond, it takes no memory in between.
     File {
         path: PathBuf,
@@ -52,17 +52,17 @@ pub(super) enum Place {
 }
 
 impl Held {
-    pub(super) fn open(&self) -> Result<Arc<KeptStudy>, BoxError> {
+    pub(super) fn open(&self) -> Result<Arc<CachedStudy>, BoxError> {
         match &self.place {
             Place::Memory(kept) => Ok(Arc::clone(kept)),
             Place::File { path, key, verified } => {
-                let kept = KeptStudy::open(path, *key, verified.load(Ordering::Relaxed));
+                let kept = CachedStudy::open(path, *key, verified.load(Ordering::Relaxed));
                 if let Err(CacheError::Damaged { .. }) = kept {
                     // The next source that is opened makes it anew. If it cannot be removed, the error says what
                     // is wrong with it all the same.
                     let _ = std::fs::remove_file(path);
                 }
-                let kept = kept.map_err(|source| KeptError::Cache { study: self.id, source })?;
+                let kept = kept.map_err(|source| CachedStudyError::Cache { study: self.id, source })?;
                 verified.store(true, Ordering::Relaxed);
                 Ok(Arc::new(kept))
             }
@@ -74,10 +74,10 @@ impl Held {
 pub(super) fn keep(
     record: &StudyRecord,
     points: &dyn Points,
-    reach: &Reach,
+    reach: &CropExtent,
     config: &CropSourceConfig,
-) -> Result<KeptStudy, BoxError> {
-    let study = Study::salvage(record);
+) -> Result<CachedStudy, BoxError> {
+    let study = Study::open_lossy(record);
     let points = points.points(&study, record).map_err(|source| TrainError::Study { study: record.id, source })?;
-    Ok(KeptStudy::new(&study, points, reach, &config.intensity)?)
+    Ok(CachedStudy::new(&study, points, reach, &config.intensity)?)
 }

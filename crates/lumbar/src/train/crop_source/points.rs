@@ -23,7 +23,7 @@ pub struct Marked;
 impl Points for Marked {
     fn points(&self, study: &Study, record: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError> {
         Ok(StudyPoints::locate(study, record).points.map(|point| match point {
-            StudyPoint::Marked { position_mm, .. } => Some(position_mm),
+            StudyPoint::Annotated { position_mm, .. } => Some(position_mm),
             _ => None,
         }))
     }
