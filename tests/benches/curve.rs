@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use lumbar::data::Split;
+use lumbar::data::DataSplit;
 use lumbar::data::manifest::Manifest;
 use lumbar::metric::{BootstrapConfig, Graded, PredictionTable, Reference, score_difference, score_intervals};
 use lumbar::run::{Fitted, Preset, Run, RunConfig};
@@ -42,8 +42,8 @@ fn main() {
     );
     for size in sizes {
         let mut left = size;
-        let part = manifest.keeping(|study| {
-            let wanted = study.split == Split::Train && study.labels.is_some() && left > 0;
+        let part = manifest.filter(|study| {
+            let wanted = study.split == DataSplit::Train && study.labels.is_some() && left > 0;
             left -= usize::from(wanted);
             wanted
         });

@@ -11,8 +11,8 @@ use std::time::Instant;
 use lumbar::data::augment::AugmentConfig;
 use lumbar::data::loader::{Dataset, Loader, LoaderConfig, SampleShape, Sampler};
 use lumbar::data::random::generator;
-use lumbar::data::render::{Border, Normalisation, Plane, Region, Renderer, Request};
-use lumbar::data::{Affine, StudyId};
+use lumbar::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
+use lumbar::data::{Affine2, StudyId};
 
 /// Side of the stored picture.
 const SOURCE: usize = 384;
@@ -34,10 +34,10 @@ fn picture() -> Vec<u16> {
 fn render(pixels: &[u16], side: usize, config: &AugmentConfig, number: u64, renderer: &mut Renderer, out: &mut [f32]) {
     let augmentation = config.draw(side, side, &mut generator(7, number, StudyId(number), "augment"));
     let scale = SOURCE as f64 / side as f64;
-    let from_crop = Affine::scale([scale; 2], [0.0; 2]).then(&Affine::shift([(scale - 1.0) / 2.0; 2]));
+    let from_crop = Affine2::scale([scale; 2], [0.0; 2]).then(&Affine2::shift([(scale - 1.0) / 2.0; 2]));
     let region = Region::whole(SOURCE, SOURCE);
     let (gain, offset) = (1.0 / 1100.0, 0.0);
-    let plane = Plane { pixels: pixels.into(), rows: SOURCE, columns: SOURCE, region, from_crop, gain, offset };
+    let image = SourceImage { pixels: pixels.into(), rows: SOURCE, columns: SOURCE, region, from_crop, gain, offset };
     let request = Request {
         width: side,
         height: side,
@@ -45,7 +45,7 @@ fn render(pixels: &[u16], side: usize, config: &AugmentConfig, number: u64, rend
         augmentation: &augmentation,
         normalisation: Normalisation { mean: 0.5, std: 0.5 },
     };
-    renderer.render(Some(&plane), &request, 0, out).expect("all of the picture is there");
+    renderer.render(Some(&image), &request, 0, out).expect("all of the picture is there");
 }
 
 /// Seconds of processor time, of this thread or of all: a busy machine slows both sides, and this counts neither's

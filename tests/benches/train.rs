@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use lumbar::anatomy::Target;
-use lumbar::data::Split;
+use lumbar::data::DataSplit;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::predict::submission::{Overwrite, Sample, write};
 use lumbar::run::{CropsTask, Preset, Run, RunConfig, TaskConfig};
@@ -161,13 +161,13 @@ fn child(job: &str, work: fn(&Job) -> (usize, Value)) {
 
 /// All labelled studies.
 fn names(job: &Job) -> Vec<String> {
-    job.manifest().of(Split::Train).map(|record| record.id.to_string()).collect()
+    job.manifest().of(DataSplit::Train).map(|record| record.id.to_string()).collect()
 }
 
 /// Marks, times slices: the pictures that are wanted of each study.
 fn images(job: &Job, names: &[String]) -> usize {
     let (manifest, config) = (job.manifest(), job.config());
-    let records = manifest.of(Split::Train).filter(|record| names.contains(&record.id.to_string()));
+    let records = manifest.of(DataSplit::Train).filter(|record| names.contains(&record.id.to_string()));
     let marked = records.map(|record| Target::ALL.iter().filter(|target| record.point(**target).is_some()).count());
     marked.sum::<usize>() * crops(&config).source.crop.slices
 }
@@ -203,7 +203,7 @@ fn train(job: &Job) -> (usize, Value) {
 
 fn predict(job: &Job) -> (usize, Value) {
     let (manifest, run) = (job.manifest(), Run::open(&job.out.join("trained")).expect("a run"));
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let forecast = run.predict(&records, Device::Cpu, &mut |_, _| ()).expect("predictions");
     let sample = Sample::of_studies(names(job));
     write(&job.out.join("submission.csv"), &forecast.table, &sample, Overwrite::Replace).expect("a submission");

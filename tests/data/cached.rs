@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use lumbar::anatomy::{Mirror, Target};
+use lumbar::data::DataSplit;
 use lumbar::data::SeriesKind;
-use lumbar::data::Split;
 use lumbar::data::augment::Augmentation;
 use lumbar::data::crop::{CropConfig, CropPlace, crop};
-use lumbar::data::intensity::Window;
+use lumbar::data::intensity::IntensityWindow;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::render::Renderer;
 use lumbar::data::study::Study;
@@ -63,7 +63,7 @@ fn open(records: &[&StudyRecord], folder: &Path) -> (CropSource, usize) {
 fn batches_are_the_same_from_memory_and_from_files_and_files_are_used_again() {
     let (folder, kept) = (lumbar_tests::scratch(), lumbar_tests::scratch());
     let manifest = phantom(folder.path(), 5);
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
     let memory = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
     let (first, made) = open(&records, kept.path());
@@ -102,7 +102,7 @@ fn batches_are_the_same_from_memory_and_from_files_and_files_are_used_again() {
 fn making_files_can_be_stopped_and_goes_on_where_it_ended() {
     let (folder, kept) = (lumbar_tests::scratch(), lumbar_tests::scratch());
     let manifest = phantom(folder.path(), 6);
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let stop = StopToken::new();
     let cache = CropCache { folder: kept.path().to_owned(), stop: stop.clone() };
     let after_two = |progress: CacheProgress| {
@@ -124,7 +124,7 @@ fn making_files_can_be_stopped_and_goes_on_where_it_ended() {
 fn an_unaugmented_crop_of_a_batch_is_the_crop_of_the_studys_files() {
     let folder = lumbar_tests::scratch();
     let manifest = phantom(folder.path(), 2);
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
     let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
     let batch = batches(&source, &plan(&studies, false, false)).remove(0);
@@ -133,10 +133,10 @@ fn an_unaugmented_crop_of_a_batch_is_the_crop_of_the_studys_files() {
         let study = Study::open(record).and_then(Study::load).expect("a study");
         for point in &record.points {
             let Ok(position_mm) = study.locate(point) else { continue };
-            let kind = SeriesKind::marked_for(point.target.condition);
+            let kind = SeriesKind::annotated_for(point.target.condition);
             let found = study.find(position_mm, kind, None).expect("a slice");
             let series = study.series(found.series).expect("its series");
-            let window = Window::of_series(&series.data, &config().intensity).expect("a window");
+            let window = IntensityWindow::of_series(&series.data, &config().intensity).expect("a window");
             let mirror = point.target.condition.side() == Some(lumbar::anatomy::Side::Right);
             let at = CropPlace { mirror, ..CropPlace::at(position_mm) };
             let stack = &series.data.stacks[found.place.stack];
@@ -158,7 +158,7 @@ fn an_unaugmented_crop_of_a_batch_is_the_crop_of_the_studys_files() {
 fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
     let folder = lumbar_tests::scratch();
     let manifest = phantom(folder.path(), 2);
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
     // sided crops of the mirrored study would be the same pictures again and are left out
     let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");

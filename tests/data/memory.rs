@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lumbar::data::Split;
+use lumbar::data::DataSplit;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::train::crop_source::{CropCache, CropSource, Marked};
 use lumbar::train::network::{Plan, Source};
@@ -26,7 +26,7 @@ fn anonymous_kib() -> u64 {
 }
 
 fn source(manifest: &Manifest, count: usize, kept: PathBuf) -> (CropSource, Vec<String>) {
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).take(count).collect();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).take(count).collect();
     let cache = CropCache { folder: kept, stop: StopToken::new() };
     let opened = CropSource::open_cached(&records, &Marked, &crate::cached::config(), Device::Cpu, &cache, &|_| {});
     let source = opened.expect("a source").expect("nobody stops it");

@@ -3,11 +3,11 @@
 use lumbar::anatomy::Target;
 use lumbar::data::augment::Augmentation;
 use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
-use lumbar::data::intensity::{IntensityConfig, Window};
+use lumbar::data::intensity::{IntensityConfig, IntensityWindow};
 use lumbar::data::manifest::Manifest;
 use lumbar::data::render::Renderer;
 use lumbar::data::study::Study;
-use lumbar::data::{SeriesKind, Split};
+use lumbar::data::{DataSplit, SeriesKind};
 use lumbar_phantom::{PhantomConfig, Preset, generate};
 
 #[test]
@@ -19,14 +19,14 @@ fn the_crop_of_each_target_is_centred_on_it() {
     let manifest = Manifest::read(folder.path()).expect("the phantom is a data set");
     let crop_config = CropConfig::default();
     let (mut renderer, mut seen) = (Renderer::new(), 0);
-    for record in manifest.of(Split::Train) {
+    for record in manifest.of(DataSplit::Train) {
         let study = Study::open(record).and_then(Study::load).expect("a readable study");
         for point in &record.points {
             let Ok(position_mm) = study.locate(point) else { continue };
-            let kind = SeriesKind::marked_for(point.target.condition);
-            let sighting = study.find(position_mm, kind, Some(point.series)).expect("its own series shows it");
-            let series = study.series(sighting.series).expect("the series that was found");
-            let stack = &series.data.stacks[sighting.place.stack];
+            let kind = SeriesKind::annotated_for(point.target.condition);
+            let slice_match = study.find(position_mm, kind, Some(point.series)).expect("its own series shows it");
+            let series = study.series(slice_match.series).expect("the series that was found");
+            let stack = &series.data.stacks[slice_match.place.stack];
             let place = CropPlace::at(position_mm);
             let frame = CropFrame::new(stack, &place, &crop_config).expect("a place");
             let [column, row] = frame.project(position_mm);
@@ -38,7 +38,7 @@ fn the_crop_of_each_target_is_centred_on_it() {
                 assert!((x - point.x_px).abs() < 0.01 && (y - point.y_px).abs() < 0.01, "{x} {y}, {point:?}");
                 seen += 1;
             }
-            let window = Window::of_series(&series.data, &IntensityConfig::default()).expect("a window");
+            let window = IntensityWindow::of_series(&series.data, &IntensityConfig::default()).expect("a window");
             let crop = crop(stack, &place, &window, &crop_config, &Augmentation::NONE, &mut renderer).expect("a crop");
             assert_eq!(crop.dim(), (5, 96, 96));
             let mean = crop.index_axis(ndarray::Axis(0), 2).mean().expect("pixels");

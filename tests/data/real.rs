@@ -2,7 +2,7 @@
 
 use lumbar::data::manifest::Manifest;
 use lumbar::data::study::Study;
-use lumbar::data::{SeriesId, SeriesKind, Split, StudyId};
+use lumbar::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 use lumbar_tests::{oracle, scratch};
 use serde::Deserialize;
 use serde_json::json;
@@ -32,7 +32,7 @@ fn slices_marks_and_values_of_real_files_are_pydicoms() {
     let manifest = Manifest::read(folder.path()).expect("a data set");
     let mut marks = 0;
     for file in &files {
-        let record = manifest.study(Split::Train, StudyId(file.study)).expect("both studies are there");
+        let record = manifest.study(DataSplit::Train, StudyId(file.study)).expect("both studies are there");
         let study = Study::open(record).and_then(Study::load).expect("a readable study");
         let series = study.series(SeriesId(file.series)).expect("all series are there");
         let (stack, index) = series.data.find_instance(file.instance as i32).expect("no file is dropped");
@@ -49,7 +49,7 @@ fn slices_marks_and_values_of_real_files_are_pydicoms() {
         }
     }
     assert_eq!(marks, 12, "five marks at most a series, one a file");
-    for record in manifest.of(Split::Train) {
+    for record in manifest.of(DataSplit::Train) {
         assert_eq!(SeriesKind::ALL.map(|kind| record.series_of(kind).count()), [1; 3]);
     }
 }
@@ -61,7 +61,7 @@ fn a_point_travels_between_the_planes_of_real_pilots() {
     let folder = scratch();
     oracle("data_real", &json!({"out": folder.path()}));
     let manifest = Manifest::read(folder.path()).expect("a data set");
-    let record = manifest.study(Split::Train, StudyId(98_892_003)).expect("the study is there");
+    let record = manifest.study(DataSplit::Train, StudyId(98_892_003)).expect("the study is there");
     let study = Study::open(record).expect("a readable study");
     let pilots = &study.series(SeriesId(2)).expect("the pilots are there").data;
     assert_eq!(pilots.stacks.len(), 3, "three planes are three stacks");

@@ -2,9 +2,9 @@
 //! references; against OpenCV's warpAffine, whose coordinates are fixed-point with 1/32 pixel, half of that
 //! times the picture's steepest slope.
 
-use lumbar::data::Affine;
+use lumbar::data::Affine2;
 use lumbar::data::augment::{Augmentation, BiasField, Filter, Hole, Lens, Tone, Warp};
-use lumbar::data::render::{Border, Normalisation, Plane, Region, Renderer, Request};
+use lumbar::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
 use lumbar_tests::oracle;
 use serde_json::{Value, json};
 
@@ -29,11 +29,18 @@ fn ask(mut request: Value) -> Vec<f64> {
     answer.as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
 }
 
-fn render(from_crop: Affine, border: Border, augmentation: &Augmentation, width: usize, height: usize) -> Vec<f32> {
+fn render(from_crop: Affine2, border: Border, augmentation: &Augmentation, width: usize, height: usize) -> Vec<f32> {
     let pixels = picture();
     let region = Region::whole(HEIGHT, WIDTH);
-    let plane =
-        Plane { pixels: pixels[..].into(), rows: HEIGHT, columns: WIDTH, region, from_crop, gain: 1.0, offset: 0.0 };
+    let plane = SourceImage {
+        pixels: pixels[..].into(),
+        rows: HEIGHT,
+        columns: WIDTH,
+        region,
+        from_crop,
+        gain: 1.0,
+        offset: 0.0,
+    };
     let request = Request { width, height, border, augmentation, normalisation: Normalisation::NONE };
     let mut out = vec![0.0; width * height];
     Renderer::new().render(Some(&plane), &request, 0, &mut out).expect("all of the slice is there");
@@ -46,10 +53,10 @@ fn worst(found: &[f32], expected: &[f64]) -> f64 {
     found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b as f32)).abs()).fold(0.0, f64::max)
 }
 
-fn odd_map() -> Affine {
-    Affine::rotation_deg(23.0, [30.0, 23.0])
-        .then(&Affine::scale([0.83, 1.21], [20.0, 9.0]))
-        .then(&Affine::shift([3.3, -2.7]))
+fn odd_map() -> Affine2 {
+    Affine2::rotation_deg(23.0, [30.0, 23.0])
+        .then(&Affine2::scale([0.83, 1.21], [20.0, 9.0]))
+        .then(&Affine2::shift([3.3, -2.7]))
 }
 
 #[test]
@@ -133,11 +140,11 @@ fn tones_and_bias_fields_are_their_formulas() {
 
 #[test]
 fn flips_and_dropout_are_exact() {
-    let found = render(Affine::flip_columns(WIDTH), Border::Constant(0.0), &Augmentation::NONE, WIDTH, HEIGHT);
+    let found = render(Affine2::flip_columns(WIDTH), Border::Constant(0.0), &Augmentation::NONE, WIDTH, HEIGHT);
     assert_eq!(worst(&found, &ask(json!({ "kind": "flip" }))), 0.0);
 
     let holes = [Hole { x: 3, y: 5, width: 10, height: 7 }, Hole { x: 50, y: 30, width: 11, height: 17 }];
     let augmentation = Augmentation { holes: holes.to_vec(), hole_value: 0.25, ..Augmentation::NONE };
-    let found = render(Affine::IDENTITY, Border::Constant(0.0), &augmentation, WIDTH, HEIGHT);
+    let found = render(Affine2::IDENTITY, Border::Constant(0.0), &augmentation, WIDTH, HEIGHT);
     assert_eq!(worst(&found, &ask(json!({ "kind": "dropout", "holes": holes, "value": 0.25 }))), 0.0);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use lumbar::anatomy::{Condition, Level, Target};
-use lumbar::data::manifest::{Manifest, Oddity};
+use lumbar::data::manifest::{Manifest, ManifestWarning};
 use lumbar::data::{SeriesId, SeriesKind, StudyId};
 
 use crate::odd_phantom;
@@ -37,7 +37,7 @@ const VISIBLE: [&str; 9] = [
 /// Oddities by study, each list sorted: equal when the same oddities are there equally often.
 type ByStudy = BTreeMap<StudyId, Vec<String>>;
 
-fn by_study<'a>(oddities: impl IntoIterator<Item = &'a Oddity>) -> ByStudy {
+fn by_study<'a>(oddities: impl IntoIterator<Item = &'a ManifestWarning>) -> ByStudy {
     let mut found = ByStudy::new();
     for oddity in oddities {
         let study = oddity.study().unwrap_or_else(|| panic!("about no study: {oddity}"));
@@ -71,30 +71,37 @@ impl Planted {
         series: &[(SeriesId, SeriesKind)],
         files: impl Fn(SeriesId) -> usize,
         reached: &BTreeSet<Target>,
-    ) -> Vec<Oddity> {
+    ) -> Vec<ManifestWarning> {
         let mut expected = Vec::new();
         let of_kind = |kind| series.iter().filter(|(_, k)| *k == kind).map(|(id, _)| *id).collect::<Vec<_>>();
         let mut unmarked: BTreeSet<Target> = self.targets("missing_coordinate").collect();
         for (oddity, kind) in [("missing_t1", SeriesKind::SagittalT1), ("missing_t2", SeriesKind::SagittalT2)] {
             if self.has(oddity) {
-                expected.push(Oddity::NoSeriesOfKind { study, kind });
+                expected.push(ManifestWarning::NoSeriesOfKind { study, kind });
                 // graded by the rules, though nobody could click on it
-                unmarked.extend(Target::ALL.iter().filter(|at| SeriesKind::marked_for(at.condition) == kind));
+                unmarked.extend(Target::ALL.iter().filter(|at| SeriesKind::annotated_for(at.condition) == kind));
             }
         }
         for (oddity, kind) in [("second_t1", SeriesKind::SagittalT1), ("split_axial", SeriesKind::AxialT2)] {
             if self.has(oddity) {
-                expected.push(Oddity::SeveralSeriesOfKind { study, kind, series: of_kind(kind) });
+                expected.push(ManifestWarning::SeveralSeriesOfKind { study, kind, series: of_kind(kind) });
             }
         }
         for (series, detail) in self.rows.get("instance_gap").into_iter().flatten() {
             let series = series.unwrap();
             let numbers: Vec<u32> = detail.split(' ').filter_map(|word| word.parse().ok()).collect();
             expected.push(match numbers[..] {
-                [first] => Oddity::InstancesDoNotStartAtOne { study, series, first },
+                [first] => ManifestWarning::InstancesDoNotStartAtOne { study, series, first },
                 [before, after] => {
                     let (count, missing) = (files(series), (after - before - 1) as usize);
-                    Oddity::InstanceGap { study, series, first: 1, last: (count + missing) as u32, count, missing }
+                    ManifestWarning::InstanceGap {
+                        study,
+                        series,
+                        first: 1,
+                        last: (count + missing) as u32,
+                        count,
+                        missing,
+                    }
                 }
                 _ => panic!("{detail}"),
             });
@@ -105,15 +112,15 @@ impl Planted {
             unlabelled.extend(Target::ALL.into_iter().filter(|at| {
                 let below = Level::ALL[(at.level.index() + usize::from(slipped)).min(Level::ALL.len() - 1)];
                 let seen = Target::new(at.condition, below);
-                SeriesKind::marked_for(at.condition) == SeriesKind::AxialT2 && !reached.contains(&seen)
+                SeriesKind::annotated_for(at.condition) == SeriesKind::AxialT2 && !reached.contains(&seen)
             }));
         }
         let clicked: Vec<Target> = self.targets("unlabelled_coordinate").collect();
         unlabelled.extend(&clicked);
         unmarked.retain(|target| !unlabelled.contains(target));
-        expected.extend(unlabelled.into_iter().map(|target| Oddity::LabelMissing { study, target }));
-        expected.extend(unmarked.into_iter().map(|target| Oddity::LabelWithoutPoint { study, target }));
-        expected.extend(clicked.into_iter().map(|target| Oddity::PointWithoutLabel { study, target }));
+        expected.extend(unlabelled.into_iter().map(|target| ManifestWarning::LabelMissing { study, target }));
+        expected.extend(unmarked.into_iter().map(|target| ManifestWarning::LabelWithoutPoint { study, target }));
+        expected.extend(clicked.into_iter().map(|target| ManifestWarning::PointWithoutLabel { study, target }));
         expected
     }
 }
@@ -144,7 +151,7 @@ fn the_manifest_reports_what_was_planted_and_nothing_else() {
         }
     }
 
-    let expected: Vec<Oddity> = studies
+    let expected: Vec<ManifestWarning> = studies
         .iter()
         .flat_map(|(study, planted)| {
             let folders =
@@ -157,11 +164,11 @@ fn the_manifest_reports_what_was_planted_and_nothing_else() {
         })
         .collect();
     let found = Manifest::read(odd_phantom()).unwrap();
-    assert_eq!(by_study(found.oddities()), by_study(&expected));
+    assert_eq!(by_study(found.warnings()), by_study(&expected));
 
     // both kinds of broken numbers, and levels beyond the axial slices, were there to be found
-    let names: BTreeSet<&str> = expected.iter().map(Oddity::name).collect();
+    let names: BTreeSet<&str> = expected.iter().map(ManifestWarning::name).collect();
     assert!(names.contains("instance_gap") && names.contains("instances_do_not_start_at_one"), "{names:?}");
-    let beyond = |oddity: &Oddity| matches!(oddity, Oddity::LabelMissing { target, .. } if target.condition == Condition::LeftSubarticularStenosis);
+    let beyond = |oddity: &ManifestWarning| matches!(oddity, ManifestWarning::LabelMissing { target, .. } if target.condition == Condition::LeftSubarticularStenosis);
     assert!(expected.iter().any(beyond));
 }

@@ -1,7 +1,7 @@
 //! From a trained run's folder to its report.
 
 use lumbar::anatomy::{Severity, Target};
-use lumbar::data::Split;
+use lumbar::data::DataSplit;
 use lumbar::data::manifest::Manifest;
 use lumbar::predict::read_predictions;
 use lumbar::report::{Report, ReportConfig, cell_cam};
@@ -54,7 +54,7 @@ fn a_run_becomes_one_page_with_pictures_and_without_paths() {
     assert!(!page.contains(&*folder.path().to_string_lossy()), "a path of this machine");
 
     // the fold that was not trained on the study explains it
-    let record = manifest.of(Split::Train).find(|record| !record.points.is_empty()).unwrap();
+    let record = manifest.of(DataSplit::Train).find(|record| !record.points.is_empty()).unwrap();
     let target = record.points[0].target;
     let cam = cell_cam(&run, record, target, Severity::Severe, Device::Cpu).unwrap().unwrap();
     assert_eq!(cam.slices.dim(), (3, 32, 32));
@@ -79,7 +79,7 @@ fn a_whole_study_is_explained_in_the_plane_of_its_target() {
     ];
     let run = Run::create(&place, &settings(Preset::WholeStudy, &small), &manifest).unwrap();
     run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
-    let record = manifest.of(Split::Train).next().unwrap();
+    let record = manifest.of(DataSplit::Train).next().unwrap();
     for (target, slices) in [(0, 3), (5, 2), (15, 4)] {
         let cam = cell_cam(&run, record, Target::ALL[target], Severity::Moderate, Device::Cpu).unwrap().unwrap();
         assert_eq!(cam.slices.dim(), (slices, 48, 48));

@@ -1,7 +1,7 @@
 //! From the phantom's files to a submission, by the crop grader.
 
 use lumbar::anatomy::{Condition, Level, Target};
-use lumbar::data::Split;
+use lumbar::data::DataSplit;
 use lumbar::data::crop::CropConfig;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::metric::{Graded, Reference, score};
@@ -45,7 +45,7 @@ fn the_phantoms_files_become_batches_folds_and_a_submission() {
     let phantom = PhantomConfig { studies: 6, test_studies: 1, ..PhantomConfig::preset(Preset::Tiny) };
     lumbar_phantom::generate(&phantom, folder.path(), &|_| {}).unwrap();
     let manifest = Manifest::read(folder.path()).unwrap();
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).unwrap();
     let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
 
@@ -80,7 +80,7 @@ fn the_phantoms_files_become_batches_folds_and_a_submission() {
     assert!(score(&Graded::join(source.labels(), &table).unwrap()).unwrap().total().is_finite());
 
     // the held-out study has no marks: all its cells come from the prior, and the submission is still whole
-    let held_out: Vec<&StudyRecord> = manifest.of(Split::Test).collect();
+    let held_out: Vec<&StudyRecord> = manifest.of(DataSplit::Test).collect();
     let prior = Reference::best_constant(source.labels(), 1.0);
     let unlabelled = CropSource::open(&held_out, &Marked, &config(), Device::Cpu).unwrap();
     let names: Vec<String> = held_out.iter().map(|record| record.id.to_string()).collect();

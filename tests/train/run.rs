@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use lumbar::data::Split;
+use lumbar::data::DataSplit;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::metric::PredictionTable;
 use lumbar::predict::{PredictConfig, predict_folds};
@@ -107,7 +107,8 @@ fn a_crop_run_predicts_marked_studies_and_gives_unmarked_ones_the_prior() {
     let folder = scratch();
     let run = fitted(folder.path(), Preset::Crops);
     let manifest = Manifest::read(phantom()).unwrap();
-    let records: Vec<&StudyRecord> = manifest.of(Split::Train).take(1).chain(manifest.of(Split::Test)).collect();
+    let records: Vec<&StudyRecord> =
+        manifest.of(DataSplit::Train).take(1).chain(manifest.of(DataSplit::Test)).collect();
     let forecast = run.predict(&records, Device::Cpu, &mut |_, _| {}).unwrap();
     let odd = forecast.odd.iter().find(|odd| odd.study == records[1].id.to_string()).unwrap();
     assert_eq!(odd.from_prior, 25);

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use lumbar::anatomy::{ConditionGroup, Mirror, Target};
 use lumbar::data::channels::ChannelConfig;
 use lumbar::data::manifest::{Manifest, StudyRecord};
-use lumbar::data::{SeriesKind, Split};
+use lumbar::data::{DataSplit, SeriesKind};
 use lumbar::model::SpineConfig;
 use lumbar::train::network::{Batch, Plan, Source};
 use lumbar::train::study_source::{StudySource, StudySourceConfig};
@@ -39,7 +39,7 @@ fn config() -> StudySourceConfig {
 }
 
 fn records() -> Vec<StudyRecord> {
-    Manifest::read(phantom()).unwrap().of(Split::Train).cloned().collect()
+    Manifest::read(phantom()).unwrap().of(DataSplit::Train).cloned().collect()
 }
 
 fn open(records: &[StudyRecord]) -> StudySource {

@@ -43,13 +43,13 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
     let series: usize = manifest.studies().iter().map(|study| study.series.len()).sum();
     let labelled = manifest.studies().iter().filter(|study| study.labels.is_some()).count();
     if arguments.json {
-        let oddities: Vec<_> = manifest.oddities().iter().map(ToString::to_string).collect();
+        let oddities: Vec<_> = manifest.warnings().iter().map(ToString::to_string).collect();
         let studies = manifest.studies().len();
         println!("{}", json!({"studies": studies, "labelled": labelled, "series": series, "oddities": oddities}));
         return Ok(());
     }
     println!("{} studies, {labelled} of them labelled, {series} series", manifest.studies().len());
-    for oddity in manifest.oddities() {
+    for oddity in manifest.warnings() {
         println!("odd: {oddity}");
     }
     Ok(())

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use lumbar::data::manifest::{Manifest, Oddity, StudyRecord};
-use lumbar::data::{Split, StudyId};
+use lumbar::data::manifest::{Manifest, ManifestWarning, StudyRecord};
+use lumbar::data::{DataSplit, StudyId};
 use lumbar::predict::submission::{Overwrite, Sample, validate, write};
 use lumbar::run::Run;
 use serde_json::json;
@@ -86,10 +86,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn concerns(oddity: &Oddity, record: &StudyRecord) -> bool {
+fn concerns(oddity: &ManifestWarning, record: &StudyRecord) -> bool {
     match oddity {
         // `test_images/<study>/…`
-        Oddity::EmptyFile { path } | Oddity::UnexpectedFile { path } => {
+        ManifestWarning::EmptyFile { path } | ManifestWarning::UnexpectedFile { path } => {
             path.iter().nth(1).is_some_and(|name| name.to_str() == Some(&record.id.to_string()))
         }
         _ => oddity.study() == Some(record.id),
@@ -103,7 +103,7 @@ fn sample(manifest: &Manifest) -> Result<Sample> {
         return Ok(Sample::read(&path)?);
     }
     let of = |split| manifest.of(split).map(|study| study.id).collect::<Vec<StudyId>>();
-    let studies = Some(of(Split::Test)).filter(|test| !test.is_empty()).unwrap_or_else(|| of(Split::Train));
+    let studies = Some(of(DataSplit::Test)).filter(|test| !test.is_empty()).unwrap_or_else(|| of(DataSplit::Train));
     if studies.is_empty() {
         bail!("{} has no studies", manifest.folder().display());
     }
@@ -116,11 +116,11 @@ fn records(manifest: &Manifest, sample: &Sample) -> Result<Vec<StudyRecord>> {
         let Ok(id) = name.parse::<StudyId>() else {
             bail!("study {name:?} of the sample submission is not named by a number");
         };
-        let found = manifest.study(Split::Test, id).or_else(|| manifest.study(Split::Train, id));
+        let found = manifest.study(DataSplit::Test, id).or_else(|| manifest.study(DataSplit::Train, id));
         Ok(found.cloned().unwrap_or_else(|| StudyRecord {
             id,
-            split: Split::Test,
-            folder: manifest.folder().join(Split::Test.images_folder()).join(name),
+            split: DataSplit::Test,
+            folder: manifest.folder().join(DataSplit::Test.images_folder()).join(name),
             series: Vec::new(),
             labels: None,
             points: Vec::new(),

@@ -9,12 +9,12 @@ pub use lumbar::data::augment::{
 };
 pub use lumbar::data::channels::{ChannelConfig, ChannelCounts, Channels, channels};
 pub use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
-pub use lumbar::data::intensity::{IntensityConfig, Window};
-pub use lumbar::data::manifest::{Labels, Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
+pub use lumbar::data::intensity::{IntensityConfig, IntensityWindow};
+pub use lumbar::data::manifest::{Labels, Manifest, ManifestWarning, PointRecord, SeriesRecord, StudyRecord};
 pub use lumbar::data::random::generator;
 pub use lumbar::data::render::Renderer;
 pub use lumbar::data::study::{Study, StudyPoint, StudyPoints};
-pub use lumbar::data::{Affine, SeriesId, SeriesKind, Split, StudyId};
+pub use lumbar::data::{Affine2, DataSplit, SeriesId, SeriesKind, StudyId};
 pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
     self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LadderStep, Line, Mark, MontageConfig,

@@ -6,17 +6,17 @@
 mod affine;
 pub mod augment;
 pub mod cache;
+pub mod cached;
 pub mod channels;
 pub mod crop;
 pub mod folds;
 mod ids;
 pub mod intensity;
-pub mod kept;
 pub mod loader;
 pub mod manifest;
 pub mod random;
 pub mod render;
 pub mod study;
 
-pub use affine::Affine;
-pub use ids::{SeriesId, SeriesKind, Split, StudyId};
+pub use affine::Affine2;
+pub use ids::{DataSplit, SeriesId, SeriesKind, StudyId};

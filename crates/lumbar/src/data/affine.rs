@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 /// A map of the plane, `[x, y] → [a·x + b·y + c, d·x + e·y + f]`, in pixels.
 ///
 /// ```
-/// use lumbar::data::Affine;
+/// use lumbar::data::Affine2;
 ///
-/// let turn = Affine::rotation_deg(90.0, [2.0, 2.0]);
+/// let turn = Affine2::rotation_deg(90.0, [2.0, 2.0]);
 /// let [x, y] = turn.apply([3.0, 2.0]);
 /// assert!((x - 2.0).abs() < 1e-12 && (y - 3.0).abs() < 1e-12);
 /// let back = turn.inverse().unwrap().apply([x, y]);
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Affine(pub [[f64; 3]; 2]);
+pub struct Affine2(pub [[f64; 3]; 2]);
 
-impl Affine {
+impl Affine2 {
     /// The map that changes nothing.
     pub const IDENTITY: Self = Self([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
 
@@ -88,20 +88,20 @@ mod tests {
 
     #[test]
     fn a_map_and_its_inverse_are_nothing() {
-        let map = Affine::rotation_deg(33.0, [10.0, 20.0])
-            .then(&Affine::scale([1.2, 0.7], [3.0, 4.0]))
-            .then(&Affine::shear_deg([5.0, -3.0], [1.0, 2.0]))
-            .then(&Affine::shift([-4.0, 9.0]));
+        let map = Affine2::rotation_deg(33.0, [10.0, 20.0])
+            .then(&Affine2::scale([1.2, 0.7], [3.0, 4.0]))
+            .then(&Affine2::shear_deg([5.0, -3.0], [1.0, 2.0]))
+            .then(&Affine2::shift([-4.0, 9.0]));
         let there = map.apply([17.0, -5.0]);
         let back = map.inverse().unwrap().apply(there);
         assert!((back[0] - 17.0).abs() < 1e-9 && (back[1] + 5.0).abs() < 1e-9, "{back:?}");
-        assert_eq!(Affine::scale([0.0, 1.0], [0.0, 0.0]).inverse(), None);
+        assert_eq!(Affine2::scale([0.0, 1.0], [0.0, 0.0]).inverse(), None);
     }
 
     #[test]
     fn flipping_columns_twice_is_nothing() {
-        let flip = Affine::flip_columns(96);
+        let flip = Affine2::flip_columns(96);
         assert_eq!(flip.apply([0.0, 7.0]), [95.0, 7.0]);
-        assert_eq!(flip.then(&flip), Affine::IDENTITY);
+        assert_eq!(flip.then(&flip), Affine2::IDENTITY);
     }
 }

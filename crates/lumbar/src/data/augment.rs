@@ -22,7 +22,7 @@ mod warp;
 
 use serde::{Deserialize, Serialize};
 
-use super::Affine;
+use super::Affine2;
 
 pub use bias::BiasField;
 pub(crate) use bias::BiasRows;
@@ -57,7 +57,7 @@ pub struct Augmentation {
     /// The patient is mirrored: columns of axial slices, or the order of sagittal slices, turned round.
     pub mirror: bool,
     /// Where each pixel of the crop goes, in pixels of the crop.
-    pub affine: Affine,
+    pub affine: Affine2,
     /// A distortion after it.
     pub warp: Warp,
     /// Brightness, contrast and gamma.
@@ -78,7 +78,7 @@ impl Augmentation {
     /// The augmentation that changes nothing.
     pub const NONE: Self = Self {
         mirror: false,
-        affine: Affine::IDENTITY,
+        affine: Affine2::IDENTITY,
         warp: Warp::None,
         tone: Tone::NONE,
         bias: None,

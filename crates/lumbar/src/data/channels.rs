@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::augment::{Augmentation, ConfigError, check_range};
 use super::crop::{CropConfig, CropError, CropPlace, crop};
-use super::intensity::{IntensityConfig, Window};
+use super::intensity::{IntensityConfig, IntensityWindow};
 use super::render::{Normalisation, Renderer};
 use super::study::Study;
 use super::{SeriesKind, cache::Block};
@@ -75,7 +75,7 @@ impl ChannelConfig {
 
     /// Side of the pictures with their margin.
     #[must_use]
-    pub fn kept_px(&self) -> usize {
+    pub fn cached_px(&self) -> usize {
         self.size_px + 2 * self.margin_px()
     }
 
@@ -148,15 +148,15 @@ struct Placed<'a> {
     stack: &'a Stack,
     slice: &'a Slice,
     geometry: Geometry,
-    window: Window,
+    window: IntensityWindow,
 }
 
 /// Makes the channels of a study.
 ///
 /// # Errors
-/// When a slice cannot be decoded: [`Study::salvage`] leaves such slices out.
+/// When a slice cannot be decoded: [`Study::open_lossy`] leaves such slices out.
 pub fn channels(study: &Study, counts: ChannelCounts, config: &ChannelConfig) -> Result<Channels, CropError> {
-    let kept = config.kept_px();
+    let kept = config.cached_px();
     let mut pixels = Vec::with_capacity(counts.total() * kept * kept);
     let mut renderer = Renderer::new();
     let mut shown = [false; 3];
@@ -188,7 +188,7 @@ fn placed<'a>(study: &'a Study, kind: SeriesKind, config: &ChannelConfig) -> Res
     let axis = if plane_of(kind) == Plane::Axial { 2 } else { 0 };
     let mut slices = Vec::new();
     for series in study.series_of(kind) {
-        let window = Window::of_series(&series.data, &config.intensity)?;
+        let window = IntensityWindow::of_series(&series.data, &config.intensity)?;
         for stack in &series.data.stacks {
             for slice in &stack.slices {
                 let Some(geometry) = slice.geometry.filter(|geometry| geometry.plane() == plane_of(kind)) else {
@@ -233,7 +233,7 @@ fn draw(
     let pixel_mm = field_mm / config.size_px as f64;
     let own_mm = geometry.column_spacing_mm.min(geometry.row_spacing_mm);
     let finer = ((pixel_mm / own_mm).round() as usize).clamp(1, FINEST);
-    let kept = config.kept_px();
+    let kept = config.cached_px();
     let size = CropConfig {
         width_mm: pixel_mm * kept as f64,
         height_mm: pixel_mm * kept as f64,

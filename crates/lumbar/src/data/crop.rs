@@ -6,14 +6,14 @@
 
 mod frame;
 
-use lumbar_dicom::{Pixels, Plane as AnatomicalPlane, Slice, Stack};
+use lumbar_dicom::{Pixels, Plane, Slice, Stack};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use super::Affine;
+use super::Affine2;
 use super::augment::{Augmentation, ConfigError, check_range};
-use super::intensity::Window;
-use super::render::{Border, Normalisation, NotKept, Plane, Region, Renderer, Request};
+use super::intensity::IntensityWindow;
+use super::render::{Border, Normalisation, NotCached, Region, Renderer, Request, SourceImage};
 
 pub use frame::CropFrame;
 
@@ -111,10 +111,10 @@ pub enum CropError {
     Pixels(#[from] lumbar_dicom::Error),
     /// Only a part of the slice was kept, and not the one that the crop shows.
     #[error(transparent)]
-    NotKept(#[from] NotKept),
+    NotCached(#[from] NotCached),
     /// Nothing of the slice was kept.
     #[error("the crop shows slice {slice} of its stack, of which nothing was kept")]
-    SliceNotKept {
+    SliceNotCached {
         /// Index of the slice in its stack.
         slice: usize,
     },
@@ -136,7 +136,7 @@ pub enum CropError {
 pub fn crop(
     stack: &Stack,
     place: &CropPlace,
-    window: &Window,
+    window: &IntensityWindow,
     config: &CropConfig,
     augmentation: &Augmentation,
     renderer: &mut Renderer,
@@ -160,7 +160,7 @@ pub fn crop(
 pub fn crop_into(
     stack: &Stack,
     place: &CropPlace,
-    window: &Window,
+    window: &IntensityWindow,
     config: &CropConfig,
     augmentation: &Augmentation,
     renderer: &mut Renderer,
@@ -198,16 +198,16 @@ pub(super) fn placed_slices(
     place: &CropPlace,
     config: &CropConfig,
     mirrored: bool,
-) -> Result<Vec<Option<(usize, Affine)>>, CropError> {
+) -> Result<Vec<Option<(usize, Affine2)>>, CropError> {
     let frame = CropFrame::new(stack, place, config).ok_or(CropError::NoGeometry)?;
     // Mirroring turns round columns of axial and coronal crops, and the order of sagittal slices.
     let mirror = place.mirror != mirrored;
-    let across = frame.plane() != AnatomicalPlane::Sagittal;
+    let across = frame.plane() != Plane::Sagittal;
     let placed = |number: usize| {
         let taken = if mirror && !across { config.slices - 1 - number } else { number };
         let index = frame.slice(taken)?;
         let from_crop = frame.from_crop(stack.slices[index].geometry.as_ref()?);
-        let flip = Affine::flip_columns(config.width_px);
+        let flip = Affine2::flip_columns(config.width_px);
         Some((index, if mirror && across { flip.then(&from_crop) } else { from_crop }))
     };
     Ok((0..config.slices).map(placed).collect())
@@ -215,8 +215,8 @@ pub(super) fn placed_slices(
 
 fn render_slice(
     slice: &Slice,
-    from_crop: Affine,
-    window: &Window,
+    from_crop: Affine2,
+    window: &IntensityWindow,
     request: &Request,
     number: usize,
     renderer: &mut Renderer,
@@ -228,7 +228,7 @@ fn render_slice(
     macro_rules! render {
         ($pixels:expr) => {
             renderer.render(
-                Some(&Plane { pixels: $pixels.into(), rows, columns, region, from_crop, gain, offset }),
+                Some(&SourceImage { pixels: $pixels.into(), rows, columns, region, from_crop, gain, offset }),
                 request,
                 number,
                 out,
@@ -245,8 +245,9 @@ fn render_slice(
             // 32- and 64-bit values are rescaled before they are rounded to f32.
             let (gain, offset) = window.gain_offset(lumbar_dicom::Rescale::NONE, slice.is_inverted());
             let pixels = wide.rescaled(slice.rescale);
-            let plane = Plane { pixels: pixels.as_slice().into(), rows, columns, region, from_crop, gain, offset };
-            renderer.render(Some(&plane), request, number, out)?;
+            let image =
+                SourceImage { pixels: pixels.as_slice().into(), rows, columns, region, from_crop, gain, offset };
+            renderer.render(Some(&image), request, number, out)?;
         }
     }
     Ok(())

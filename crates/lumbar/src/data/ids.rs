@@ -48,14 +48,14 @@ identifier! {
 /// Which half of the competition's folder a study lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Split {
+pub enum DataSplit {
     /// With labels: `train.csv`, `train_images/`.
     Train,
     /// Without labels: `test_series_descriptions.csv`, `test_images/`.
     Test,
 }
 
-impl Split {
+impl DataSplit {
     /// Both halves.
     pub const ALL: [Self; 2] = [Self::Train, Self::Test];
 
@@ -87,7 +87,7 @@ impl Split {
     }
 }
 
-impl fmt::Display for Split {
+impl fmt::Display for DataSplit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.name())
     }
@@ -123,7 +123,7 @@ impl SeriesKind {
 
     /// The kind of series on which the competition's readers marked `condition`.
     #[must_use]
-    pub const fn marked_for(condition: Condition) -> Self {
+    pub const fn annotated_for(condition: Condition) -> Self {
         match condition.group() {
             ConditionGroup::Spinal => Self::SagittalT2,
             ConditionGroup::Foraminal => Self::SagittalT1,

@@ -1,7 +1,7 @@
 //! From stored values to 0…1, with one window for a whole series.
 //!
 //! A window taken per slice (min–max, say) destroys the relation between slices: the same tissue comes out
-//! brighter where a slice happens to hold no fat. [`Window::of_series`] looks at all slices once.
+//! brighter where a slice happens to hold no fat. [`IntensityWindow::of_series`] looks at all slices once.
 
 use lumbar_dicom::{Pixels, Rescale, Series, Slice};
 use serde::{Deserialize, Serialize};
@@ -44,23 +44,23 @@ impl IntensityConfig {
 /// Rescaled values from `low` to `high` become 0…1; beyond, they are cut off.
 ///
 /// ```
-/// use lumbar::data::intensity::Window;
+/// use lumbar::data::intensity::IntensityWindow;
 /// use lumbar_dicom::Rescale;
 ///
-/// let window = Window { low: 100.0, high: 300.0 };
+/// let window = IntensityWindow { low: 100.0, high: 300.0 };
 /// let (gain, offset) = window.gain_offset(Rescale { slope: 2.0, intercept: 0.0 }, false);
 /// assert_eq!(100.0 * gain + offset, 0.5); // stored 100 is 200 rescaled: the middle
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Window {
+pub struct IntensityWindow {
     /// Becomes 0.
     pub low: f32,
     /// Becomes 1.
     pub high: f32,
 }
 
-impl Window {
+impl IntensityWindow {
     /// The window between two percentiles of all slices of a series, padding left out. A flat series gets a
     /// window of width 1, so that it comes out as 0.
     ///
@@ -202,8 +202,9 @@ mod tests {
     #[test]
     fn one_window_serves_all_slices() {
         let series = series(vec![slice((0..51).collect()), slice((51..=100).collect())]);
-        let window = Window::of_series(&series, &IntensityConfig { low_percent: 2.5, high_percent: 90.0 }).unwrap();
-        assert_eq!(window, Window { low: 2.5, high: 90.0 });
+        let window =
+            IntensityWindow::of_series(&series, &IntensityConfig { low_percent: 2.5, high_percent: 90.0 }).unwrap();
+        assert_eq!(window, IntensityWindow { low: 2.5, high: 90.0 });
     }
 
     #[test]
@@ -211,7 +212,10 @@ mod tests {
         let mut one = slice((0..=100).collect());
         one.rescale = Rescale { slope: -1.0, intercept: 100.0 };
         let config = IntensityConfig { low_percent: 10.0, high_percent: 80.0 };
-        assert_eq!(Window::of_series(&series(vec![one]), &config).unwrap(), Window { low: 10.0, high: 80.0 });
+        assert_eq!(
+            IntensityWindow::of_series(&series(vec![one]), &config).unwrap(),
+            IntensityWindow { low: 10.0, high: 80.0 }
+        );
     }
 
     #[test]
@@ -219,19 +223,22 @@ mod tests {
         let mut one = slice([vec![9999; 50], (0..=100).collect()].concat());
         one.padding = Some((9999, 9999));
         let config = IntensityConfig { low_percent: 0.0, high_percent: 100.0 };
-        assert_eq!(Window::of_series(&series(vec![one]), &config).unwrap(), Window { low: 0.0, high: 100.0 });
+        assert_eq!(
+            IntensityWindow::of_series(&series(vec![one]), &config).unwrap(),
+            IntensityWindow { low: 0.0, high: 100.0 }
+        );
     }
 
     #[test]
     fn a_flat_series_comes_out_as_nothing() {
-        let window = Window::of_series(&series(vec![slice(vec![7; 9])]), &IntensityConfig::default()).unwrap();
+        let window = IntensityWindow::of_series(&series(vec![slice(vec![7; 9])]), &IntensityConfig::default()).unwrap();
         let (gain, offset) = window.gain_offset(Rescale::NONE, false);
         assert_eq!(7.0 * gain + offset, 0.0);
     }
 
     #[test]
     fn dark_pictures_are_turned_round() {
-        let (gain, offset) = Window { low: 0.0, high: 100.0 }.gain_offset(Rescale::NONE, true);
+        let (gain, offset) = IntensityWindow { low: 0.0, high: 100.0 }.gain_offset(Rescale::NONE, true);
         assert!((25.0 * gain + offset - 0.75).abs() < 1e-6);
     }
 }

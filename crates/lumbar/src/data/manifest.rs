@@ -3,7 +3,7 @@
 //! [`Manifest::read`] takes a folder in the competition's layout, with the training half, the test half or
 //! both. What contradicts itself (a missing column, a label that does not exist) is an error; what is merely
 //! odd (a missing series, an unlabelled cell, a gap in the instance numbers) is kept and listed as an
-//! [`Oddity`].
+//! [`ManifestWarning`].
 //!
 //! ```
 //! use lumbar::anatomy::{Severity, Target};
@@ -28,18 +28,18 @@ mod error;
 mod examine;
 mod frames;
 mod listing;
-mod oddity;
 mod tables;
+mod warning;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{SeriesId, SeriesKind, Split, StudyId};
+use super::{DataSplit, SeriesId, SeriesKind, StudyId};
 use crate::anatomy::{Mirror, Severity, Target};
 
 pub use error::ManifestError;
-pub use oddity::Oddity;
+pub use warning::ManifestWarning;
 
 /// What [`Manifest::read_with`] does beside reading the tables.
 ///
@@ -64,7 +64,7 @@ impl Default for ManifestConfig {
 pub struct Manifest {
     folder: PathBuf,
     studies: Vec<StudyRecord>,
-    oddities: Vec<Oddity>,
+    warnings: Vec<ManifestWarning>,
 }
 
 /// One study as the tables and folders describe it.
@@ -73,7 +73,7 @@ pub struct StudyRecord {
     /// The study's number.
     pub id: StudyId,
     /// Training or test half. The competition's one public test study is also a training study.
-    pub split: Split,
+    pub split: DataSplit,
     /// Where its series lie: `<split>_images/<study>`.
     pub folder: PathBuf,
     /// Its series in rising order of number.
@@ -168,7 +168,7 @@ impl Manifest {
     /// Reads the tables of `folder` and, if asked, lists its pictures.
     ///
     /// Needed is one of `train.csv`, `train_series_descriptions.csv` and `test_series_descriptions.csv`; the
-    /// others and `train_label_coordinates.csv` may be missing, which is reported as an oddity.
+    /// others and `train_label_coordinates.csv` may be missing, which is reported as an warning.
     ///
     /// # Errors
     /// When the folder does not exist or holds none of the tables, when a table cannot be read, lacks a column,
@@ -178,8 +178,8 @@ impl Manifest {
         let folder = folder.as_ref();
         let tables = tables::Tables::read(folder)?;
         let listing = if config.list_images { Some(listing::Listing::read(folder)?) } else { None };
-        let (studies, oddities) = examine::join(folder, tables, listing.as_ref());
-        Ok(Self { folder: folder.to_owned(), studies, oddities })
+        let (studies, warnings) = examine::join(folder, tables, listing.as_ref());
+        Ok(Self { folder: folder.to_owned(), studies, warnings })
     }
 
     /// The folder that was read.
@@ -195,13 +195,13 @@ impl Manifest {
     }
 
     /// The studies of one half.
-    pub fn of(&self, split: Split) -> impl Iterator<Item = &StudyRecord> {
+    pub fn of(&self, split: DataSplit) -> impl Iterator<Item = &StudyRecord> {
         self.studies.iter().filter(move |study| study.split == split)
     }
 
     /// One study of one half.
     #[must_use]
-    pub fn study(&self, split: Split, id: StudyId) -> Option<&StudyRecord> {
+    pub fn study(&self, split: DataSplit, id: StudyId) -> Option<&StudyRecord> {
         self.studies.iter().find(|study| (study.split, study.id) == (split, id))
     }
 
@@ -217,23 +217,23 @@ impl Manifest {
     /// # std::fs::write(folder.join("train.csv"), format!("study_id,{header}\n7,{cells}\n8,{cells}\n9,{cells}\n"))?;
     /// let manifest = Manifest::read(&folder)?;
     /// let mut left = 2;
-    /// let first = manifest.keeping(|_| { left -= 1; left >= 0 });
+    /// let first = manifest.filter(|_| { left -= 1; left >= 0 });
     /// assert_eq!((manifest.studies().len(), first.studies().len()), (3, 2));
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn keeping(&self, mut wanted: impl FnMut(&StudyRecord) -> bool) -> Self {
+    pub fn filter(&self, mut wanted: impl FnMut(&StudyRecord) -> bool) -> Self {
         let studies: Vec<StudyRecord> = self.studies.iter().filter(|study| wanted(study)).cloned().collect();
         let kept = |study: StudyId| studies.iter().any(|record| record.id == study);
-        let oddities = self.oddities.iter().filter(|odd| odd.study().is_none_or(kept)).cloned().collect();
-        Self { folder: self.folder.clone(), studies, oddities }
+        let warnings = self.warnings.iter().filter(|odd| odd.study().is_none_or(kept)).cloned().collect();
+        Self { folder: self.folder.clone(), studies, warnings }
     }
 
     /// Everything odd that was found, by study.
     #[must_use]
-    pub fn oddities(&self) -> &[Oddity] {
-        &self.oddities
+    pub fn warnings(&self) -> &[ManifestWarning] {
+        &self.warnings
     }
 }
 

@@ -1,15 +1,15 @@
 //! From stored pixels to a crop in one pass: coordinates composed, pixels interpolated, rescaled, windowed,
 //! augmented and normalised row by row, without a picture in between.
 
-mod plane;
 mod sample;
+mod source;
 
 use serde::{Deserialize, Serialize};
 
 use super::augment::{Augmentation, BiasRows, FilterRows, NoiseRows, WarpRows, apply_tone, to_unit};
 use sample::Row;
 
-pub use plane::{NotKept, Plane, Region, Samples};
+pub use source::{NotCached, Region, Samples, SourceImage};
 
 /// What is beyond the edge of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -72,28 +72,28 @@ impl Renderer {
         Self::default()
     }
 
-    /// Draws one slice of a crop; `slice` is its number in the crop, for the noise. A plane that is none lies
+    /// Draws one slice of a crop; `slice` is its number in the crop, for the noise. A image that is none lies
     /// beyond the stack: the border's constant (0 for the other borders) before augmentation.
     ///
-    /// [`Augmentation::mirror`] is not looked at: which axis it turns round is the plane's matter.
+    /// [`Augmentation::mirror`] is not looked at: which axis it turns round is the image's matter.
     ///
     /// # Shapes
     /// `out` is row-major, `height` × `width`.
     ///
     /// # Errors
-    /// When the crop shows a part of the slice that the plane's region leaves out.
+    /// When the crop shows a part of the slice that the image's region leaves out.
     ///
     /// # Panics
-    /// When `out` or `plane.pixels` has another size than was said, or the region is no part of the slice.
+    /// When `out` or `image.pixels` has another size than was said, or the region is no part of the slice.
     pub fn render(
         &mut self,
-        plane: Option<&Plane>,
+        image: Option<&SourceImage>,
         request: &Request,
         slice: usize,
         out: &mut [f32],
-    ) -> Result<(), NotKept> {
+    ) -> Result<(), NotCached> {
         assert_eq!(out.len(), request.width * request.height, "the crop's buffer fits its size");
-        if let Some(Plane { pixels, rows, columns, region, .. }) = plane {
+        if let Some(SourceImage { pixels, rows, columns, region, .. }) = image {
             assert_eq!(pixels.len(), region.width * region.height, "a region has width × height pixels");
             let inside = region.x + region.width <= *columns && region.y + region.height <= *rows;
             assert!(inside, "the region {region:?} lies in a slice of {columns} × {rows} pixels");
@@ -103,13 +103,13 @@ impl Renderer {
             use std::arch::is_x86_feature_detected as has;
             // SAFETY: the processor has the instructions, as is asked before each.
             if has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") {
-                return unsafe { self.render_avx512(plane, request, slice, out) };
+                return unsafe { self.render_avx512(image, request, slice, out) };
             }
             if has!("avx2") {
-                return unsafe { self.render_avx2(plane, request, slice, out) };
+                return unsafe { self.render_avx2(image, request, slice, out) };
             }
         }
-        self.render_here(plane, request, slice, out)
+        self.render_here(image, request, slice, out)
     }
 
     /// The same code compiled for AVX-512. Rust fuses no multiplication with an addition, so that no bit changes.
@@ -117,12 +117,12 @@ impl Renderer {
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     fn render_avx512(
         &mut self,
-        plane: Option<&Plane>,
+        image: Option<&SourceImage>,
         request: &Request,
         slice: usize,
         out: &mut [f32],
-    ) -> Result<(), NotKept> {
-        self.render_here(plane, request, slice, out)
+    ) -> Result<(), NotCached> {
+        self.render_here(image, request, slice, out)
     }
 
     /// The same code compiled for AVX2.
@@ -130,29 +130,29 @@ impl Renderer {
     #[target_feature(enable = "avx2")]
     fn render_avx2(
         &mut self,
-        plane: Option<&Plane>,
+        image: Option<&SourceImage>,
         request: &Request,
         slice: usize,
         out: &mut [f32],
-    ) -> Result<(), NotKept> {
-        self.render_here(plane, request, slice, out)
+    ) -> Result<(), NotCached> {
+        self.render_here(image, request, slice, out)
     }
 
     #[inline(always)]
     fn render_here(
         &mut self,
-        plane: Option<&Plane>,
+        image: Option<&SourceImage>,
         request: &Request,
         slice: usize,
         out: &mut [f32],
-    ) -> Result<(), NotKept> {
+    ) -> Result<(), NotCached> {
         let Request { width, height, border, augmentation, normalisation } = *request;
         if out.is_empty() {
             return Ok(());
         }
         let outside = to_unit(if let Border::Constant(value) = border { value } else { 0.0 });
-        let seen = plane.filter(|plane| plane.rows > 0 && plane.columns > 0);
-        let seen = seen.and_then(|plane| Some((plane, augmentation.affine.inverse()?.then(&plane.from_crop))));
+        let seen = image.filter(|image| image.rows > 0 && image.columns > 0);
+        let seen = seen.and_then(|image| Some((image, augmentation.affine.inverse()?.then(&image.from_crop))));
         let warp = WarpRows::new(&augmentation.warp, width, height);
         let bias = augmentation.bias.as_ref().map(|bias| BiasRows::new(bias, width, height));
         let finish = Finish::new(request, slice);
@@ -163,7 +163,7 @@ impl Renderer {
         for (y, out) in out.chunks_exact_mut(width).enumerate() {
             let values = if filtered { filter.row_mut(y) } else { &mut line[..] };
             match seen {
-                Some((plane, to_source)) => row.sample(plane, &warp, &to_source, border, y, values)?,
+                Some((image, to_source)) => row.sample(image, &warp, &to_source, border, y, values)?,
                 None => values.fill(outside),
             }
             apply_tone(&augmentation.tone, values);

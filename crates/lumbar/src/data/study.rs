@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::channels::plane_of as plane_of_kind;
 use super::crop::CropError;
 use super::manifest::{PointRecord, SeriesRecord, StudyRecord};
-use super::{SeriesId, SeriesKind, Split, StudyId};
+use super::{DataSplit, SeriesId, SeriesKind, StudyId};
 
 pub use cut::StudyCrop;
 pub use points::{PointError, StudyPoint, StudyPoints};
@@ -23,11 +23,11 @@ pub struct Study {
     /// The study's number.
     pub id: StudyId,
     /// Its half of the data set.
-    pub split: Split,
+    pub split: DataSplit,
     /// Its readable series in rising order of number.
     pub series: Vec<StudySeries>,
     /// What deserves a look; nothing of it stopped the opening.
-    pub oddities: Vec<StudyOddity>,
+    pub warnings: Vec<StudyWarning>,
 }
 
 /// A series of an opened study.
@@ -43,9 +43,9 @@ pub struct StudySeries {
 
 /// Something odd about a study's files.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
-#[serde(tag = "oddity", rename_all = "snake_case")]
+#[serde(tag = "warning", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum StudyOddity {
+pub enum StudyWarning {
     /// A series could not be read at all and is left out.
     #[error("series {series} cannot be read: {cause}")]
     SeriesUnreadable {
@@ -136,7 +136,7 @@ pub enum StudyError {
 
 /// A patient position seen from the slice that shows it best.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sighting {
+pub struct SliceMatch {
     /// The series.
     pub series: SeriesId,
     /// The stack in it, the slice in that, and the point seen from there. `nearest.covered` says whether the
@@ -149,15 +149,15 @@ pub struct Sighting {
 impl Study {
     /// Reads the heads of all of a study's files.
     ///
-    /// A series that cannot be read is left out and reported in [`Study::oddities`].
+    /// A series that cannot be read is left out and reported in [`Study::warnings`].
     ///
     /// # Errors
     /// When not one series can be read.
     pub fn open(record: &StudyRecord) -> Result<Self, StudyError> {
         let study = Self::read(record);
         if study.series.is_empty() {
-            let first = study.oddities.iter().find_map(|oddity| match oddity {
-                StudyOddity::SeriesUnreadable { cause, .. } => Some(cause.clone()),
+            let first = study.warnings.iter().find_map(|warning| match warning {
+                StudyWarning::SeriesUnreadable { cause, .. } => Some(cause.clone()),
                 _ => None,
             });
             return Err(StudyError::NothingReadable { study: record.id, first });
@@ -165,7 +165,7 @@ impl Study {
         Ok(study)
     }
 
-    /// Reads and decodes whatever can be: what cannot is left out and reported in [`Study::oddities`], even
+    /// Reads and decodes whatever can be: what cannot is left out and reported in [`Study::warnings`], even
     /// where nothing is left. For predictions, which every study has to get.
     #[must_use]
     pub fn salvage(record: &StudyRecord) -> Self {
@@ -181,26 +181,26 @@ impl Study {
             }
             data.stacks.retain(|stack| !stack.slices.is_empty());
             if let Some(first) = failed.first().cloned() {
-                study.oddities.push(StudyOddity::SlicesNotDecoded { series: *id, slices: failed.len(), first });
+                study.warnings.push(StudyWarning::SlicesNotDecoded { series: *id, slices: failed.len(), first });
             }
         }
         study.series.retain(|series| !series.data.is_empty());
         for kind in SeriesKind::ALL {
             if study.series_of(kind).next().is_none() {
-                study.oddities.push(StudyOddity::KindMissing { kind });
+                study.warnings.push(StudyWarning::KindMissing { kind });
             }
         }
         study
     }
 
     fn read(record: &StudyRecord) -> Self {
-        let mut study = Self { id: record.id, split: record.split, series: Vec::new(), oddities: Vec::new() };
+        let mut study = Self { id: record.id, split: record.split, series: Vec::new(), warnings: Vec::new() };
         for series in &record.series {
             match read_series(&series.folder, &ReadOptions::default(), &()) {
                 Ok(data) => study.add(series, data),
                 Err(error) => {
                     let cause = error.to_string();
-                    study.oddities.push(StudyOddity::SeriesUnreadable { series: series.id, cause });
+                    study.warnings.push(StudyWarning::SeriesUnreadable { series: series.id, cause });
                 }
             }
         }
@@ -217,14 +217,14 @@ impl Study {
                 lumbar_dicom::Outcome::Duplicate { of } => format!("it is a copy of {of}"),
                 lumbar_dicom::Outcome::Used { .. } => "of nothing".to_owned(),
             };
-            self.oddities.push(StudyOddity::FilesNotUsed { series: id, files, first });
+            self.warnings.push(StudyWarning::FilesNotUsed { series: id, files, first });
         }
         let plane = plane_of(&data);
         let kind = record.kind.or_else(|| kind_of(&data, plane));
         match (record.kind, kind, plane) {
-            (None, Some(kind), _) => self.oddities.push(StudyOddity::KindFromPictures { series: id, kind }),
+            (None, Some(kind), _) => self.warnings.push(StudyWarning::KindFromPictures { series: id, kind }),
             (Some(kind), _, Some(plane)) if plane != plane_of_kind(kind) => {
-                self.oddities.push(StudyOddity::OtherPlane { series: id, kind, plane: plane.to_string() });
+                self.warnings.push(StudyWarning::OtherPlane { series: id, kind, plane: plane.to_string() });
             }
             _ => {}
         }
@@ -268,17 +268,17 @@ impl Study {
     /// The slice of all series of `kind` that shows a patient position best: first those that cover it, then
     /// the nearest. None when there is no such series with a place in the patient.
     ///
-    /// `from` is the series in which the position was found, for [`Sighting::is_approximate`].
+    /// `from` is the series in which the position was found, for [`SliceMatch::is_approximate`].
     #[must_use]
-    pub fn find(&self, point_mm: [f64; 3], kind: SeriesKind, from: Option<SeriesId>) -> Option<Sighting> {
+    pub fn find(&self, point_mm: [f64; 3], kind: SeriesKind, from: Option<SeriesId>) -> Option<SliceMatch> {
         let frame = from.and_then(|id| self.series(id)).map(|series| &series.data.frame_of_reference);
-        let sightings = self.series_of(kind).filter_map(|series| {
+        let slice_matches = self.series_of(kind).filter_map(|series| {
             let place = series.data.nearest_slice(point_mm)?;
             let own = &series.data.frame_of_reference;
             let is_approximate = from != Some(series.id) && (own.is_none() || frame.is_some_and(|frame| frame != own));
-            Some(Sighting { series: series.id, place, is_approximate })
+            Some(SliceMatch { series: series.id, place, is_approximate })
         });
-        sightings.min_by(|a, b| {
+        slice_matches.min_by(|a, b| {
             let (near, other) = (a.place.nearest, b.place.nearest);
             let distance = |d: f64| d.abs();
             other

@@ -251,8 +251,8 @@ mod tests {
     fn a_crop_of_the_mirrored_patient_has_its_letters_turned_round() {
         use crate::data::SeriesId;
         use crate::data::crop::{CropConfig, CropFrame, CropPlace};
-        use crate::data::intensity::Window;
-        use crate::data::study::Sighting;
+        use crate::data::intensity::IntensityWindow;
+        use crate::data::study::SliceMatch;
         use lumbar_dicom::{NearestInSeries, Pixels};
 
         let axial = Geometry::new([0.0; 3], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [1.0, 1.0]).unwrap();
@@ -262,9 +262,9 @@ mod tests {
         let frame = CropFrame::new(&stack, &CropPlace::at([0.0; 3]), &CropConfig::default()).unwrap();
         let crop = StudyCrop {
             pixels: ndarray::Array3::zeros((1, 96, 96)),
-            sighting: Sighting { series: SeriesId(1), place, is_approximate: false },
+            slice_match: SliceMatch { series: SeriesId(1), place, is_approximate: false },
             frame,
-            window: Window { low: 0.0, high: 1.0 },
+            window: IntensityWindow { low: 0.0, high: 1.0 },
             is_mirrored: true,
         };
         let sides = Tile::of_crop(&crop, 0).unwrap().sides.unwrap();

@@ -17,11 +17,11 @@ const MARK: RGBColor = RGBColor(86, 180, 233);
 /// # Errors
 /// When the slice cannot be decoded.
 pub fn slice_tile(study: &Study, target: Target, position_mm: [f64; 3]) -> Result<Option<Tile>, FigureError> {
-    let kind = SeriesKind::marked_for(target.condition);
-    let Some(sighting) = study.find(position_mm, kind, None) else { return Ok(None) };
-    let stack = study.series(sighting.series).and_then(|series| series.data.stacks.get(sighting.place.stack));
+    let kind = SeriesKind::annotated_for(target.condition);
+    let Some(slice_match) = study.find(position_mm, kind, None) else { return Ok(None) };
+    let stack = study.series(slice_match.series).and_then(|series| series.data.stacks.get(slice_match.place.stack));
     let Some(stack) = stack else { return Ok(None) };
-    let nearest = sighting.place.nearest;
+    let nearest = slice_match.place.nearest;
     let Some(slice) = stack.slices.get(nearest.slice) else { return Ok(None) };
     let (column, row) = (nearest.projection.column, nearest.projection.row);
     let mark = Mark { column, row, label: target.level.title().to_owned(), colour: MARK };

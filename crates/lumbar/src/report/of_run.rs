@@ -7,7 +7,7 @@ use super::{
     worst_cells,
 };
 use crate::anatomy::{Severity, Target};
-use crate::data::Split;
+use crate::data::DataSplit;
 use crate::data::manifest::{Manifest, StudyRecord};
 use crate::data::study::{Study, StudyPoints};
 use crate::explain::{CellCam, ExplainCell};
@@ -192,7 +192,7 @@ fn worst_case(run: &Run, manifest: Option<&Manifest>, cell: WorstCell, device: D
     let Some(manifest) = manifest else {
         return WorstCase { cell, picture: None, remark: "No picture: the data set was not given.".to_owned() };
     };
-    let record = manifest.of(Split::Train).find(|record| record.id.to_string() == cell.study);
+    let record = manifest.of(DataSplit::Train).find(|record| record.id.to_string() == cell.study);
     let Some(record) = record else {
         return WorstCase { cell, picture: None, remark: "No picture: the data set lacks this study.".to_owned() };
     };

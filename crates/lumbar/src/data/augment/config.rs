@@ -2,7 +2,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{Augmentation, BiasField, Filter, Hole, Lens, Noise, NoiseKind, Tone, Warp};
-use crate::data::Affine;
+use crate::data::Affine2;
 use crate::data::random::Generator;
 
 /// A setting that is out of its range.
@@ -318,16 +318,16 @@ impl Own {
 }
 
 impl AffineRange {
-    fn draw(&self, width: usize, height: usize, own: &mut Own) -> Affine {
+    fn draw(&self, width: usize, height: usize, own: &mut Own) -> Affine2 {
         if !own.happens(self.p) {
-            return Affine::IDENTITY;
+            return Affine2::IDENTITY;
         }
         let centre = [(width as f64 - 1.0) / 2.0, (height as f64 - 1.0) / 2.0];
         let scale = 1.0 + own.within(self.scale);
-        let turn = Affine::rotation_deg(own.within(self.rotate_deg), centre);
-        let slant = Affine::shear_deg([own.within(self.shear_deg), 0.0], centre);
+        let turn = Affine2::rotation_deg(own.within(self.rotate_deg), centre);
+        let slant = Affine2::shear_deg([own.within(self.shear_deg), 0.0], centre);
         let shift = [own.within(self.shift) * width as f64, own.within(self.shift) * height as f64];
-        Affine::scale([scale; 2], centre).then(&slant).then(&turn).then(&Affine::shift(shift))
+        Affine2::scale([scale; 2], centre).then(&slant).then(&turn).then(&Affine2::shift(shift))
     }
 }
 
@@ -463,7 +463,7 @@ mod tests {
         let frequency = |holds: fn(&Augmentation) -> bool| drawn.iter().filter(|d| holds(d)).count() as f64 / 4000.0;
         for (found, expected) in [
             (frequency(|d| d.mirror), 0.5),
-            (frequency(|d| d.affine != Affine::IDENTITY), 0.8),
+            (frequency(|d| d.affine != Affine2::IDENTITY), 0.8),
             (frequency(|d| d.warp != Warp::None), 0.5),
             (frequency(|d| d.tone.gamma != 1.0), 0.3),
             (frequency(|d| d.filter != Filter::None || d.noise.is_some()), 0.5),

@@ -4,7 +4,7 @@ use lumbar_dicom::{Pixels, ReadReport, Series};
 
 use super::*;
 use crate::data::study::StudySeries;
-use crate::data::{SeriesId, Split, StudyId};
+use crate::data::{DataSplit, SeriesId, StudyId};
 
 const SIDE: usize = 40;
 const WHITE: u16 = 1000;
@@ -24,7 +24,7 @@ fn series(id: u64, kind: SeriesKind, stacks: Vec<Vec<Slice>>) -> StudySeries {
 }
 
 fn study(series: Vec<StudySeries>) -> Study {
-    Study { id: StudyId(1), split: Split::Train, series, oddities: Vec::new() }
+    Study { id: StudyId(1), split: DataSplit::Train, series, warnings: Vec::new() }
 }
 
 /// A slice whose pixels follow from their place in the patient; a black and a white corner give every series

@@ -1,7 +1,7 @@
 use lumbar_dicom::{Geometry, Plane, Stack};
 
 use super::{CropConfig, CropPlace};
-use crate::data::Affine;
+use crate::data::Affine2;
 
 /// How a crop lies in a stack: its axes in the patient and the slices that it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,13 +83,13 @@ impl CropFrame {
 
     /// Pixels of the crop to pixels of a slice.
     #[must_use]
-    pub fn from_crop(&self, slice: &Geometry) -> Affine {
+    pub fn from_crop(&self, slice: &Geometry) -> Affine2 {
         let at = |column: f64, row: f64| {
             let seen = slice.project(self.patient_at(column, row));
             [seen.column, seen.row]
         };
         let (start, right, below) = (at(0.0, 0.0), at(1.0, 0.0), at(0.0, 1.0));
-        Affine(std::array::from_fn(|k| [right[k] - start[k], below[k] - start[k], start[k]]))
+        Affine2(std::array::from_fn(|k| [right[k] - start[k], below[k] - start[k], start[k]]))
     }
 }
 

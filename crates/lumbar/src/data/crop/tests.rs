@@ -4,7 +4,7 @@ use lumbar_dicom::Geometry;
 
 use super::*;
 
-const WINDOW: Window = Window { low: 0.0, high: 1000.0 };
+const WINDOW: IntensityWindow = IntensityWindow { low: 0.0, high: 1000.0 };
 
 /// Slices of 160 × 140 pixels of odd spacing that show a bright ball of 3 mm about `dot_mm`.
 fn stack_of(geometries: impl IntoIterator<Item = Geometry>, dot_mm: [f64; 3]) -> Stack {

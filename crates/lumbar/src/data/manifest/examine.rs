@@ -5,12 +5,16 @@ use std::path::Path;
 
 use super::listing::{Listing, Studies};
 use super::tables::{Described, LABELS, POINTS, Tables};
-use super::{Oddity, PointRecord, SeriesRecord, StudyRecord};
+use super::{ManifestWarning, PointRecord, SeriesRecord, StudyRecord};
 use crate::anatomy::Target;
-use crate::data::{SeriesId, SeriesKind, Split, StudyId};
+use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 
-pub(super) fn join(folder: &Path, tables: Tables, listing: Option<&Listing>) -> (Vec<StudyRecord>, Vec<Oddity>) {
-    let mut oddities = Vec::new();
+pub(super) fn join(
+    folder: &Path,
+    tables: Tables,
+    listing: Option<&Listing>,
+) -> (Vec<StudyRecord>, Vec<ManifestWarning>) {
+    let mut warnings = Vec::new();
     let mut points: BTreeMap<StudyId, Vec<PointRecord>> = BTreeMap::new();
     for (study, point) in tables.points.iter().flatten() {
         points.entry(*study).or_default().push(*point);
@@ -18,22 +22,22 @@ pub(super) fn join(folder: &Path, tables: Tables, listing: Option<&Listing>) -> 
 
     let has_train = tables.labels.is_some() || tables.train_series.is_some();
     let mut studies = Vec::new();
-    for split in Split::ALL {
+    for split in DataSplit::ALL {
         let series = match split {
-            Split::Train => &tables.train_series,
-            Split::Test => &tables.test_series,
+            DataSplit::Train => &tables.train_series,
+            DataSplit::Test => &tables.test_series,
         };
-        if split == Split::Train && has_train {
+        if split == DataSplit::Train && has_train {
             let missing = [
                 (LABELS, tables.labels.is_none()),
                 (POINTS, tables.points.is_none()),
                 (split.series_table(), series.is_none()),
             ];
-            oddities.extend(
+            warnings.extend(
                 missing
                     .into_iter()
                     .filter(|(_, is_missing)| *is_missing)
-                    .map(|(file, _)| Oddity::TableMissing { file }),
+                    .map(|(file, _)| ManifestWarning::TableMissing { file }),
             );
         }
         let mut half = Half {
@@ -41,50 +45,50 @@ pub(super) fn join(folder: &Path, tables: Tables, listing: Option<&Listing>) -> 
             folder,
             series: series.as_ref(),
             listed: listing.map(|listing| listing.half(split)),
-            oddities: &mut oddities,
+            warnings: &mut warnings,
         };
         let mut ids: BTreeSet<StudyId> = series.iter().flatten().map(|((study, _), _)| *study).collect();
-        if split == Split::Train {
+        if split == DataSplit::Train {
             ids.extend(tables.labels.iter().flat_map(BTreeMap::keys));
             ids.extend(points.keys());
         }
         half.note_unnamed_folders(&mut ids);
         for id in ids {
             let mut study = half.study(id);
-            if split == Split::Train {
+            if split == DataSplit::Train {
                 study.labels = tables.labels.as_ref().and_then(|labels| labels.get(&id)).copied();
                 study.points = points.remove(&id).unwrap_or_default();
                 study.points.sort_by_key(|point| point.target);
                 if study.labels.is_none() && tables.labels.is_some() {
-                    half.oddities.push(Oddity::StudyWithoutLabels { study: id });
+                    half.warnings.push(ManifestWarning::StudyWithoutLabels { study: id });
                 }
-                examine_labels(&study, tables.points.is_some(), half.oddities);
-                examine_points(&study, listing.is_some(), half.oddities);
+                examine_labels(&study, tables.points.is_some(), half.warnings);
+                examine_points(&study, listing.is_some(), half.warnings);
             } else if studies.iter().any(|other: &StudyRecord| other.id == id) {
-                half.oddities.push(Oddity::StudyInBothHalves { study: id });
+                half.warnings.push(ManifestWarning::StudyInBothHalves { study: id });
             }
             studies.push(study);
         }
     }
-    oddities.extend(listing.iter().flat_map(|listing| listing.oddities.iter().cloned()));
-    (studies, oddities)
+    warnings.extend(listing.iter().flat_map(|listing| listing.warnings.iter().cloned()));
+    (studies, warnings)
 }
 
 /// One half of a data set while it is joined.
 struct Half<'a> {
-    split: Split,
+    split: DataSplit,
     folder: &'a Path,
     series: Option<&'a BTreeMap<(StudyId, SeriesId), Described>>,
     /// None: not listed. Some(None): listed, and there is no folder of pictures.
     listed: Option<Option<&'a Studies>>,
-    oddities: &'a mut Vec<Oddity>,
+    warnings: &'a mut Vec<ManifestWarning>,
 }
 
 impl Half<'_> {
     fn note_unnamed_folders(&mut self, ids: &mut BTreeSet<StudyId>) {
         for study in self.listed.flatten().iter().flat_map(|studies| studies.keys()) {
             if ids.insert(*study) {
-                self.oddities.push(Oddity::StudyNotInTables { study: *study, split: self.split });
+                self.warnings.push(ManifestWarning::StudyNotInTables { study: *study, split: self.split });
             }
         }
     }
@@ -99,10 +103,10 @@ impl Half<'_> {
             .collect();
         let in_folder = self.listed.map(|studies| studies.and_then(|studies| studies.get(&id)));
         if let Some(None) = in_folder {
-            self.oddities.push(Oddity::StudyFolderMissing { study: id, split: self.split });
+            self.warnings.push(ManifestWarning::StudyFolderMissing { study: id, split: self.split });
         }
         if named.is_empty() && self.series.is_some() {
-            self.oddities.push(Oddity::StudyWithoutSeries { study: id });
+            self.warnings.push(ManifestWarning::StudyWithoutSeries { study: id });
         }
         let in_folder = in_folder.flatten();
 
@@ -115,7 +119,7 @@ impl Half<'_> {
                 self.examine_series(id, series, named.contains_key(&series), in_folder.is_some(), instances);
                 let described = named.get(&series).copied();
                 if let Some(Err(found)) = described {
-                    self.oddities.push(Oddity::UnknownDescription { study: id, series, found: found.clone() });
+                    self.warnings.push(ManifestWarning::UnknownDescription { study: id, series, found: found.clone() });
                 }
                 SeriesRecord {
                     id: series,
@@ -141,23 +145,23 @@ impl Half<'_> {
         instances: Option<&Vec<u32>>,
     ) {
         if !named && self.series.is_some() {
-            self.oddities.push(Oddity::SeriesNotInTable { study, series });
+            self.warnings.push(ManifestWarning::SeriesNotInTable { study, series });
         }
         match instances {
-            None if study_has_folder => self.oddities.push(Oddity::SeriesFolderMissing { study, series }),
+            None if study_has_folder => self.warnings.push(ManifestWarning::SeriesFolderMissing { study, series }),
             None => {}
             Some(instances) => match (instances.first(), instances.last()) {
                 (Some(&first), Some(&last)) => {
                     let (count, span) = (instances.len(), (last - first) as usize + 1);
                     if span > count {
                         let missing = span - count;
-                        self.oddities.push(Oddity::InstanceGap { study, series, first, last, count, missing });
+                        self.warnings.push(ManifestWarning::InstanceGap { study, series, first, last, count, missing });
                     }
                     if first != 1 {
-                        self.oddities.push(Oddity::InstancesDoNotStartAtOne { study, series, first });
+                        self.warnings.push(ManifestWarning::InstancesDoNotStartAtOne { study, series, first });
                     }
                 }
-                _ => self.oddities.push(Oddity::SeriesEmpty { study, series }),
+                _ => self.warnings.push(ManifestWarning::SeriesEmpty { study, series }),
             },
         }
     }
@@ -166,54 +170,56 @@ impl Half<'_> {
         for kind in SeriesKind::ALL {
             let series: Vec<_> = study.series_of(kind).map(|series| series.id).collect();
             match series.len() {
-                0 => self.oddities.push(Oddity::NoSeriesOfKind { study: study.id, kind }),
+                0 => self.warnings.push(ManifestWarning::NoSeriesOfKind { study: study.id, kind }),
                 1 => {}
-                _ => self.oddities.push(Oddity::SeveralSeriesOfKind { study: study.id, kind, series }),
+                _ => self.warnings.push(ManifestWarning::SeveralSeriesOfKind { study: study.id, kind, series }),
             }
         }
     }
 }
 
-fn examine_labels(study: &StudyRecord, has_points: bool, oddities: &mut Vec<Oddity>) {
+fn examine_labels(study: &StudyRecord, has_points: bool, warnings: &mut Vec<ManifestWarning>) {
     let Some(labels) = &study.labels else { return };
     for target in Target::ALL {
         let (label, point) = (labels.get(target), study.point(target));
         if label.is_none() {
-            oddities.push(Oddity::LabelMissing { study: study.id, target });
+            warnings.push(ManifestWarning::LabelMissing { study: study.id, target });
         }
         match (label, point) {
-            (Some(_), None) if has_points => oddities.push(Oddity::LabelWithoutPoint { study: study.id, target }),
-            (None, Some(_)) => oddities.push(Oddity::PointWithoutLabel { study: study.id, target }),
+            (Some(_), None) if has_points => {
+                warnings.push(ManifestWarning::LabelWithoutPoint { study: study.id, target })
+            }
+            (None, Some(_)) => warnings.push(ManifestWarning::PointWithoutLabel { study: study.id, target }),
             _ => {}
         }
     }
 }
 
-fn examine_points(study: &StudyRecord, listed: bool, oddities: &mut Vec<Oddity>) {
+fn examine_points(study: &StudyRecord, listed: bool, warnings: &mut Vec<ManifestWarning>) {
     let knows_series = !study.series.is_empty();
     let id = study.id;
     for point in &study.points {
         let (target, series, instance) = (point.target, point.series, point.instance);
         match study.series(series) {
-            None if knows_series => oddities.push(Oddity::PointOnUnknownSeries { study: id, target, series }),
+            None if knows_series => warnings.push(ManifestWarning::PointOnUnknownSeries { study: id, target, series }),
             None => {}
             Some(record) => {
-                let expected = SeriesKind::marked_for(target.condition);
+                let expected = SeriesKind::annotated_for(target.condition);
                 if let Some(found) = record.kind.filter(|kind| *kind != expected) {
-                    oddities.push(Oddity::PointOnOtherKind { study: id, target, series, found, expected });
+                    warnings.push(ManifestWarning::PointOnOtherKind { study: id, target, series, found, expected });
                 }
                 if listed && !record.instances.is_empty() && record.instances.binary_search(&instance).is_err() {
-                    oddities.push(Oddity::PointOnMissingInstance { study: id, target, series, instance });
+                    warnings.push(ManifestWarning::PointOnMissingInstance { study: id, target, series, instance });
                 }
             }
         }
         // The middle of the first pixel is 0, its edge −½.
         if point.x_px < -0.5 || point.y_px < -0.5 {
             let (x_px, y_px) = (point.x_px, point.y_px);
-            oddities.push(Oddity::PointOutsidePicture { study: id, target, x_px, y_px });
+            warnings.push(ManifestWarning::PointOutsidePicture { study: id, target, x_px, y_px });
         }
     }
     for same in study.points.chunk_by(|a, b| a.target == b.target).filter(|same| same.len() > 1) {
-        oddities.push(Oddity::SeveralPoints { study: id, target: same[0].target, count: same.len() });
+        warnings.push(ManifestWarning::SeveralPoints { study: id, target: same[0].target, count: same.len() });
     }
 }

@@ -2,7 +2,7 @@
 
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
-use super::{Manifest, Oddity, PointRecord, SeriesRecord, StudyRecord};
+use super::{Manifest, ManifestWarning, PointRecord, SeriesRecord, StudyRecord};
 use crate::anatomy::{Severity, Target};
 
 impl Manifest {
@@ -81,14 +81,14 @@ impl Manifest {
         ])
     }
 
-    /// One row an oddity: `oddity` (its kind), `study_id` (null when it is about no one study), `text`.
+    /// One row an warning: `warning` (its kind), `study_id` (null when it is about no one study), `text`.
     #[must_use]
-    pub fn oddities_frame(&self) -> DataFrame {
-        let texts: Vec<String> = self.oddities.iter().map(Oddity::to_string).collect();
+    pub fn warnings_frame(&self) -> DataFrame {
+        let texts: Vec<String> = self.warnings.iter().map(ManifestWarning::to_string).collect();
         let studies: Vec<Option<u64>> =
-            self.oddities.iter().map(|oddity| oddity.study().map(|study| study.0)).collect();
+            self.warnings.iter().map(|warning| warning.study().map(|study| study.0)).collect();
         frame(vec![
-            text("oddity", self.oddities.iter().map(|oddity| Some(oddity.name()))),
+            text("warning", self.warnings.iter().map(|warning| Some(warning.name()))),
             Series::new("study_id".into(), studies).into(),
             text("text", texts.iter().map(|text| Some(text.as_str()))),
         ])

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{ManifestError, Oddity};
-use crate::data::{SeriesId, Split, StudyId};
+use super::{ManifestError, ManifestWarning};
+use crate::data::{DataSplit, SeriesId, StudyId};
 
 /// Instance numbers by series by study.
 pub(super) type Studies = BTreeMap<StudyId, BTreeMap<SeriesId, Vec<u32>>>;
@@ -20,59 +20,59 @@ type Numbered = Vec<(u64, PathBuf)>;
 pub(super) struct Listing {
     train: Option<Studies>,
     test: Option<Studies>,
-    pub(super) oddities: Vec<Oddity>,
+    pub(super) warnings: Vec<ManifestWarning>,
 }
 
 impl Listing {
     pub(super) fn read(folder: &Path) -> Result<Self, ManifestError> {
-        let mut oddities = Vec::new();
-        let mut half = |split: Split| -> Result<Option<Studies>, ManifestError> {
+        let mut warnings = Vec::new();
+        let mut half = |split: DataSplit| -> Result<Option<Studies>, ManifestError> {
             let path = folder.join(split.images_folder());
             if !path.is_dir() {
                 return Ok(None);
             }
             let (studies, odd) = list_studies(folder, &path)?;
-            oddities.extend(odd);
+            warnings.extend(odd);
             Ok(Some(studies))
         };
-        let (train, test) = (half(Split::Train)?, half(Split::Test)?);
-        Ok(Self { train, test, oddities })
+        let (train, test) = (half(DataSplit::Train)?, half(DataSplit::Test)?);
+        Ok(Self { train, test, warnings })
     }
 
     /// The studies of one half; none when its folder of pictures is missing.
-    pub(super) fn half(&self, split: Split) -> Option<&Studies> {
+    pub(super) fn half(&self, split: DataSplit) -> Option<&Studies> {
         match split {
-            Split::Train => self.train.as_ref(),
-            Split::Test => self.test.as_ref(),
+            DataSplit::Train => self.train.as_ref(),
+            DataSplit::Test => self.test.as_ref(),
         }
     }
 }
 
-fn list_studies(root: &Path, images: &Path) -> Result<(Studies, Vec<Oddity>), ManifestError> {
-    let (folders, mut oddities) = numbered_folders(root, images)?;
+fn list_studies(root: &Path, images: &Path) -> Result<(Studies, Vec<ManifestWarning>), ManifestError> {
+    let (folders, mut warnings) = numbered_folders(root, images)?;
     let listed = folders
         .into_par_iter()
         .map(|(study, path)| {
-            let (folders, mut oddities) = numbered_folders(root, &path)?;
+            let (folders, mut warnings) = numbered_folders(root, &path)?;
             let mut series = BTreeMap::new();
             for (id, path) in folders {
                 let (instances, odd) = list_instances(root, &path)?;
                 series.insert(SeriesId(id), instances);
-                oddities.extend(odd);
+                warnings.extend(odd);
             }
-            Ok((StudyId(study), series, oddities))
+            Ok((StudyId(study), series, warnings))
         })
         .collect::<Result<Vec<_>, ManifestError>>()?;
     let mut studies = Studies::new();
     for (study, series, odd) in listed {
         studies.insert(study, series);
-        oddities.extend(odd);
+        warnings.extend(odd);
     }
-    Ok((studies, oddities))
+    Ok((studies, warnings))
 }
 
-fn list_instances(root: &Path, series: &Path) -> Result<(Vec<u32>, Vec<Oddity>), ManifestError> {
-    let (mut instances, mut oddities) = (Vec::new(), Vec::new());
+fn list_instances(root: &Path, series: &Path) -> Result<(Vec<u32>, Vec<ManifestWarning>), ManifestError> {
+    let (mut instances, mut warnings) = (Vec::new(), Vec::new());
     for entry in entries(series)? {
         let path = entry.path();
         let number = path
@@ -84,28 +84,28 @@ fn list_instances(root: &Path, series: &Path) -> Result<(Vec<u32>, Vec<Oddity>),
             Some(number) if metadata.is_file() => {
                 instances.push(number);
                 if metadata.len() == 0 {
-                    oddities.push(Oddity::EmptyFile { path: below(root, &path) });
+                    warnings.push(ManifestWarning::EmptyFile { path: below(root, &path) });
                 }
             }
-            _ => oddities.push(Oddity::UnexpectedFile { path: below(root, &path) }),
+            _ => warnings.push(ManifestWarning::UnexpectedFile { path: below(root, &path) }),
         }
     }
     instances.sort_unstable();
-    Ok((instances, oddities))
+    Ok((instances, warnings))
 }
 
 /// Folders whose name is a number, in rising order; other entries are odd.
-fn numbered_folders(root: &Path, folder: &Path) -> Result<(Numbered, Vec<Oddity>), ManifestError> {
-    let (mut folders, mut oddities) = (Vec::new(), Vec::new());
+fn numbered_folders(root: &Path, folder: &Path) -> Result<(Numbered, Vec<ManifestWarning>), ManifestError> {
+    let (mut folders, mut warnings) = (Vec::new(), Vec::new());
     for entry in entries(folder)? {
         let path = entry.path();
         match entry.file_name().to_str().and_then(|name| name.parse().ok()) {
             Some(number) if path.is_dir() => folders.push((number, path)),
-            _ => oddities.push(Oddity::UnexpectedFile { path: below(root, &path) }),
+            _ => warnings.push(ManifestWarning::UnexpectedFile { path: below(root, &path) }),
         }
     }
     folders.sort_unstable();
-    Ok((folders, oddities))
+    Ok((folders, warnings))
 }
 
 /// The entries of a folder in the order of their names.

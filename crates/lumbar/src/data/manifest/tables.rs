@@ -11,7 +11,7 @@ use polars_io::csv::read::CsvReadOptions;
 
 use super::{Labels, ManifestError, PointRecord};
 use crate::anatomy::{Condition, Level, Severity, Target};
-use crate::data::{SeriesId, SeriesKind, Split, StudyId};
+use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 
 /// What a table says a series is: a known kind, or its words.
 pub(super) type Described = Result<SeriesKind, String>;
@@ -36,11 +36,15 @@ impl Tables {
         let tables = Self {
             labels: Table::open(folder, LABELS)?.map(|table| table.labels()).transpose()?,
             points: Table::open(folder, POINTS)?.map(|table| table.points()).transpose()?,
-            train_series: Table::open(folder, Split::Train.series_table())?.map(|table| table.series()).transpose()?,
-            test_series: Table::open(folder, Split::Test.series_table())?.map(|table| table.series()).transpose()?,
+            train_series: Table::open(folder, DataSplit::Train.series_table())?
+                .map(|table| table.series())
+                .transpose()?,
+            test_series: Table::open(folder, DataSplit::Test.series_table())?
+                .map(|table| table.series())
+                .transpose()?,
         };
         if tables.labels.is_none() && tables.train_series.is_none() && tables.test_series.is_none() {
-            let expected = [LABELS, Split::Train.series_table(), Split::Test.series_table()].join(", ");
+            let expected = [LABELS, DataSplit::Train.series_table(), DataSplit::Test.series_table()].join(", ");
             return Err(ManifestError::NoTables { path: folder.to_owned(), expected });
         }
         Ok(tables)

@@ -57,7 +57,7 @@ fn whole(name: &str) -> Folder {
     let folder = Folder::new(name);
     let mut rows = String::new();
     for target in Target::ALL {
-        let series = match SeriesKind::marked_for(target.condition) {
+        let series = match SeriesKind::annotated_for(target.condition) {
             SeriesKind::SagittalT1 => 11,
             SeriesKind::SagittalT2 => 12,
             SeriesKind::AxialT2 => 13,
@@ -77,14 +77,14 @@ fn whole(name: &str) -> Folder {
 }
 
 fn names(manifest: &Manifest) -> Vec<&'static str> {
-    manifest.oddities().iter().map(Oddity::name).collect()
+    manifest.warnings().iter().map(ManifestWarning::name).collect()
 }
 
 #[test]
 fn a_whole_data_set_has_nothing_odd() {
     let manifest = whole("whole").read().unwrap();
-    assert_eq!(manifest.oddities(), []);
-    let study = manifest.study(Split::Train, StudyId(STUDY)).unwrap();
+    assert_eq!(manifest.warnings(), []);
+    let study = manifest.study(DataSplit::Train, StudyId(STUDY)).unwrap();
     assert_eq!(study.series.len(), 3);
     assert_eq!(study.series_of(SeriesKind::AxialT2).next().unwrap().instances, [1, 2, 3]);
     let target = Target::new(Condition::LeftSubarticularStenosis, Level::L4L5);
@@ -100,7 +100,7 @@ fn frames_hold_what_the_records_hold() {
     assert_eq!(manifest.series_frame().shape(), (3, 7));
     assert_eq!(manifest.labels_frame().shape(), (25, 4));
     assert_eq!(manifest.points_frame().shape(), (25, 7));
-    assert_eq!(manifest.oddities_frame().shape(), (0, 3));
+    assert_eq!(manifest.warnings_frame().shape(), (0, 3));
     let severities = manifest.labels_frame();
     let severities = severities.column("severity").unwrap().str().unwrap();
     assert!(severities.iter().all(|severity| severity == Some("Normal/Mild")));
@@ -126,7 +126,7 @@ fn the_test_half_alone_is_a_data_set() {
     }
     let manifest = folder.read().unwrap();
     assert_eq!(names(&manifest), <[&str; 0]>::default());
-    assert_eq!(manifest.of(Split::Test).count(), 1);
+    assert_eq!(manifest.of(DataSplit::Test).count(), 1);
     assert_eq!(manifest.studies()[0].labels, None);
     assert_eq!(manifest.labels_frame().height(), 0);
 }
@@ -141,11 +141,11 @@ fn a_study_in_both_halves_is_two_records_and_reported() {
     let manifest = folder.read().unwrap();
     assert_eq!(names(&manifest), ["study_in_both_halves"]);
     assert_eq!(manifest.studies().len(), 2);
-    assert_eq!(manifest.of(Split::Train).count(), 1);
+    assert_eq!(manifest.of(DataSplit::Train).count(), 1);
 }
 
 #[test]
-fn every_oddity_of_the_tables_is_reported_and_nothing_is_dropped() {
+fn every_warning_of_the_tables_is_reported_and_nothing_is_dropped() {
     let folder = whole("odd-tables");
     let mut cells = ["Severe"; 25];
     cells[20] = "";
@@ -193,7 +193,7 @@ fn every_oddity_of_the_tables_is_reported_and_nothing_is_dropped() {
 }
 
 #[test]
-fn every_oddity_of_the_folders_is_reported() {
+fn every_warning_of_the_folders_is_reported() {
     let folder = whole("odd-folders");
     fs::remove_dir_all(folder.0.join(format!("train_images/{STUDY}/12"))).unwrap();
     fs::create_dir_all(folder.0.join(format!("train_images/{STUDY}/15"))).unwrap();
@@ -221,7 +221,7 @@ fn every_oddity_of_the_folders_is_reported() {
             "unexpected_file",
         ]
     );
-    let gap = manifest.oddities().iter().find(|oddity| oddity.name() == "instance_gap").unwrap();
+    let gap = manifest.warnings().iter().find(|warning| warning.name() == "instance_gap").unwrap();
     let sentence = format!("series 11 of study {STUDY} has 3 instances from 2 to 5031: 5027 are left out");
     assert_eq!(gap.to_string(), sentence);
 }
@@ -298,6 +298,10 @@ fn a_series_of_an_unknown_description_is_kept_and_reported() {
     let manifest = Manifest::read(&folder.0).unwrap();
     let kinds: Vec<_> = manifest.studies()[0].series.iter().map(|series| series.kind).collect();
     assert_eq!(kinds, [None, Some(SeriesKind::SagittalT1)]);
-    let oddity = manifest.oddities().iter().find(|oddity| oddity.name() == "unknown_description").unwrap().to_string();
-    assert!(oddity.contains("series 11") && oddity.contains("\"Axial T1\", expected \"Sagittal T1\" or"), "{oddity}");
+    let warning =
+        manifest.warnings().iter().find(|warning| warning.name() == "unknown_description").unwrap().to_string();
+    assert!(
+        warning.contains("series 11") && warning.contains("\"Axial T1\", expected \"Sagittal T1\" or"),
+        "{warning}"
+    );
 }

@@ -1,10 +1,10 @@
 //! Bilinear interpolation of one row of a crop: where its pixels lie, the four stored values about each place,
 //! and what they make. Three loops over arrays, so that all but the loads become vector instructions.
 
-use super::super::Affine;
+use super::super::Affine2;
 use super::super::augment::{WarpRows, to_unit};
-use super::plane::Pixel;
-use super::{Border, NotKept, Plane, Samples};
+use super::source::Pixel;
+use super::{Border, NotCached, Samples, SourceImage};
 
 /// The places of one row's pixels in a slice, whole pixels and the rest, and the values found there.
 #[derive(Debug, Default)]
@@ -63,14 +63,14 @@ impl Row {
     #[inline(always)]
     pub(super) fn sample(
         &mut self,
-        plane: &Plane,
+        image: &SourceImage,
         warp: &WarpRows,
-        to_source: &Affine,
+        to_source: &Affine2,
         border: Border,
         y: usize,
         out: &mut [f32],
-    ) -> Result<(), NotKept> {
-        let (last_x, last_y) = (plane.columns as f64 - 1.0, plane.rows as f64 - 1.0);
+    ) -> Result<(), NotCached> {
+        let (last_x, last_y) = (image.columns as f64 - 1.0, image.rows as f64 - 1.0);
         match border {
             Border::Constant(_) => self.place(warp, to_source, y, |x| x, |y| y),
             Border::Repeat => {
@@ -86,12 +86,12 @@ impl Row {
                 self.place(warp, to_source, y, |x| fold(x, last_x), |y| fold(y, last_y));
             }
         }
-        match plane.pixels {
-            Samples::U8(pixels) => self.interpolate(plane, pixels, border, out),
-            Samples::I8(pixels) => self.interpolate(plane, pixels, border, out),
-            Samples::U16(pixels) => self.interpolate(plane, pixels, border, out),
-            Samples::I16(pixels) => self.interpolate(plane, pixels, border, out),
-            Samples::F32(pixels) => self.interpolate(plane, pixels, border, out),
+        match image.pixels {
+            Samples::U8(pixels) => self.interpolate(image, pixels, border, out),
+            Samples::I8(pixels) => self.interpolate(image, pixels, border, out),
+            Samples::U16(pixels) => self.interpolate(image, pixels, border, out),
+            Samples::I16(pixels) => self.interpolate(image, pixels, border, out),
+            Samples::F32(pixels) => self.interpolate(image, pixels, border, out),
         }
     }
 
@@ -101,7 +101,7 @@ impl Row {
     fn place(
         &mut self,
         warp: &WarpRows,
-        to_source: &Affine,
+        to_source: &Affine2,
         y: usize,
         fold_x: impl Fn(f64) -> f64,
         fold_y: impl Fn(f64) -> f64,
@@ -130,21 +130,21 @@ impl Row {
     #[inline(always)]
     fn interpolate<P: Pixel>(
         &mut self,
-        plane: &Plane,
+        image: &SourceImage,
         pixels: &[P],
         border: Border,
         out: &mut [f32],
-    ) -> Result<(), NotKept> {
-        let (gain, offset) = (plane.gain, plane.offset);
-        if !self.index(plane) {
-            self.by_pixel(plane, pixels, border, out)?;
+    ) -> Result<(), NotCached> {
+        let (gain, offset) = (image.gain, image.offset);
+        if !self.index(image) {
+            self.by_pixel(image, pixels, border, out)?;
             for value in out {
                 *value = to_unit(*value * gain + offset);
             }
             return Ok(());
         }
         let [upper, lower] = P::pairs(&mut self.pairs);
-        let below = plane.region.width;
+        let below = image.region.width;
         for ((at, upper), lower) in self.at.iter().zip(upper.iter_mut()).zip(lower.iter_mut()) {
             let square = &pixels[*at as usize..][..below + 2];
             *upper = P::pair(square[0], square[1]);
@@ -160,8 +160,8 @@ impl Row {
     /// Works out the index of each place in what is kept of the slice. Returns whether all four pixels about
     /// every place are kept; if not, the indices mean nothing.
     #[inline(always)]
-    fn index(&mut self, plane: &Plane) -> bool {
-        let region = plane.region;
+    fn index(&mut self, image: &SourceImage) -> bool {
+        let region = image.region;
         let (left, top, width) = (region.x as u32, region.y as u32, region.width as u32);
         let (last_column, last_line) = (width.wrapping_sub(1), (region.height as u32).wrapping_sub(1));
         let mut beyond = 0;
@@ -176,8 +176,14 @@ impl Row {
 
     /// The same for rows that touch the edge, in stored units.
     #[inline(never)]
-    fn by_pixel<P: Pixel>(&self, plane: &Plane, pixels: &[P], border: Border, out: &mut [f32]) -> Result<(), NotKept> {
-        let region = plane.region;
+    fn by_pixel<P: Pixel>(
+        &self,
+        image: &SourceImage,
+        pixels: &[P],
+        border: Border,
+        out: &mut [f32],
+    ) -> Result<(), NotCached> {
+        let region = image.region;
         let (last_column, last_line) = (region.width as i32 - 1, region.height as i32 - 1);
         let places = self.column.iter().zip(&self.line).zip(self.right.iter().zip(&self.down));
         for (out, ((column, line), (right, down))) in out.iter_mut().zip(places) {
@@ -187,7 +193,7 @@ impl Row {
                 let value = |at: usize| square[at].value();
                 [[value(0), value(1)], [value(region.width), value(region.width + 1)]]
             } else {
-                edge(plane, pixels, border, *column, *line)?
+                edge(image, pixels, border, *column, *line)?
             };
             *out = bilinear(upper, lower, *right, *down);
         }
@@ -197,16 +203,16 @@ impl Row {
 
 /// The four pixels about a place of which some lie beyond the edge.
 fn edge<P: Pixel>(
-    plane: &Plane,
+    image: &SourceImage,
     pixels: &[P],
     border: Border,
     column: i32,
     line: i32,
-) -> Result<[[f32; 2]; 2], NotKept> {
-    let (columns, rows) = (plane.columns as i32, plane.rows as i32);
+) -> Result<[[f32; 2]; 2], NotCached> {
+    let (columns, rows) = (image.columns as i32, image.rows as i32);
     // in stored units, so that rescaling makes the constant of it
     let outside = match border {
-        Border::Constant(value) if plane.gain != 0.0 => (value - plane.offset) / plane.gain,
+        Border::Constant(value) if image.gain != 0.0 => (value - image.offset) / image.gain,
         _ => 0.0,
     };
     let pixel = |column: i32, line: i32| {
@@ -219,7 +225,7 @@ fn edge<P: Pixel>(
             Border::Reflect => (reflect(column, columns), reflect(line, rows)),
         };
         let (column, row) = (x as usize, y as usize);
-        plane.region.index(column, row).map(|at| pixels[at].value()).ok_or(NotKept { column, row })
+        image.region.index(column, row).map(|at| pixels[at].value()).ok_or(NotCached { column, row })
     };
     if matches!(border, Border::Constant(_)) && (!(-1..columns).contains(&column) || !(-1..rows).contains(&line)) {
         return Ok([[outside; 2]; 2]);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::Affine;
+use crate::data::Affine2;
 use crate::data::augment::{AugmentConfig, Warp};
 use crate::data::{StudyId, random::generator};
 
@@ -7,9 +7,9 @@ fn ramp(rows: usize, columns: usize) -> Vec<u16> {
     (0..rows * columns).map(|k| (k % columns * 10 + k / columns * 3) as u16).collect()
 }
 
-fn plane(pixels: &[u16], rows: usize, columns: usize, from_crop: Affine) -> Plane<'_> {
+fn image(pixels: &[u16], rows: usize, columns: usize, from_crop: Affine2) -> SourceImage<'_> {
     let region = Region::whole(rows, columns);
-    Plane { pixels: pixels.into(), rows, columns, region, from_crop, gain: 1.0 / 1000.0, offset: 0.0 }
+    SourceImage { pixels: pixels.into(), rows, columns, region, from_crop, gain: 1.0 / 1000.0, offset: 0.0 }
 }
 
 fn request(augmentation: &Augmentation, width: usize, height: usize) -> Request<'_> {
@@ -20,8 +20,8 @@ fn request(augmentation: &Augmentation, width: usize, height: usize) -> Request<
 fn a_crop_of_whole_pixels_is_those_pixels() {
     let pixels = ramp(20, 30);
     let mut out = vec![0.0; 12];
-    let plane = plane(&pixels, 20, 30, Affine::shift([5.0, 7.0]));
-    Renderer::new().render(Some(&plane), &request(&Augmentation::NONE, 4, 3), 0, &mut out).unwrap();
+    let image = image(&pixels, 20, 30, Affine2::shift([5.0, 7.0]));
+    Renderer::new().render(Some(&image), &request(&Augmentation::NONE, 4, 3), 0, &mut out).unwrap();
     for (k, value) in out.iter().enumerate() {
         let expected = pixels[(7 + k / 4) * 30 + 5 + k % 4];
         assert_eq!(*value, f32::from(expected) * (1.0 / 1000.0));
@@ -31,10 +31,10 @@ fn a_crop_of_whole_pixels_is_those_pixels() {
 #[test]
 fn between_pixels_a_ramp_goes_on() {
     let pixels = ramp(20, 30);
-    let turn = Affine::rotation_deg(20.0, [3.0, 2.0]).then(&Affine::shift([8.3, 9.6]));
+    let turn = Affine2::rotation_deg(20.0, [3.0, 2.0]).then(&Affine2::shift([8.3, 9.6]));
     let mut out = vec![0.0; 24];
-    let plane = plane(&pixels, 20, 30, turn);
-    Renderer::new().render(Some(&plane), &request(&Augmentation::NONE, 6, 4), 0, &mut out).unwrap();
+    let image = image(&pixels, 20, 30, turn);
+    Renderer::new().render(Some(&image), &request(&Augmentation::NONE, 6, 4), 0, &mut out).unwrap();
     for (k, value) in out.iter().enumerate() {
         let [x, y] = turn.apply([(k % 6) as f64, (k / 6) as f64]);
         assert!((f64::from(*value) - (10.0 * x + 3.0 * y) / 1000.0).abs() < 1e-6);
@@ -45,13 +45,13 @@ fn between_pixels_a_ramp_goes_on() {
 fn beyond_the_edge_is_the_constant_and_so_is_a_missing_slice() {
     let pixels = ramp(4, 4);
     let mut out = vec![0.0; 4];
-    let away = plane(&pixels, 4, 4, Affine::shift([100.0, -3e9]));
+    let away = image(&pixels, 4, 4, Affine2::shift([100.0, -3e9]));
     Renderer::new().render(Some(&away), &request(&Augmentation::NONE, 2, 2), 0, &mut out).unwrap();
     assert_eq!(out, [0.25; 4]);
     out.fill(9.0);
     Renderer::new().render(None, &request(&Augmentation::NONE, 2, 2), 0, &mut out).unwrap();
     assert_eq!(out, [0.25; 4]);
-    let empty = plane(&[], 0, 7, Affine::IDENTITY);
+    let empty = image(&[], 0, 7, Affine2::IDENTITY);
     Renderer::new().render(Some(&empty), &request(&Augmentation::NONE, 2, 2), 0, &mut out).unwrap();
     assert_eq!(out, [0.25; 4]);
 }
@@ -59,7 +59,7 @@ fn beyond_the_edge_is_the_constant_and_so_is_a_missing_slice() {
 #[test]
 fn a_picture_of_one_pixel_is_that_pixel_under_every_border() {
     for border in [Border::Repeat, Border::Reflect] {
-        let one = plane(&[400], 1, 1, Affine::IDENTITY);
+        let one = image(&[400], 1, 1, Affine2::IDENTITY);
         let mut out = vec![0.0; 4];
         Renderer::new()
             .render(Some(&one), &Request { border, ..request(&Augmentation::NONE, 2, 2) }, 0, &mut out)
@@ -89,9 +89,9 @@ fn a_point_moves_with_the_picture() {
             continue;
         }
         let mut out = vec![0.0; size * size];
-        let plane = plane(&pixels, size, size, Affine::IDENTITY);
+        let image = image(&pixels, size, size, Affine2::IDENTITY);
         let nothing = Request { border: Border::Constant(0.0), ..request(&augmentation, size, size) };
-        Renderer::new().render(Some(&plane), &nothing, 0, &mut out).unwrap();
+        Renderer::new().render(Some(&image), &nothing, 0, &mut out).unwrap();
         let mass: f32 = out.iter().sum();
         let centre = |axis: fn(usize) -> usize| {
             out.iter().enumerate().map(|(k, v)| f64::from(*v) * axis(k) as f64).sum::<f64>() / f64::from(mass)
@@ -116,14 +116,14 @@ fn vector_instructions_change_no_bit() {
     let mut random = generator(5, 0, StudyId(1), "bits");
     for _ in 0..100 {
         let augmentation = config.draw(67, 61, &mut random);
-        let plane = plane(&pixels, 200, 180, Affine::shift([50.5, 40.25]));
+        let image = image(&pixels, 200, 180, Affine2::shift([50.5, 40.25]));
         let request = request(&augmentation, 67, 61);
         let mut crops = [vec![0.0; 67 * 61], vec![0.0; 67 * 61], vec![0.0; 67 * 61]];
         let [here, avx2, best] = &mut crops;
-        Renderer::new().render_here(Some(&plane), &request, 0, here).unwrap();
+        Renderer::new().render_here(Some(&image), &request, 0, here).unwrap();
         // SAFETY: asked for above.
-        unsafe { Renderer::new().render_avx2(Some(&plane), &request, 0, avx2) }.unwrap();
-        Renderer::new().render(Some(&plane), &request, 0, best).unwrap();
+        unsafe { Renderer::new().render_avx2(Some(&image), &request, 0, avx2) }.unwrap();
+        Renderer::new().render(Some(&image), &request, 0, best).unwrap();
         assert!(crops[0] == crops[1] && crops[0] == crops[2], "{augmentation:?}");
     }
 }
@@ -141,8 +141,8 @@ fn what_is_kept_of_a_slice_gives_the_same_crop_and_no_other() {
     let (mut same, mut refused) = (0, 0);
     for _ in 0..200 {
         let augmentation = config.draw(40, 40, &mut random);
-        let whole = plane(&whole, rows, columns, Affine::shift([57.25, 39.5]));
-        let part = Plane { pixels: kept[..].into(), region, ..whole };
+        let whole = image(&whole, rows, columns, Affine2::shift([57.25, 39.5]));
+        let part = SourceImage { pixels: kept[..].into(), region, ..whole };
         let (mut expected, mut found) = (vec![0.0; 1600], vec![0.0; 1600]);
         for border in [Border::Constant(0.25), Border::Repeat, Border::Reflect] {
             let request = Request { border, ..request(&augmentation, 40, 40) };
@@ -152,7 +152,7 @@ fn what_is_kept_of_a_slice_gives_the_same_crop_and_no_other() {
                     assert_eq!(found, expected, "{augmentation:?}");
                     same += 1;
                 }
-                Err(NotKept { column, row }) => {
+                Err(NotCached { column, row }) => {
                     assert!(column < columns && row < rows && region.index(column, row).is_none());
                     refused += 1;
                 }
@@ -166,7 +166,7 @@ fn what_is_kept_of_a_slice_gives_the_same_crop_and_no_other() {
 fn a_picture_turned_round_many_times_is_still_reflected() {
     let pixels = ramp(5, 7);
     let border = Border::Reflect;
-    let far = plane(&pixels, 5, 7, Affine::shift([-40.5, 63.25]));
+    let far = image(&pixels, 5, 7, Affine2::shift([-40.5, 63.25]));
     let mut out = vec![0.0; 12 * 9];
     Renderer::new()
         .render(Some(&far), &Request { border, ..request(&Augmentation::NONE, 12, 9) }, 0, &mut out)

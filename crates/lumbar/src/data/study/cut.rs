@@ -1,11 +1,11 @@
 use lumbar_dicom::Plane;
 use ndarray::Array3;
 
-use super::{Sighting, Study, StudyError};
+use super::{SliceMatch, Study, StudyError};
 use crate::data::SeriesKind;
 use crate::data::augment::Augmentation;
 use crate::data::crop::{CropConfig, CropFrame, CropPlace, crop};
-use crate::data::intensity::{IntensityConfig, Window};
+use crate::data::intensity::{IntensityConfig, IntensityWindow};
 use crate::data::render::Renderer;
 
 /// A crop of a study and where it was taken: for looking at single crops. Loaders cut with
@@ -18,11 +18,11 @@ pub struct StudyCrop {
     /// `[slices, height, width]`.
     pub pixels: Array3<f32>,
     /// The series, stack and slice that show the place best.
-    pub sighting: Sighting,
+    pub slice_match: SliceMatch,
     /// How the crop lies in the patient, before mirroring and augmentation.
     pub frame: CropFrame,
     /// The window of the series.
-    pub window: Window,
+    pub window: IntensityWindow,
     /// It shows the mirrored patient.
     pub is_mirrored: bool,
 }
@@ -50,14 +50,14 @@ impl Study {
         intensity: &IntensityConfig,
         augmentation: &Augmentation,
     ) -> Result<Option<StudyCrop>, StudyError> {
-        let Some(sighting) = self.find(place.centre_mm, kind, None) else { return Ok(None) };
-        let Some(series) = self.series(sighting.series).map(|series| &series.data) else { return Ok(None) };
-        let Some(stack) = series.stacks.get(sighting.place.stack) else { return Ok(None) };
+        let Some(slice_match) = self.find(place.centre_mm, kind, None) else { return Ok(None) };
+        let Some(series) = self.series(slice_match.series).map(|series| &series.data) else { return Ok(None) };
+        let Some(stack) = series.stacks.get(slice_match.place.stack) else { return Ok(None) };
         let Some(frame) = CropFrame::new(stack, place, config) else { return Ok(None) };
-        let failed = |source| StudyError::Crop { study: self.id, series: sighting.series, source };
-        let window = Window::of_series(series, intensity).map_err(|error| failed(error.into()))?;
+        let failed = |source| StudyError::Crop { study: self.id, series: slice_match.series, source };
+        let window = IntensityWindow::of_series(series, intensity).map_err(|error| failed(error.into()))?;
         let pixels = crop(stack, place, &window, config, augmentation, &mut Renderer::new()).map_err(failed)?;
         let is_mirrored = place.mirror != augmentation.mirror;
-        Ok(Some(StudyCrop { pixels, sighting, frame, window, is_mirrored }))
+        Ok(Some(StudyCrop { pixels, slice_match, frame, window, is_mirrored }))
     }
 }

@@ -142,7 +142,7 @@ impl StudyPoints {
             let canal = at(Target::new(Condition::SpinalCanalStenosis, target.level));
             let other_side = target.condition.side().and_then(|_| at(Mirror::target(target)));
             match (marked[target.index()], canal, other_side) {
-                (Some((position_mm, series)), ..) => StudyPoint::Marked { position_mm, series },
+                (Some((position_mm, series)), ..) => StudyPoint::Annotated { position_mm, series },
                 (None, Some([middle, ..]), Some([x, y, z])) => {
                     StudyPoint::FromOtherSide { position_mm: [2.0 * middle - x, y, z] }
                 }

@@ -38,7 +38,7 @@ fn study() -> Study {
         StudySeries { id: SeriesId(1), kind: Some(SeriesKind::SagittalT2), data: sagittal() },
         StudySeries { id: SeriesId(2), kind: Some(SeriesKind::AxialT2), data: axial() },
     ];
-    Study { id: StudyId(7), split: Split::Train, series: series.into(), oddities: Vec::new() }
+    Study { id: StudyId(7), split: DataSplit::Train, series: series.into(), warnings: Vec::new() }
 }
 
 fn mark(condition: Condition, series: u64, instance: u32, x_px: f64, y_px: f64) -> PointRecord {
@@ -48,7 +48,7 @@ fn mark(condition: Condition, series: u64, instance: u32, x_px: f64, y_px: f64) 
 fn record(points: Vec<PointRecord>) -> StudyRecord {
     StudyRecord {
         id: StudyId(7),
-        split: Split::Train,
+        split: DataSplit::Train,
         folder: PathBuf::new(),
         series: Vec::new(),
         labels: None,
@@ -97,7 +97,7 @@ fn missing_points_are_told_from_the_level_and_never_invented() {
     ]);
     let points = StudyPoints::locate(&study, &record);
     let get = |condition| *points.get(Target::new(condition, Level::L4L5));
-    let marked = StudyPoint::Marked { position_mm: [10.0, -9.0, 0.0], series: SeriesId(2) };
+    let marked = StudyPoint::Annotated { position_mm: [10.0, -9.0, 0.0], series: SeriesId(2) };
     assert_eq!(get(Condition::LeftSubarticularStenosis), marked);
     let other_side = StudyPoint::FromOtherSide { position_mm: [-10.0, -9.0, 0.0] };
     assert_eq!(get(Condition::RightSubarticularStenosis), other_side);
@@ -128,7 +128,7 @@ fn a_crop_comes_from_the_series_that_shows_the_place_and_knows_whether_it_is_tur
         study.crop(kind, &place, &config, &IntensityConfig::default(), &Augmentation::NONE).unwrap()
     };
     let axial = cut(SeriesKind::AxialT2, true).unwrap();
-    assert_eq!((axial.sighting.series, axial.pixels.dim()), (SeriesId(2), (3, 96, 96)));
+    assert_eq!((axial.slice_match.series, axial.pixels.dim()), (SeriesId(2), (3, 96, 96)));
     assert_eq!((axial.frame.slice(0), axial.frame.slice(1)), (None, Some(0)));
     assert!(axial.has_turned_columns());
     let sagittal = cut(SeriesKind::SagittalT2, true).unwrap();

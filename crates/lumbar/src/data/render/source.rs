@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::Affine;
+use super::super::Affine2;
 use super::sample::Pairs;
 
 /// A stored value that turns into a float.
@@ -123,7 +123,7 @@ kinds!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, f32 => F32);
 
 /// One slice of pixels to sample from.
 #[derive(Debug, Clone, Copy)]
-pub struct Plane<'a> {
+pub struct SourceImage<'a> {
     /// Row-major, the region's height × width.
     pub pixels: Samples<'a>,
     /// Height of the slice.
@@ -133,7 +133,7 @@ pub struct Plane<'a> {
     /// Which part of the slice `pixels` holds: all of it ([`Region::whole`]), or what was kept of it.
     pub region: Region,
     /// Where each pixel of the crop (before augmentation) lies in this slice, in pixels.
-    pub from_crop: Affine,
+    pub from_crop: Affine2,
     /// A stored value times `gain` plus `offset` is 0…1; beyond, it is cut off.
     pub gain: f32,
     /// See `gain`.
@@ -181,7 +181,7 @@ impl Region {
 /// A crop shows a pixel of the slice that lies outside of what was kept of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the crop shows column {column}, row {row} of the slice, which was not kept")]
-pub struct NotKept {
+pub struct NotCached {
     /// Of the slice.
     pub column: usize,
     /// Of the slice.

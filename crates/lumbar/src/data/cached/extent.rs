@@ -11,10 +11,10 @@ use crate::data::{SeriesId, SeriesKind};
 
 /// How far from its point a crop can look, whatever is drawn: what has to be kept of a study.
 ///
-/// Two configurations with the same reach can use the same kept studies.
+/// Two configurations with the same extent can use the same kept studies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reach {
+pub struct CropExtent {
     /// Along the crop's columns and its rows, in mm.
     pub in_plane_mm: [f64; 2],
     /// Slices on each side of the nearest one.
@@ -23,30 +23,30 @@ pub struct Reach {
     pub jitter_mm: f64,
 }
 
-/// Slices of one stack are parallel to half a degree: this part of the reach, and two pixels for interpolation.
+/// Slices of one stack are parallel to half a degree: this part of the extent, and two pixels for interpolation.
 const TILT: f64 = 0.01;
 const SPARE_PX: f64 = 2.0;
 
-impl Reach {
-    /// The reach of straight crops ([`CropPlace::at`]) under everything that `augment` may draw.
+impl CropExtent {
+    /// The extent of straight crops ([`CropPlace::at`]) under everything that `augment` may draw.
     #[must_use]
     pub fn new(crop: &CropConfig, augment: &AugmentConfig, jitter_mm: f64) -> Self {
         let size = [crop.width_px as f64, crop.height_px as f64];
         // A lens moves the rim by up to its coefficient, a grid ends on the picture's edge; half a pixel more lies
         // between the middle of the pixels and of the area.
         let lens = if augment.distortion.p > 0.0 { augment.distortion.optical } else { 0.0 };
-        let mut reach = size.map(|side| side / 2.0 * (1.0 + lens) + 1.5);
+        let mut extent = size.map(|side| side / 2.0 * (1.0 + lens) + 1.5);
         let affine = &augment.affine;
         if affine.p > 0.0 {
-            let shifted = [reach[0] + affine.shift * size[0], reach[1] + affine.shift * size[1]];
+            let shifted = [extent[0] + affine.shift * size[0], extent[1] + affine.shift * size[1]];
             let sin = affine.rotate_deg.min(90.0).to_radians().sin();
             let turned = [shifted[0] + sin * shifted[1], shifted[1] + sin * shifted[0]];
             let longest = shifted[0].hypot(shifted[1]);
             let turned = turned.map(|side| side.min(longest));
             let slanted = turned[0] + affine.shear_deg.to_radians().tan() * turned[1];
-            reach = [slanted, turned[1]].map(|side| side / (1.0 - affine.scale));
+            extent = [slanted, turned[1]].map(|side| side / (1.0 - affine.scale));
         }
-        let in_plane_mm = [reach[0] * crop.width_mm / size[0], reach[1] * crop.height_mm / size[1]];
+        let in_plane_mm = [extent[0] * crop.width_mm / size[0], extent[1] * crop.height_mm / size[1]];
         Self { in_plane_mm, slices: crop.slices / 2, jitter_mm }
     }
 
@@ -80,8 +80,8 @@ impl Reach {
                 self.jitter_along(geometry.column_axis) / geometry.row_spacing_mm,
             ];
             let inside = |at: f64, size: usize, spare: f64| at - spare >= -0.5 && at + spare <= size as f64 - 0.5;
-            let reach = stack.spacing_mm().unwrap_or(0.0).max(thickness_mm.unwrap_or(0.0)) / 2.0;
-            inside(seen.column, columns, spare[0]) && inside(seen.row, rows, spare[1]) && distance + jitter <= reach
+            let extent = stack.spacing_mm().unwrap_or(0.0).max(thickness_mm.unwrap_or(0.0)) / 2.0;
+            inside(seen.column, columns, spare[0]) && inside(seen.row, rows, spare[1]) && distance + jitter <= extent
         };
         let candidates = stack.slices.iter().filter_map(|slice| Some((slice, slice.geometry.as_ref()?)));
         let mut candidates = candidates

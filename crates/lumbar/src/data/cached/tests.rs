@@ -9,7 +9,7 @@ use crate::data::augment::AugmentConfig;
 use crate::data::crop::crop;
 use crate::data::random::generator;
 use crate::data::study::StudySeries;
-use crate::data::{Split, StudyId};
+use crate::data::{DataSplit, StudyId};
 
 /// 15 tilted slices of odd spacing, in the kind of pixels that `turn` makes.
 fn stack(start: [f64; 3], orientation: [f64; 6], turn: fn(Vec<u16>) -> Pixels) -> Stack {
@@ -48,7 +48,7 @@ fn study(turn: fn(Vec<u16>) -> Pixels) -> Study {
     let axial = |start, sin: f64| stack(start, [1.0, 0.0, 0.0, 0.0, cos, sin], turn);
     Study {
         id: StudyId(7),
-        split: Split::Train,
+        split: DataSplit::Train,
         series: vec![
             series(1, SeriesKind::SagittalT1, vec![stack([29.0, -100.0, 107.0], sagittal, turn)]),
             series(
@@ -58,7 +58,7 @@ fn study(turn: fn(Vec<u16>) -> Pixels) -> Study {
             ),
             series(3, SeriesKind::AxialT2, vec![axial([-99.0, -80.0, -70.0], sin), axial([-99.0, -90.0, -20.0], -sin)]),
         ],
-        oddities: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -72,10 +72,10 @@ fn points() -> [Option<[f64; 3]>; Target::COUNT] {
     })
 }
 
-/// What [`KeptStudy::crop`] has to be: the crop of the whole study.
+/// What [`CachedStudy::crop`] has to be: the crop of the whole study.
 fn expected(
     study: &Study,
-    windows: &HashMap<SeriesId, Window>,
+    windows: &HashMap<SeriesId, IntensityWindow>,
     kind: SeriesKind,
     place: &CropPlace,
     config: &CropConfig,
@@ -98,13 +98,13 @@ fn settings(slices: usize) -> (CropConfig, AugmentConfig) {
     (config, augment)
 }
 
-fn compare(study: &Study, kept: &KeptStudy, draws: u64, slices: usize) {
+fn compare(study: &Study, kept: &CachedStudy, draws: u64, slices: usize) {
     let (config, augment) = settings(slices);
     let windows = study
         .series
         .iter()
-        .map(|series| (series.id, Window::of_series(&series.data, &IntensityConfig::default()).unwrap()));
-    let windows: HashMap<SeriesId, Window> = windows.collect();
+        .map(|series| (series.id, IntensityWindow::of_series(&series.data, &IntensityConfig::default()).unwrap()));
+    let windows: HashMap<SeriesId, IntensityWindow> = windows.collect();
     let mut renderer = Renderer::new();
     for draw in 0..draws {
         for target in Target::ALL {
@@ -113,7 +113,7 @@ fn compare(study: &Study, kept: &KeptStudy, draws: u64, slices: usize) {
             centre_mm.iter_mut().for_each(|at| *at += random.random_range(-JITTER_MM..=JITTER_MM));
             let drawn = augment.draw(config.width_px, config.height_px, &mut random);
             let place = CropPlace { mirror: random.random(), ..CropPlace::at(centre_mm) };
-            let kind = SeriesKind::marked_for(target.condition);
+            let kind = SeriesKind::annotated_for(target.condition);
             let found = kept.crop(kind, &place, &config, &drawn, &mut renderer).unwrap().unwrap();
             assert_eq!(
                 found,
@@ -129,8 +129,8 @@ fn crops_of_a_kept_study_are_those_of_the_whole_bit_for_bit() {
     let study = study(|values| Pixels::U16(Arc::new(values)));
     for (slices, draws) in [(5, 25), (1, 5)] {
         let (config, augment) = settings(slices);
-        let reach = Reach::new(&config, &augment, JITTER_MM);
-        let kept = KeptStudy::new(&study, points(), &reach, &IntensityConfig::default()).unwrap();
+        let extent = CropExtent::new(&config, &augment, JITTER_MM);
+        let kept = CachedStudy::new(&study, points(), &extent, &IntensityConfig::default()).unwrap();
         compare(&study, &kept, draws, slices);
     }
 }
@@ -145,15 +145,15 @@ fn every_kind_of_pixels_comes_back_from_a_file() {
     ];
     let folder = tempfile::tempdir().unwrap();
     let (config, augment) = settings(5);
-    let reach = Reach::new(&config, &augment, JITTER_MM);
+    let extent = CropExtent::new(&config, &augment, JITTER_MM);
     for (number, turn) in kinds.into_iter().enumerate() {
         let study = study(turn);
         let path = folder.path().join(format!("{number}.crops"));
         let key =
             CacheKey::new("test", &number, &super::super::cache::Fingerprint::of_files::<&str>([]).unwrap()).unwrap();
-        let kept = KeptStudy::new(&study, points(), &reach, &IntensityConfig::default()).unwrap();
+        let kept = CachedStudy::new(&study, points(), &extent, &IntensityConfig::default()).unwrap();
         kept.write(&path, key).unwrap();
-        let opened = KeptStudy::open(&path, key, false).unwrap();
+        let opened = CachedStudy::open(&path, key, false).unwrap();
         assert_eq!(opened.points(), kept.points());
         compare(&study, &opened, 2, 5);
     }
@@ -166,12 +166,12 @@ fn what_no_crop_can_show_is_not_kept() {
     let canal = Target::new(Condition::SpinalCanalStenosis, Level::L3L4);
     points[canal.index()] = Some([0.0, 0.0, 0.0]);
     let (config, _) = settings(3);
-    let reach = Reach::new(&config, &AugmentConfig::none(), 0.0);
-    let kept = KeptStudy::new(&study, points, &reach, &IntensityConfig::default()).unwrap();
+    let extent = CropExtent::new(&config, &AugmentConfig::none(), 0.0);
+    let kept = CachedStudy::new(&study, points, &extent, &IntensityConfig::default()).unwrap();
     // 50 × 40 mm of 0.47 × 0.61 mm on four slices at most
     let least = 3 * 2 * (50.0 / 0.47 * 40.0 / 0.61) as usize;
     assert!((least..2 * least).contains(&kept.pixel_bytes()), "{} bytes, at least {least}", kept.pixel_bytes());
     let place = CropPlace::at([0.0, 60.0, 0.0]);
     let error = kept.crop(SeriesKind::SagittalT2, &place, &config, &Augmentation::NONE, &mut Renderer::new());
-    assert!(matches!(error, Err(CropError::NotKept(_))));
+    assert!(matches!(error, Err(CropError::NotCached(_))));
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Area, Kind};
 use crate::anatomy::Target;
-use crate::data::intensity::Window;
+use crate::data::intensity::IntensityWindow;
 use crate::data::study::{Study, StudySeries};
-use crate::data::{SeriesId, SeriesKind, Split, StudyId};
+use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 
 /// A float by its bits: JSON's decimal digits do not always come back as the same number.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -26,10 +26,10 @@ fn floats<const N: usize>(values: [Exact; N]) -> [f64; N] {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) study: StudyId,
-    pub(super) split: Split,
+    pub(super) split: DataSplit,
     series: Vec<SeriesHead>,
     points: Vec<Option<[Exact; 3]>>,
-    pub(super) oddities: Vec<String>,
+    pub(super) warnings: Vec<String>,
     pub(super) parts: Vec<(Area, Kind)>,
 }
 
@@ -92,9 +92,9 @@ impl Head {
     /// `windows` are those of the study's series, in their order.
     pub(super) fn new(
         study: &Study,
-        windows: &[Window],
+        windows: &[IntensityWindow],
         points: &[Option<[f64; 3]>; Target::COUNT],
-        oddities: Vec<String>,
+        warnings: Vec<String>,
         parts: Vec<(Area, Kind)>,
     ) -> Self {
         let series = study.series.iter().zip(windows).filter_map(|(series, window)| {
@@ -117,14 +117,14 @@ impl Head {
             split: study.split,
             series: series.collect(),
             points: points.iter().map(|point| point.map(exact)).collect(),
-            oddities,
+            warnings,
             parts,
         }
     }
 
     /// The study with the heads of its slices and no pixels, and the windows of its series.
-    pub(super) fn study(&self) -> Result<(Study, Vec<(SeriesId, Window)>), lumbar_dicom::Error> {
-        let mut study = Study { id: self.study, split: self.split, series: Vec::new(), oddities: Vec::new() };
+    pub(super) fn study(&self) -> Result<(Study, Vec<(SeriesId, IntensityWindow)>), lumbar_dicom::Error> {
+        let mut study = Study { id: self.study, split: self.split, series: Vec::new(), warnings: Vec::new() };
         let mut windows = Vec::new();
         for head in &self.series {
             let stacks = head.stacks.iter().map(|slices| {
@@ -142,7 +142,7 @@ impl Head {
             };
             study.series.push(StudySeries { id: head.id, kind: Some(head.kind), data });
             let [low, high] = floats(head.window);
-            windows.push((head.id, Window { low: low as f32, high: high as f32 }));
+            windows.push((head.id, IntensityWindow { low: low as f32, high: high as f32 }));
         }
         Ok((study, windows))
     }

@@ -1,12 +1,12 @@
-//! A study reduced to what crops around its targets can show: the parts of its slices that lie within [`Reach`],
+//! A study reduced to what crops around its targets can show: the parts of its slices that lie within [`CropExtent`],
 //! as they are stored in its files, with the heads of the slices and the windows of the series.
 //!
 //! Crops of a kept study are those of the whole one, bit for bit; whatever would look farther is an error. Kept
 //! in memory a study takes a few MB. Kept in a file (see [`cache`](super::cache)) it takes none: the parts are
 //! mapped, and a file of an older configuration or of other pictures is made anew.
 
+mod extent;
 mod head;
-mod reach;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,14 +18,14 @@ use serde::{Deserialize, Serialize};
 use super::augment::Augmentation;
 use super::cache::{Block, Cache, CacheError, CacheKey, CacheWriter};
 use super::crop::{CropConfig, CropError, CropPlace, placed_slices, request};
-use super::intensity::{IntensityConfig, Window};
-use super::render::{Plane, Region, Renderer, Samples};
+use super::intensity::{IntensityConfig, IntensityWindow};
+use super::render::{Region, Renderer, Samples, SourceImage};
 use super::study::{Study, StudyError};
 use super::{SeriesId, SeriesKind, StudyId};
 use crate::anatomy::Target;
 
+pub use extent::CropExtent;
 use head::Head;
-pub use reach::Reach;
 
 /// The version of what is stored, for keys.
 const PURPOSE: &str = "kept study 1";
@@ -34,11 +34,11 @@ const HEAD: &str = "head";
 
 /// A study reduced to what crops need.
 #[derive(Debug)]
-pub struct KeptStudy {
+pub struct CachedStudy {
     study: Study,
-    windows: HashMap<SeriesId, Window>,
+    windows: HashMap<SeriesId, IntensityWindow>,
     points: [Option<[f64; 3]>; Target::COUNT],
-    oddities: Vec<String>,
+    warnings: Vec<String>,
     /// Series, stack and slice to the number of the kept part.
     numbers: HashMap<(SeriesId, usize, usize), usize>,
     parts: Vec<(Area, Kind)>,
@@ -87,7 +87,7 @@ impl Kind {
 /// Why a study cannot be kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeptError {
+pub enum CachedStudyError {
     /// It cannot be decoded.
     #[error(transparent)]
     Study(#[from] StudyError),
@@ -109,7 +109,7 @@ pub enum KeptError {
     },
 }
 
-impl KeptStudy {
+impl CachedStudy {
     /// Decodes a study and keeps what crops around `points` (patient mm, over [`Target::ALL`]) can show.
     ///
     /// # Errors
@@ -117,21 +117,21 @@ impl KeptStudy {
     pub fn new(
         study: &Study,
         points: [Option<[f64; 3]>; Target::COUNT],
-        reach: &Reach,
+        extent: &CropExtent,
         intensity: &IntensityConfig,
-    ) -> Result<Self, KeptError> {
-        let failed = |source| KeptError::Pixels { study: study.id, source };
+    ) -> Result<Self, CachedStudyError> {
+        let failed = |source| CachedStudyError::Pixels { study: study.id, source };
         let mut regions: HashMap<(SeriesId, usize, usize), Region> = HashMap::new();
         for target in Target::ALL {
             let Some(point) = points[target.index()] else { continue };
-            for area in reach.areas(study, SeriesKind::marked_for(target.condition), point) {
+            for area in extent.areas(study, SeriesKind::annotated_for(target.condition), point) {
                 let region = regions.entry((area.series, area.stack, area.slice)).or_insert(area.region);
                 *region = region.union(&area.region);
             }
         }
         let (mut parts, mut pixels, mut windows) = (Vec::new(), Vec::new(), Vec::new());
         for series in &study.series {
-            windows.push(Window::of_series(&series.data, intensity).map_err(failed)?);
+            windows.push(IntensityWindow::of_series(&series.data, intensity).map_err(failed)?);
             for (stack, slices) in series.data.stacks.iter().enumerate() {
                 for (slice, head) in slices.slices.iter().enumerate() {
                     let Some(region) = regions.get(&(series.id, stack, slice)) else { continue };
@@ -141,8 +141,8 @@ impl KeptStudy {
                 }
             }
         }
-        let oddities = study.oddities.iter().map(ToString::to_string).collect();
-        Self::of(&Head::new(study, &windows, &points, oddities, parts), Store::Memory(pixels)).map_err(failed)
+        let warnings = study.warnings.iter().map(ToString::to_string).collect();
+        Self::of(&Head::new(study, &windows, &points, warnings, parts), Store::Memory(pixels)).map_err(failed)
     }
 
     fn of(head: &Head, pixels: Store) -> Result<Self, lumbar_dicom::Error> {
@@ -152,7 +152,7 @@ impl KeptStudy {
             study,
             windows: windows.into_iter().collect(),
             points: head.points(),
-            oddities: head.oddities.clone(),
+            warnings: head.warnings.clone(),
             numbers: head.parts.iter().enumerate().map(number).collect(),
             parts: head.parts.clone(),
             pixels,
@@ -167,28 +167,28 @@ impl KeptStudy {
     pub fn key(
         record: &super::manifest::StudyRecord,
         points: &str,
-        reach: &Reach,
+        extent: &CropExtent,
         intensity: &IntensityConfig,
-    ) -> Result<CacheKey, KeptError> {
-        let failed = |source| KeptError::Cache { study: record.id, source };
+    ) -> Result<CacheKey, CachedStudyError> {
+        let failed = |source| CachedStudyError::Cache { study: record.id, source };
         let data = super::cache::Fingerprint::of_study(record).map_err(failed)?;
-        CacheKey::new(PURPOSE, &(points, reach, intensity), &data)
+        CacheKey::new(PURPOSE, &(points, extent, intensity), &data)
             .map_err(|source| failed(CacheError::Build { name: HEAD.to_owned(), source: source.into() }))
     }
 
-    /// Writes a file from which [`KeptStudy::open`] takes the study again.
+    /// Writes a file from which [`CachedStudy::open`] takes the study again.
     ///
     /// # Errors
     /// When it cannot be written; the file that was there before is left as it was.
-    pub fn write(&self, path: &Path, key: CacheKey) -> Result<(), KeptError> {
-        self.write_blocks(path, key).map_err(|source| KeptError::Cache { study: self.study.id, source })
+    pub fn write(&self, path: &Path, key: CacheKey) -> Result<(), CachedStudyError> {
+        self.write_blocks(path, key).map_err(|source| CachedStudyError::Cache { study: self.study.id, source })
     }
 
     fn write_blocks(&self, path: &Path, key: CacheKey) -> Result<(), CacheError> {
         let bad = |name: &str, reason: String| CacheError::BadBlock { name: name.to_owned(), reason };
-        let windows: Vec<Window> =
+        let windows: Vec<IntensityWindow> =
             self.study.series.iter().filter_map(|series| self.windows.get(&series.id).copied()).collect();
-        let head = Head::new(&self.study, &windows, &self.points, self.oddities.clone(), self.parts.clone());
+        let head = Head::new(&self.study, &windows, &self.points, self.warnings.clone(), self.parts.clone());
         let about = serde_json::to_value(head).map_err(|error| bad(HEAD, error.to_string()))?;
         let mut writer = CacheWriter::create(path, key)?;
         writer.add(HEAD, &Block { shape: [0; 3], pixels: Vec::new(), about })?;
@@ -200,7 +200,7 @@ impl KeptStudy {
         writer.finish()
     }
 
-    /// Opens a file that [`KeptStudy::write`] made. `verified` says that this process has compared its
+    /// Opens a file that [`CachedStudy::write`] made. `verified` says that this process has compared its
     /// checksums before; otherwise that is done now.
     ///
     /// # Errors
@@ -231,8 +231,8 @@ impl KeptStudy {
 
     /// What was odd about the study's files, in words.
     #[must_use]
-    pub fn oddities(&self) -> &[String] {
-        &self.oddities
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Bytes of all kept pixels.
@@ -258,8 +258,8 @@ impl KeptStudy {
         augmentation: &Augmentation,
         renderer: &mut Renderer,
     ) -> Result<Option<Array3<f32>>, CropError> {
-        let Some(sighting) = self.study.find(place.centre_mm, kind, None) else { return Ok(None) };
-        let (id, stack_index) = (sighting.series, sighting.place.stack);
+        let Some(slice_match) = self.study.find(place.centre_mm, kind, None) else { return Ok(None) };
+        let (id, stack_index) = (slice_match.series, slice_match.place.stack);
         let series = self.study.series(id).ok_or(CropError::NoGeometry)?;
         let (stack, window) = (&series.data.stacks[stack_index], self.windows[&id]);
         let request = request(config, augmentation);
@@ -271,7 +271,7 @@ impl KeptStudy {
                 renderer.render(None, &request, number, picture)?;
                 continue;
             };
-            let part = self.numbers.get(&(id, stack_index, slice)).ok_or(CropError::SliceNotKept { slice })?;
+            let part = self.numbers.get(&(id, stack_index, slice)).ok_or(CropError::SliceNotCached { slice })?;
             let head = &stack.slices[slice];
             let (Area { region, .. }, kind) = self.parts[*part];
             let stored = self.stored(*part)?;
@@ -288,8 +288,8 @@ impl KeptStudy {
                 }
             };
             let (gain, offset) = window.gain_offset(rescale, head.is_inverted());
-            let plane = Plane { pixels, rows: head.rows, columns: head.columns, region, from_crop, gain, offset };
-            renderer.render(Some(&plane), &request, number, picture)?;
+            let image = SourceImage { pixels, rows: head.rows, columns: head.columns, region, from_crop, gain, offset };
+            renderer.render(Some(&image), &request, number, picture)?;
         }
         Ok(Some(out))
     }

@@ -3,13 +3,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::anatomy::Target;
-use crate::data::{SeriesId, SeriesKind, Split, StudyId};
+use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 
 /// Something in a data set that deserves a look but stops nobody.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
-#[serde(tag = "oddity", rename_all = "snake_case")]
+#[serde(tag = "warning", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Oddity {
+pub enum ManifestWarning {
     /// A table of a half that is there otherwise is missing.
     #[error("there is no {file}")]
     TableMissing {
@@ -34,7 +34,7 @@ pub enum Oddity {
         /// The study.
         study: StudyId,
         /// Its half.
-        split: Split,
+        split: DataSplit,
     },
     /// A folder of pictures that no table names.
     #[error("folder {}/{study} is in no table", split.images_folder())]
@@ -42,7 +42,7 @@ pub enum Oddity {
         /// The study.
         study: StudyId,
         /// Its half.
-        split: Split,
+        split: DataSplit,
     },
     /// The same study is in the training and in the test half, as the competition's public test study is.
     #[error("study {study} is in the training and in the test half")]
@@ -225,8 +225,8 @@ pub enum Oddity {
     },
 }
 
-impl Oddity {
-    /// A short name of the kind of oddity, for counting: `instance_gap`.
+impl ManifestWarning {
+    /// A short name of the kind of warning, for counting: `instance_gap`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
