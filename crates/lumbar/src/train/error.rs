@@ -20,7 +20,7 @@ pub enum TrainError {
     },
     /// A setting of the data's outside its range.
     #[error(transparent)]
-    Data(#[from] crate::data::augment::ConfigError),
+    Data(#[from] crate::config::ConfigError),
     /// A config's text that is none: a misspelt field, a value of another type.
     #[error("{origin}: {reason}")]
     ConfigText {
