@@ -51,7 +51,7 @@ fn same(left: &[Batch<Crops>], right: &[Batch<Crops>]) -> bool {
 }
 
 /// Opens from files; returns how many of them had to be made.
-fn open(records: &[&StudyRecord], folder: &Path) -> (CropSource, usize) {
+pub(crate) fn open(records: &[&StudyRecord], folder: &Path) -> (CropSource, usize) {
     let cache = CropCache { folder: folder.to_owned(), stop: StopToken::new() };
     let made = Mutex::new(0);
     let count = |progress: CacheProgress| *made.lock().expect("a count") = progress.made;
@@ -78,9 +78,9 @@ fn batches_are_the_same_from_memory_and_from_files_and_files_are_used_again() {
     let plan = plan(&studies, true, false);
 
     // another picture, another time of change: its study is made anew, and only that
-    let picture = records[2].series[0].folder.join(format!("{}.dcm", records[2].series[0].instances[0]));
+    let image = &records[2].series[0].files[0].path;
     let earlier = SystemTime::now() - Duration::from_secs(3600);
-    File::options().write(true).open(&picture).and_then(|file| file.set_modified(earlier)).expect("a new time");
+    File::options().write(true).open(image).and_then(|file| file.set_modified(earlier)).expect("a new time");
     assert_eq!(open(&records, kept.path()).1, 1);
 
     // a byte of a picture turned round: the batch fails with the study's number, and the next source heals it

@@ -61,7 +61,7 @@ fn writes_caches_until_it_is_killed() {
 /// Files of a writer that is gone.
 fn left_over(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
-    entries.filter(|path| path.extension().is_some_and(|extension| extension == "tmp")).collect()
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "part")).collect()
 }
 
 #[test]

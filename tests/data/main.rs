@@ -4,6 +4,8 @@ mod cached;
 mod folds;
 mod killed;
 mod memory;
+mod names;
 mod phantom;
 mod real;
+mod study_memory;
 mod transforms;

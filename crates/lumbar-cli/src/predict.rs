@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use lumbar::data::manifest::{Manifest, ManifestWarning, StudyRecord};
+use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::{DataSplit, StudyId};
 use lumbar::predict::submission::{Overwrite, Sample, validate, write};
 use lumbar::run::Run;
@@ -57,9 +57,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("{} has {} violations after writing, the first: {first}", arguments.out.display(), violations.len());
     }
     let oddities: Vec<String> = manifest
-        .oddities()
+        .warnings()
         .iter()
-        .filter(|oddity| records.iter().any(|record| concerns(oddity, record)))
+        .filter(|warning| records.iter().any(|record| warning.study() == Some(record.id)))
         .map(ToString::to_string)
         .collect();
     let seconds = start.elapsed().as_secs_f64();
@@ -84,16 +84,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     println!("{}: {} studies, {} rows, {seconds:.1} s", arguments.out.display(), records.len(), 25 * records.len());
     Ok(())
-}
-
-fn concerns(oddity: &ManifestWarning, record: &StudyRecord) -> bool {
-    match oddity {
-        // `test_images/<study>/…`
-        ManifestWarning::EmptyFile { path } | ManifestWarning::UnexpectedFile { path } => {
-            path.iter().nth(1).is_some_and(|name| name.to_str() == Some(&record.id.to_string()))
-        }
-        _ => oddity.study() == Some(record.id),
-    }
 }
 
 /// The data set's own sample, or one of its test half, or of all of it.

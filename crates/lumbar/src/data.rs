@@ -4,6 +4,7 @@
 //! loader.
 
 mod affine;
+pub mod atomic;
 pub mod augment;
 pub mod cache;
 pub mod cached;
@@ -14,9 +15,11 @@ mod ids;
 pub mod intensity;
 pub mod loader;
 pub mod manifest;
+pub mod names;
 pub mod random;
 pub mod render;
 pub mod study;
+pub mod table;
 
 pub use affine::Affine2;
 pub use ids::{DataSplit, SeriesId, SeriesKind, StudyId};

@@ -1,6 +1,7 @@
 //! Grading of degenerative lumbar-spine disease on MRI: data, models, training, prediction, figures.
 
 pub mod anatomy;
+pub mod config;
 pub mod data;
 pub mod explain;
 pub mod figure;

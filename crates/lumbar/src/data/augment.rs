@@ -23,13 +23,12 @@ mod warp;
 use serde::{Deserialize, Serialize};
 
 use super::Affine2;
+pub use crate::config::ConfigError;
+pub(crate) use crate::config::check_range;
 
 pub use bias::BiasField;
 pub(crate) use bias::BiasRows;
-pub(crate) use config::check_range;
-pub use config::{
-    AffineRange, AugmentConfig, BiasRange, ConfigError, DistortionRange, DropoutRange, FilterRange, ToneRange,
-};
+pub use config::{AffineRange, AugmentConfig, BiasRange, DistortionRange, DropoutRange, FilterRange, ToneRange};
 pub use dropout::Hole;
 pub use filter::Filter;
 pub(crate) use filter::FilterRows;

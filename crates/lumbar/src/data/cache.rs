@@ -20,7 +20,6 @@ use std::path::PathBuf;
 pub use key::{CacheKey, Fingerprint};
 pub use read::{BlockView, Cache};
 pub use write::CacheWriter;
-pub(crate) use write::write_whole;
 
 /// Pixels to be kept under a name.
 #[derive(Debug, Clone, PartialEq)]

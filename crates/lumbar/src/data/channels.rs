@@ -12,12 +12,13 @@
 use lumbar_dicom::{Geometry, Plane, Slice, Stack};
 use serde::{Deserialize, Serialize};
 
-use super::augment::{Augmentation, ConfigError, check_range};
+use super::augment::Augmentation;
 use super::crop::{CropConfig, CropError, CropPlace, crop};
 use super::intensity::{IntensityConfig, IntensityWindow};
 use super::render::{Normalisation, Renderer};
 use super::study::Study;
 use super::{SeriesKind, cache::Block};
+use crate::config::{ConfigError, check_range};
 
 /// A picture is drawn at most so many times finer before it is averaged down.
 const FINEST: usize = 8;
@@ -60,7 +61,7 @@ impl ChannelConfig {
     /// # Errors
     /// Names the field, its range and what it is.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check_range("channels.size_px", self.size_px as f64, 8.0, 1024.0)?;
+        check_range("channels.size_px", self.size_px, 8, 1024)?;
         check_range("channels.margin", self.margin, 0.0, 0.5)?;
         check_range("channels.sagittal_field_mm", self.sagittal_field_mm, 0.0, 1000.0)?;
         check_range("channels.axial_field_mm", self.axial_field_mm, 0.0, 1000.0)?;

@@ -11,9 +11,10 @@ use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use super::Affine2;
-use super::augment::{Augmentation, ConfigError, check_range};
+use super::augment::Augmentation;
 use super::intensity::IntensityWindow;
 use super::render::{Border, Normalisation, NotCached, Region, Renderer, Request, SourceImage};
+use crate::config::{ConfigError, check_range};
 
 pub use frame::CropFrame;
 
@@ -61,12 +62,11 @@ impl CropConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         check_range("crop.width_mm", self.width_mm, 1.0, 1000.0)?;
         check_range("crop.height_mm", self.height_mm, 1.0, 1000.0)?;
-        check_range("crop.width_px", self.width_px as f64, 1.0, 4096.0)?;
-        check_range("crop.height_px", self.height_px as f64, 1.0, 4096.0)?;
-        check_range("crop.slices", self.slices as f64, 1.0, 255.0)?;
+        check_range("crop.width_px", self.width_px, 1, 4096)?;
+        check_range("crop.height_px", self.height_px, 1, 4096)?;
+        check_range("crop.slices", self.slices, 1, 255)?;
         if self.slices.is_multiple_of(2) {
-            let (found, expected) = (self.slices.to_string(), "an odd number".to_owned());
-            return Err(ConfigError { field: "crop.slices".to_owned(), found, expected });
+            return Err(ConfigError::new("crop.slices", self.slices, "an odd number"));
         }
         check_range("crop.outside", f64::from(self.outside), 0.0, 1.0)?;
         check_range("crop.normalisation.std", f64::from(self.normalisation.std), 1e-6, 1e6)

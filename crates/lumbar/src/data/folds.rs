@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use serde::{Deserialize, Serialize};
 
-use super::StudyId;
 use super::manifest::Labels;
+use super::{StudyId, atomic};
 use crate::anatomy::{Severity, Target};
 
 /// Which fold each study is in; stored with a run.
@@ -179,7 +179,7 @@ impl Folds {
         let path = path.as_ref();
         let failed = |source| FoldError::Io { path: path.to_owned(), source };
         let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
-        super::cache::write_whole(path, |file| io::Write::write_all(file, text.as_bytes())).map_err(failed)
+        atomic::write(path, text.as_bytes()).map_err(failed)
     }
 
     /// Reads what [`Folds::save`] wrote.

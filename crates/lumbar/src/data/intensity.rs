@@ -6,8 +6,7 @@
 use lumbar_dicom::{Pixels, Rescale, Series, Slice};
 use serde::{Deserialize, Serialize};
 
-use super::augment::ConfigError;
-use super::augment::check_range;
+use crate::config::{ConfigError, check_range};
 
 /// Which part of a series' values is spread over 0…1.
 ///

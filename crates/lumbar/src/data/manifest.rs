@@ -91,11 +91,19 @@ pub struct SeriesRecord {
     pub id: SeriesId,
     /// What the table says it is; none for a folder that the table does not name.
     pub kind: Option<SeriesKind>,
-    /// Where its files lie: `<split>_images/<study>/<series>`.
+    /// The folder with its files: `<split>_images/<study>/<series>`, under the name that it really has.
     pub folder: PathBuf,
-    /// Instance numbers (the file names' stems) in rising order; empty when the folder is missing or was not
-    /// listed.
-    pub instances: Vec<u32>,
+    /// Its files in rising order of instance number; empty if the folder is missing or was not listed.
+    pub files: Vec<InstanceFile>,
+}
+
+/// A file of a series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceFile {
+    /// The instance number: the stem of the file's name as a number.
+    pub instance: u32,
+    /// The file, under the name that it really has: `1.dcm`, `0001.dcm` and `1.DCM` are all instance 1.
+    pub path: PathBuf,
 }
 
 /// A mark that a reader set: a target's place on one slice.
@@ -153,6 +161,20 @@ impl StudyRecord {
     #[must_use]
     pub fn point(&self, target: Target) -> Option<&PointRecord> {
         self.points.iter().find(|point| point.target == target)
+    }
+}
+
+impl SeriesRecord {
+    /// The instance numbers of its files, in rising order.
+    pub fn instances(&self) -> impl Iterator<Item = u32> {
+        self.files.iter().map(|file| file.instance)
+    }
+
+    /// The file of an instance number; the one that is named most plainly if there are several.
+    #[must_use]
+    pub fn file(&self, instance: u32) -> Option<&InstanceFile> {
+        let first = self.files.partition_point(|file| file.instance < instance);
+        self.files.get(first).filter(|file| file.instance == instance)
     }
 }
 

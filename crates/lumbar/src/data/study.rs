@@ -4,12 +4,16 @@
 mod cut;
 mod points;
 
+use std::collections::HashSet;
+use std::path::Path;
+
 use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, Slice, Stack, read_series};
 use serde::Serialize;
 
 use super::channels::plane_of as plane_of_kind;
 use super::crop::CropError;
 use super::manifest::{PointRecord, SeriesRecord, StudyRecord};
+use super::names::{one_line, relative};
 use super::{DataSplit, SeriesId, SeriesKind, StudyId};
 
 pub use cut::StudyCrop;
@@ -165,23 +169,28 @@ impl Study {
         Ok(study)
     }
 
-    /// Reads and decodes whatever can be: what cannot is left out and reported in [`Study::warnings`], even
-    /// where nothing is left. For predictions, which every study has to get.
+    /// Reads and decodes everything that can be read; the rest is left out and reported in [`Study::warnings`], even
+    /// if nothing is left. For training and prediction, which must not end because of one file.
+    ///
+    /// Decoded slices take at most 64 MiB and three times the size of the files. Slices beyond that are decoded
+    /// once, to see that they can be, and again when they are asked for.
     #[must_use]
-    pub fn salvage(record: &StudyRecord) -> Self {
+    pub fn open_lossy(record: &StudyRecord) -> Self {
         let mut study = Self::read(record);
+        let mut budget = DecodedBudget::of(&study);
         for StudySeries { id, data, .. } in &mut study.series {
             let mut failed = Vec::new();
             for stack in &mut data.stacks {
                 let count = stack.slices.len();
-                let keep = |slice: &Slice| slice.loaded().map_err(|error| failed.push(error.to_string())).ok();
-                let slices: Vec<Slice> = stack.slices.iter().filter_map(keep).collect();
-                // a stack with a slice less lies otherwise: it is measured anew
+                let decode = |slice: &Slice| budget.decode(slice).map_err(|error| failed.push(error.to_string())).ok();
+                let slices: Vec<Slice> = stack.slices.iter().filter_map(decode).collect();
+                // Spacing and gaps are measured again if a slice is missing.
                 if slices.len() == count { stack.slices = slices } else { *stack = Stack::new(slices) }
             }
             data.stacks.retain(|stack| !stack.slices.is_empty());
-            if let Some(first) = failed.first().cloned() {
-                study.warnings.push(StudyWarning::SlicesNotDecoded { series: *id, slices: failed.len(), first });
+            if let Some(first) = failed.first() {
+                let (slices, first) = (failed.len(), cause_text(first, record));
+                study.warnings.push(StudyWarning::SlicesNotDecoded { series: *id, slices, first });
             }
         }
         study.series.retain(|series| !series.data.is_empty());
@@ -197,9 +206,9 @@ impl Study {
         let mut study = Self { id: record.id, split: record.split, series: Vec::new(), warnings: Vec::new() };
         for series in &record.series {
             match read_series(&series.folder, &ReadOptions::default(), &()) {
-                Ok(data) => study.add(series, data),
+                Ok(data) => study.add(record, series, data),
                 Err(error) => {
-                    let cause = error.to_string();
+                    let cause = cause_text(&error.to_string(), record);
                     study.warnings.push(StudyWarning::SeriesUnreadable { series: series.id, cause });
                 }
             }
@@ -207,7 +216,7 @@ impl Study {
         study
     }
 
-    fn add(&mut self, record: &SeriesRecord, data: Series) {
+    fn add(&mut self, study: &StudyRecord, record: &SeriesRecord, data: Series) {
         let id = record.id;
         let not_used: Vec<_> = data.report.not_used().collect();
         if let Some(first) = not_used.first() {
@@ -215,8 +224,9 @@ impl Study {
             let first = match &first.outcome {
                 lumbar_dicom::Outcome::NotUsed(cause) => cause.to_string(),
                 lumbar_dicom::Outcome::Duplicate { of } => format!("it is a copy of {of}"),
-                lumbar_dicom::Outcome::Used { .. } => "of nothing".to_owned(),
+                lumbar_dicom::Outcome::Used { .. } => String::new(),
             };
+            let first = cause_text(&first, study);
             self.warnings.push(StudyWarning::FilesNotUsed { series: id, files, first });
         }
         let plane = plane_of(&data);
@@ -231,16 +241,18 @@ impl Study {
         self.series.push(StudySeries { id, kind, data });
     }
 
-    /// Decodes all pixels now and keeps them: for studies of which many crops are taken.
+    /// Decodes the slices now, for studies from which many crops are cut. The bound on memory is that of
+    /// [`Study::open_lossy`].
     ///
     /// # Errors
     /// When a slice cannot be decoded.
     pub fn load(mut self) -> Result<Self, StudyError> {
+        let mut budget = DecodedBudget::of(&self);
         let study = self.id;
         for series in &mut self.series {
             let id = series.id;
             for slice in series.data.stacks.iter_mut().flat_map(|stack| &mut stack.slices) {
-                *slice = slice.loaded().map_err(|source| StudyError::Pixels { study, series: id, source })?;
+                *slice = budget.decode(slice).map_err(|source| StudyError::Pixels { study, series: id, source })?;
             }
         }
         Ok(self)
@@ -287,6 +299,43 @@ impl Study {
                 .then(distance(near.projection.distance_mm).total_cmp(&distance(other.projection.distance_mm)))
         })
     }
+}
+
+/// How many bytes of decoded pixels a study may still hold.
+struct DecodedBudget(u64);
+
+impl DecodedBudget {
+    /// What `lumbar_dicom` promises for one file, for all files of a study: 64 MiB and three times their size.
+    fn of(study: &Study) -> Self {
+        let slices = study.series.iter().flat_map(|series| series.data.slices());
+        let files: HashSet<&Path> = slices.filter_map(Slice::path).collect();
+        let bytes = files.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len())).sum::<u64>();
+        Self((64 << 20) + 3 * bytes)
+    }
+
+    /// The slice with decoded pixels, or, if they do not fit any more, as it was.
+    fn decode(&mut self, slice: &Slice) -> Result<Slice, lumbar_dicom::Error> {
+        let decoded = slice.loaded()?;
+        let pixels = decoded.pixels()?;
+        let bytes = (pixels.len() * pixels.bytes_each()) as u64;
+        Ok(match self.0.checked_sub(bytes) {
+            Some(rest) => {
+                self.0 = rest;
+                decoded
+            }
+            None => slice.clone(),
+        })
+    }
+}
+
+/// An error's text on one line, its paths relative to the data set's folder.
+fn cause_text(text: &str, record: &StudyRecord) -> String {
+    // `<data set>/train_images/<study>`
+    let text = match record.folder.ancestors().nth(2) {
+        Some(root) => relative(text, root),
+        None => text.to_owned(),
+    };
+    one_line(&text)
 }
 
 /// The plane in which most slices lie.

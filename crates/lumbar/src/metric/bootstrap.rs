@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::score::{Contribution, pooled};
 use super::{Graded, MetricError, Score, score};
+use crate::config::check_range;
 
 /// How intervals are drawn: studies, not cells, are resampled with replacement, because the 25 cells of a
 /// study belong together.
@@ -35,15 +36,8 @@ impl BootstrapConfig {
     /// # Errors
     /// When a field is out of its range.
     pub fn check(&self) -> Result<(), MetricError> {
-        if !(100..=1_000_000).contains(&self.replicates) {
-            let found = self.replicates.to_string();
-            return Err(MetricError::Config { field: "replicates", found, allowed: "100–1,000,000" });
-        }
-        if !(0.5..=0.999).contains(&self.confidence) {
-            let found = self.confidence.to_string();
-            return Err(MetricError::Config { field: "confidence", found, allowed: "0.5–0.999" });
-        }
-        Ok(())
+        check_range("replicates", self.replicates, 100, 1_000_000)?;
+        Ok(check_range("confidence", self.confidence, 0.5, 0.999)?)
     }
 
     /// The places drawn in one replicate, of `studies`.
@@ -288,6 +282,6 @@ mod tests {
         let error = score_difference(&graded(40, 1.0), &graded(41, 1.0), &config).unwrap_err();
         assert!(matches!(error, MetricError::NotPaired { study } if study == StudyId(40)));
         let error = BootstrapConfig { replicates: 1, ..config }.check().unwrap_err();
-        assert_eq!(error.to_string(), "replicates is 1, allowed is 100–1,000,000");
+        assert_eq!(error.to_string(), "replicates is 1, expected a number from 100 to 1000000");
     }
 }

@@ -70,15 +70,8 @@ pub enum MetricError {
         study: StudyId,
     },
     /// A setting outside its range.
-    #[error("{field} is {found}, allowed is {allowed}")]
-    Config {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        found: String,
-        /// The allowed range.
-        allowed: &'static str,
-    },
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
 }
 
 /// The first few names, and how many more there are.

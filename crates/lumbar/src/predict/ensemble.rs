@@ -49,7 +49,7 @@ impl PredictConfig {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check_range("predict.batch_size", self.batch_size as f64, 1.0, 4096.0)
+        check_range("predict.batch_size", self.batch_size, 1, 4096)
     }
 }
 

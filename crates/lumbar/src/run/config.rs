@@ -6,7 +6,7 @@ use super::RunError;
 use crate::config::check_range;
 use crate::predict::PredictConfig;
 use crate::tasks::{Preset, TaskConfig};
-use crate::train::config::{differences, within};
+use crate::train::config::differences;
 use crate::train::{TrainConfig, TrainError};
 
 /// Everything that a run needs beside its data; saved in its folder as `run.toml`.
@@ -138,8 +138,8 @@ impl RunConfig {
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), RunError> {
         self.task.check()?;
-        check_range("folds.count", self.folds.count as f64, 2.0, 100.0)?;
-        within("folds.seed", self.folds.seed, 0..=i64::MAX as u64, "0–2⁶³−1")?;
+        check_range("folds.count", self.folds.count, 2, 100)?;
+        check_range("folds.seed", self.folds.seed, 0, i64::MAX as u64)?;
         self.predict.check()?;
         Ok(self.train.check()?)
     }

@@ -51,12 +51,10 @@ impl DataRecord {
             for series in &study.series {
                 series_count += 1;
                 hash.update(format!("series {} {:?}\n", series.id, series.kind));
-                for instance in &series.instances {
+                for file in &series.files {
                     files += 1;
-                    let path = series.folder.join(format!("{instance}.dcm"));
-                    // a file in another spelling (.DCM) counts by its number alone
-                    let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-                    hash.update(format!("{instance} {size}\n"));
+                    let metadata = fs::metadata(&file.path).map_err(|source| RunError::file(&file.path, source))?;
+                    hash.update(format!("{} {}\n", file.instance, metadata.len()));
                 }
             }
         }

@@ -109,7 +109,7 @@ pub enum TaskError {
     Train(#[from] TrainError),
     /// A setting of the data's.
     #[error(transparent)]
-    Config(#[from] crate::data::augment::ConfigError),
+    Config(#[from] crate::config::ConfigError),
     /// Studies could not be decoded or cached.
     #[error("{0}")]
     Data(BoxError),

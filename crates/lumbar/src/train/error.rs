@@ -9,19 +9,9 @@ use crate::data::StudyId;
 #[non_exhaustive]
 pub enum TrainError {
     /// A setting outside its range.
-    #[error("{field} is {found}, allowed is {allowed}")]
-    Config {
-        /// The field, with the tables it is in: `optimizer.lr`.
-        field: &'static str,
-        /// Its value.
-        found: String,
-        /// The allowed range.
-        allowed: &'static str,
-    },
-    /// A setting of the data's outside its range.
     #[error(transparent)]
-    Data(#[from] crate::data::augment::ConfigError),
-    /// A config's text that is none: a misspelt field, a value of another type.
+    Config(#[from] crate::config::ConfigError),
+    /// A config's text that cannot be read: a misspelt field, a value of another type.
     #[error("{origin}: {reason}")]
     ConfigText {
         /// The file, or what else the text comes from.

@@ -2,28 +2,9 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{Augmentation, BiasField, Filter, Hole, Lens, Noise, NoiseKind, Tone, Warp};
+use crate::config::{ConfigError, check_range};
 use crate::data::Affine2;
 use crate::data::random::Generator;
-
-/// A setting that is out of its range.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{field} is {found}, expected {expected}")]
-pub struct ConfigError {
-    /// The setting, by its path in the configuration.
-    pub field: String,
-    /// What it is.
-    pub found: String,
-    /// What it may be.
-    pub expected: String,
-}
-
-pub(crate) fn check_range(field: &str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    let expected = format!("a number from {low} to {high}");
-    Err(ConfigError { field: field.to_owned(), found: value.to_string(), expected })
-}
 
 pub(crate) fn check_probability(field: &str, value: f64) -> Result<(), ConfigError> {
     check_range(field, value, 0.0, 1.0)

@@ -1,8 +1,8 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
-use super::config::{check_probability, check_range};
+use super::config::check_probability;
+use crate::config::{ConfigError, check_range};
 use crate::data::random::Generator;
 
 /// How the samples of a batch are mixed with one another.

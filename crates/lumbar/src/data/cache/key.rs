@@ -34,7 +34,7 @@ impl Fingerprint {
     pub fn of_study(study: &StudyRecord) -> Result<Self, CacheError> {
         let mut hash = Sha256::new();
         add_study(&mut hash, study)?;
-        for series in study.series.iter().filter(|series| series.instances.is_empty()) {
+        for series in study.series.iter().filter(|series| series.files.is_empty()) {
             // A folder that is not there holds nothing.
             let Ok(entries) = std::fs::read_dir(&series.folder) else { continue };
             let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
@@ -69,9 +69,8 @@ fn add_study(hash: &mut Sha256, study: &StudyRecord) -> Result<(), CacheError> {
     }
     for series in &study.series {
         hash.update(format!("series {} {:?}\n", series.id, series.kind));
-        for instance in &series.instances {
-            let path = series.folder.join(format!("{instance}.dcm"));
-            add_file(hash, &path).map_err(|source| CacheError::Io { path, source })?;
+        for file in &series.files {
+            add_file(hash, &file.path).map_err(|source| CacheError::Io { path: file.path.clone(), source })?;
         }
     }
     Ok(())

@@ -93,7 +93,7 @@ fn a_writer_that_is_given_up_leaves_nothing_and_an_abandoned_file_is_removed() {
     drop(writer);
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
 
-    let abandoned = path.with_file_name(".crops.cache.1-1.tmp");
+    let abandoned = path.with_file_name(".crops.cache.1-1.part");
     fs::write(&abandoned, b"half").unwrap();
     let minute_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
     fs::File::options().write(true).open(&abandoned).unwrap().set_modified(minute_ago).unwrap();

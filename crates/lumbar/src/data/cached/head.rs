@@ -29,6 +29,7 @@ pub(super) struct Head {
     pub(super) split: DataSplit,
     series: Vec<SeriesHead>,
     points: Vec<Option<[Exact; 3]>>,
+    #[serde(alias = "oddities")]
     pub(super) warnings: Vec<String>,
     pub(super) parts: Vec<(Area, Kind)>,
 }
@@ -37,6 +38,7 @@ pub(super) struct Head {
 struct SeriesHead {
     id: SeriesId,
     kind: SeriesKind,
+    /// A number in place of the real identifier: only whether two series have the same one matters.
     frame_of_reference: Option<Uid>,
     window: [Exact; 2],
     stacks: Vec<Vec<SliceHead>>,
@@ -97,12 +99,19 @@ impl Head {
         warnings: Vec<String>,
         parts: Vec<(Area, Kind)>,
     ) -> Self {
+        let frames: Vec<Option<&Uid>> =
+            study.series.iter().map(|series| series.data.frame_of_reference.as_ref()).collect();
+        let frame_of = |series: &StudySeries| {
+            let own = series.data.frame_of_reference.as_ref()?;
+            let first = frames.iter().position(|frame| *frame == Some(own))?;
+            Some(Uid::new(&first.to_string()))
+        };
         let series = study.series.iter().zip(windows).filter_map(|(series, window)| {
             Some(SeriesHead {
                 id: series.id,
                 // Without a kind nothing is found on it.
                 kind: series.kind?,
-                frame_of_reference: series.data.frame_of_reference.clone(),
+                frame_of_reference: frame_of(series),
                 window: exact([f64::from(window.low), f64::from(window.high)]),
                 stacks: series
                     .data

@@ -2,7 +2,7 @@ use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::augment::{ConfigError, check_range};
+use crate::config::{ConfigError, check_range};
 
 /// How batches are made. No setting changes what is in a batch.
 ///
@@ -35,8 +35,8 @@ impl LoaderConfig {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check_range("loader.workers", self.workers as f64, 0.0, 256.0)?;
-        check_range("loader.prefetch", self.prefetch as f64, 0.0, 4096.0)
+        check_range("loader.workers", self.workers, 0, 256)?;
+        check_range("loader.prefetch", self.prefetch, 0, 4096)
     }
 
     pub(super) fn worker_count(&self) -> usize {

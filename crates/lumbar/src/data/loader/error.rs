@@ -1,5 +1,5 @@
 use crate::data::StudyId;
-use crate::data::augment::ConfigError;
+use crate::config::ConfigError;
 
 /// An error of a data set or a network, whose types the loader and the trainer do not know.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,9 +1,9 @@
-//! Tables and folders joined into studies; everything odd noted on the way.
+//! Joins tables and folders into studies and collects the warnings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::listing::{Listing, Studies};
+use super::listing::{ListedSeries, Listing, Studies};
 use super::tables::{Described, LABELS, POINTS, Tables};
 use super::{ManifestWarning, PointRecord, SeriesRecord, StudyRecord};
 use crate::anatomy::Target;
@@ -74,12 +74,12 @@ pub(super) fn join(
     (studies, warnings)
 }
 
-/// One half of a data set while it is joined.
+/// One half of a data set while its tables and folders are joined.
 struct Half<'a> {
     split: DataSplit,
     folder: &'a Path,
     series: Option<&'a BTreeMap<(StudyId, SeriesId), Described>>,
-    /// None: not listed. Some(None): listed, and there is no folder of pictures.
+    /// `None`: not listed. `Some(None)`: listed, and there is no folder of images.
     listed: Option<Option<&'a Studies>>,
     warnings: &'a mut Vec<ManifestWarning>,
 }
@@ -94,7 +94,6 @@ impl Half<'_> {
     }
 
     fn study(&mut self, id: StudyId) -> StudyRecord {
-        let folder = self.folder.join(self.split.images_folder()).join(id.to_string());
         let named: BTreeMap<SeriesId, &Described> = self
             .series
             .iter()
@@ -109,14 +108,18 @@ impl Half<'_> {
             self.warnings.push(ManifestWarning::StudyWithoutSeries { study: id });
         }
         let in_folder = in_folder.flatten();
+        let folder = match in_folder {
+            Some(listed) => listed.folder.clone(),
+            None => self.folder.join(self.split.images_folder()).join(id.to_string()),
+        };
 
         let mut ids: BTreeSet<SeriesId> = named.keys().copied().collect();
-        ids.extend(in_folder.iter().flat_map(|series| series.keys()));
+        ids.extend(in_folder.iter().flat_map(|study| study.series.keys()));
         let series: Vec<_> = ids
             .into_iter()
             .map(|series| {
-                let instances = in_folder.and_then(|folders| folders.get(&series));
-                self.examine_series(id, series, named.contains_key(&series), in_folder.is_some(), instances);
+                let listed = in_folder.and_then(|study| study.series.get(&series));
+                self.examine_series(id, series, named.contains_key(&series), in_folder.is_some(), listed);
                 let described = named.get(&series).copied();
                 if let Some(Err(found)) = described {
                     self.warnings.push(ManifestWarning::UnknownDescription { study: id, series, found: found.clone() });
@@ -124,8 +127,8 @@ impl Half<'_> {
                 SeriesRecord {
                     id: series,
                     kind: described.and_then(|described| described.as_ref().ok().copied()),
-                    folder: folder.join(series.to_string()),
-                    instances: instances.cloned().unwrap_or_default(),
+                    folder: listed.map_or_else(|| folder.join(series.to_string()), |listed| listed.folder.clone()),
+                    files: listed.map(|listed| listed.files.clone()).unwrap_or_default(),
                 }
             })
             .collect();
@@ -142,17 +145,19 @@ impl Half<'_> {
         series: SeriesId,
         named: bool,
         study_has_folder: bool,
-        instances: Option<&Vec<u32>>,
+        listed: Option<&ListedSeries>,
     ) {
         if !named && self.series.is_some() {
             self.warnings.push(ManifestWarning::SeriesNotInTable { study, series });
         }
-        match instances {
+        match listed {
             None if study_has_folder => self.warnings.push(ManifestWarning::SeriesFolderMissing { study, series }),
             None => {}
-            Some(instances) => match (instances.first(), instances.last()) {
-                (Some(&first), Some(&last)) => {
-                    let (count, span) = (instances.len(), (last - first) as usize + 1);
+            Some(ListedSeries { files, .. }) => match (files.first(), files.last()) {
+                (Some(first), Some(last)) => {
+                    let (first, last) = (first.instance, last.instance);
+                    let count = files.chunk_by(|a, b| a.instance == b.instance).count();
+                    let span = (last - first) as usize + 1;
                     if span > count {
                         let missing = span - count;
                         self.warnings.push(ManifestWarning::InstanceGap { study, series, first, last, count, missing });
@@ -208,7 +213,7 @@ fn examine_points(study: &StudyRecord, listed: bool, warnings: &mut Vec<Manifest
                 if let Some(found) = record.kind.filter(|kind| *kind != expected) {
                     warnings.push(ManifestWarning::PointOnOtherKind { study: id, target, series, found, expected });
                 }
-                if listed && !record.instances.is_empty() && record.instances.binary_search(&instance).is_err() {
+                if listed && !record.files.is_empty() && record.file(instance).is_none() {
                     warnings.push(ManifestWarning::PointOnMissingInstance { study: id, target, series, instance });
                 }
             }

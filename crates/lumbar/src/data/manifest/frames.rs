@@ -38,9 +38,9 @@ impl Manifest {
             numbers("study_id", rows().map(|(study, _)| study.id.0)),
             numbers("series_id", rows().map(|(_, series)| series.id.0)),
             text("series_description", rows().map(|(_, series)| series.kind.map(|kind| kind.title()))),
-            small("instances", rows().map(|(_, series)| series.instances.len() as u32)),
-            optional("first_instance", rows().map(|(_, series)| series.instances.first().copied())),
-            optional("last_instance", rows().map(|(_, series)| series.instances.last().copied())),
+            small("instances", rows().map(|(_, series)| series.files.len() as u32)),
+            optional("first_instance", rows().map(|(_, series)| series.instances().next())),
+            optional("last_instance", rows().map(|(_, series)| series.instances().last())),
         ])
     }
 

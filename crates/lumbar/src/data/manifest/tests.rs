@@ -86,7 +86,7 @@ fn a_whole_data_set_has_nothing_odd() {
     assert_eq!(manifest.warnings(), []);
     let study = manifest.study(DataSplit::Train, StudyId(STUDY)).unwrap();
     assert_eq!(study.series.len(), 3);
-    assert_eq!(study.series_of(SeriesKind::AxialT2).next().unwrap().instances, [1, 2, 3]);
+    assert_eq!(study.series_of(SeriesKind::AxialT2).next().unwrap().instances().collect::<Vec<_>>(), [1, 2, 3]);
     let target = Target::new(Condition::LeftSubarticularStenosis, Level::L4L5);
     let point = study.point(target).unwrap();
     assert_eq!((point.series, point.instance, point.x_px, point.y_px), (SeriesId(13), 2, 100.5, 18.0));
@@ -224,6 +224,98 @@ fn every_warning_of_the_folders_is_reported() {
     let gap = manifest.warnings().iter().find(|warning| warning.name() == "instance_gap").unwrap();
     let sentence = format!("series 11 of study {STUDY} has 3 instances from 2 to 5031: 5027 are left out");
     assert_eq!(gap.to_string(), sentence);
+}
+
+#[test]
+fn files_and_folders_keep_the_names_that_they_have() {
+    let folder = whole("names");
+    let series = folder.0.join(format!("train_images/{STUDY}/11"));
+    fs::rename(series.join("1.dcm"), series.join("0001.DCM")).unwrap();
+    fs::rename(&series, series.with_file_name("0011")).unwrap();
+    let study = folder.0.join(format!("train_images/{STUDY}"));
+    let renamed = study.with_file_name(format!("00{STUDY}"));
+    fs::rename(&study, &renamed).unwrap();
+    let manifest = folder.read().unwrap();
+    assert_eq!(manifest.warnings(), []);
+    let study = &manifest.studies()[0];
+    assert_eq!(study.folder, renamed);
+    assert_eq!(study.series[0].folder, renamed.join("0011"));
+    let found: Vec<_> = study.series[0].files.iter().map(|file| (file.instance, file.path.clone())).collect();
+    let expected = [(1, "0001.DCM"), (2, "2.dcm"), (3, "3.dcm")];
+    assert_eq!(found, expected.map(|(number, name)| (number, renamed.join("0011").join(name))));
+    assert_eq!(study.series[0].file(1).unwrap().path, found[0].1);
+    assert_eq!(study.series[0].file(4), None);
+}
+
+#[test]
+fn two_names_of_one_number_are_reported_and_the_plain_one_counts() {
+    let folder = whole("twice");
+    folder
+        .write(&format!("train_images/{STUDY}/11/01.dcm"), "x")
+        .write(&format!("train_images/{STUDY}/11/1.DCM"), "x")
+        .write(&format!("train_images/{STUDY}/0011/1.dcm"), "x")
+        .write(&format!("train_images/0{STUDY}/11/1.dcm"), "x")
+        .write(&format!("train_images/{STUDY}/11/+4.dcm"), "x");
+    let manifest = folder.read().unwrap();
+    let mut names = names(&manifest);
+    names.sort_unstable();
+    assert_eq!(names, ["folder_twice", "folder_twice", "several_files_of_instance", "unexpected_file"]);
+    let series = &manifest.studies()[0].series[0];
+    assert_eq!(series.folder, folder.0.join(format!("train_images/{STUDY}/11")));
+    assert_eq!(series.instances().collect::<Vec<_>>(), [1, 1, 1, 2, 3]);
+    assert_eq!(series.file(1).unwrap().path, series.folder.join("1.dcm"));
+    let text: Vec<String> = manifest.warnings().iter().map(ToString::to_string).collect();
+    let twice = format!("\"train_images/{STUDY}/0011\" is left out: it has the number of \"train_images/{STUDY}/11\"");
+    assert!(text.contains(&twice), "{text:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_a_warning_and_the_rest_is_read() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let folder = whole("unreadable");
+    let series = folder.0.join(format!("train_images/{STUDY}/11"));
+    symlink("nowhere.dcm", series.join("9.dcm")).unwrap();
+    symlink("8.dcm", series.join("8.dcm")).unwrap();
+    symlink("nowhere", folder.0.join("train_images/5")).unwrap();
+    symlink("77", folder.0.join(format!("train_images/{STUDY}/77"))).unwrap();
+    let locked = folder.0.join("train_images/lost+found");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    let manifest = folder.read().unwrap();
+    let mut found = names(&manifest);
+    found.sort_unstable();
+    assert_eq!(found, ["unexpected_file", "unreadable", "unreadable", "unreadable", "unreadable"]);
+    assert_eq!(manifest.studies()[0].series[0].instances().collect::<Vec<_>>(), [1, 2, 3]);
+    let text = manifest.warnings().iter().map(ToString::to_string).find(|text| text.contains("9.dcm")).unwrap();
+    let start = format!("\"train_images/{STUDY}/11/9.dcm\" is left out: ");
+    assert!(text.starts_with(&start), "{text}");
+
+    // root may list what nobody else may
+    let closed = folder.0.join(format!("train_images/{STUDY}/12"));
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    let is_closed = fs::read_dir(&closed).is_err();
+    let again = names(&folder.read().unwrap());
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(again.iter().filter(|name| **name == "unreadable").count(), 4 + usize::from(is_closed));
+}
+
+#[test]
+fn names_in_warnings_and_errors_cannot_forge_lines_or_a_notebooks_output() {
+    let folder = whole("forged");
+    let forged = "x\u{1b}[2K\rEVCXR_BEGIN_CONTENT text/html";
+    folder
+        .write(&format!("train_images/{STUDY}/11/{}", forged.replace('/', "-")), "x")
+        .write("train_series_descriptions.csv", &series_csv(&[(STUDY, 11, &format!("\"{forged}\""))]));
+    let mut texts: Vec<String> = folder.read().unwrap().warnings().iter().map(ToString::to_string).collect();
+    folder.write("train_label_coordinates.csv", &points_csv(&format!("1,2,\"{forged}\",x,y,1,2\n")));
+    texts.push(folder.read().unwrap_err().to_string());
+    texts.push(Manifest::read(folder.0.join(forged)).unwrap_err().to_string());
+    assert_eq!(texts.iter().filter(|text| text.contains("EVCXR")).count(), 4, "{texts:?}");
+    for text in texts {
+        assert!(!text.chars().any(char::is_control) && !text.contains("EVCXR_"), "{text:?}");
+    }
 }
 
 #[test]

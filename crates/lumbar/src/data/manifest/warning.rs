@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::anatomy::Target;
+use crate::data::names::{one_line, quoted, quoted_path};
 use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 
 /// Something in a data set that deserves a look but stops nobody.
@@ -76,7 +77,7 @@ pub enum ManifestWarning {
     },
     /// The table calls a series something that is none of the competition's kinds; what it is can only come from
     /// the pictures.
-    #[error("series {series} of study {study} is called {found:?}, expected {}", known_kinds())]
+    #[error("series {series} of study {study} is called {}, expected {}", quoted(found), known_kinds())]
     UnknownDescription {
         /// The study.
         study: StudyId,
@@ -129,16 +130,52 @@ pub enum ManifestWarning {
         /// The smallest instance number.
         first: u32,
     },
-    /// Something in a folder of pictures that is no `<number>.dcm`.
-    #[error("{path:?} is not <number>.dcm")]
+    /// Something in a folder of images that is no `<number>.dcm` or no folder with a number as its name.
+    #[error("{} is not <number>.dcm", quoted_path(path))]
     UnexpectedFile {
-        /// Where, from the data set's folder on.
+        /// The study in whose folder it is.
+        study: Option<StudyId>,
+        /// The path from the data set's folder on.
         path: PathBuf,
     },
-    /// A picture of zero bytes.
-    #[error("{path:?} is empty")]
+    /// A file or folder that cannot be read, such as a link to nothing. It is left out.
+    #[error("{} is left out: {}", quoted_path(path), one_line(cause))]
+    Unreadable {
+        /// The study in whose folder it is.
+        study: Option<StudyId>,
+        /// The path from the data set's folder on.
+        path: PathBuf,
+        /// The system's reason.
+        cause: String,
+    },
+    /// A second folder with the same number, such as `007` beside `7`. It is left out.
+    #[error("{} is left out: it has the number of {}", quoted_path(path), quoted_path(of))]
+    FolderTwice {
+        /// The study in whose folder it is.
+        study: Option<StudyId>,
+        /// The folder that is left out, from the data set's folder on.
+        path: PathBuf,
+        /// The folder that is read.
+        of: PathBuf,
+    },
+    /// Several files of one instance number, such as `1.dcm` and `0001.dcm`.
+    #[error("instance {instance} of series {series} of study {study} has {files} files")]
+    SeveralFilesOfInstance {
+        /// The study.
+        study: StudyId,
+        /// The series.
+        series: SeriesId,
+        /// The instance number.
+        instance: u32,
+        /// How many files have it.
+        files: usize,
+    },
+    /// A file of zero bytes.
+    #[error("{} is empty", quoted_path(path))]
     EmptyFile {
-        /// Where, from the data set's folder on.
+        /// The study in whose folder it is.
+        study: Option<StudyId>,
+        /// The path from the data set's folder on.
         path: PathBuf,
     },
     /// A cell of `train.csv` is empty: masked out of loss and score.
@@ -245,6 +282,9 @@ impl ManifestWarning {
             Self::InstanceGap { .. } => "instance_gap",
             Self::InstancesDoNotStartAtOne { .. } => "instances_do_not_start_at_one",
             Self::UnexpectedFile { .. } => "unexpected_file",
+            Self::Unreadable { .. } => "unreadable",
+            Self::FolderTwice { .. } => "folder_twice",
+            Self::SeveralFilesOfInstance { .. } => "several_files_of_instance",
             Self::EmptyFile { .. } => "empty_file",
             Self::LabelMissing { .. } => "label_missing",
             Self::LabelWithoutPoint { .. } => "label_without_point",
@@ -261,7 +301,11 @@ impl ManifestWarning {
     #[must_use]
     pub const fn study(&self) -> Option<StudyId> {
         match self {
-            Self::TableMissing { .. } | Self::UnexpectedFile { .. } | Self::EmptyFile { .. } => None,
+            Self::TableMissing { .. } => None,
+            Self::UnexpectedFile { study, .. }
+            | Self::Unreadable { study, .. }
+            | Self::FolderTwice { study, .. }
+            | Self::EmptyFile { study, .. } => *study,
             Self::StudyWithoutLabels { study }
             | Self::StudyWithoutSeries { study }
             | Self::StudyFolderMissing { study, .. }
@@ -270,6 +314,7 @@ impl ManifestWarning {
             | Self::SeriesFolderMissing { study, .. }
             | Self::SeriesEmpty { study, .. }
             | Self::SeriesNotInTable { study, .. }
+            | Self::SeveralFilesOfInstance { study, .. }
             | Self::UnknownDescription { study, .. }
             | Self::NoSeriesOfKind { study, .. }
             | Self::SeveralSeriesOfKind { study, .. }

@@ -111,7 +111,7 @@ fn missing_points_are_told_from_the_level_and_never_invented() {
 #[test]
 fn a_study_without_a_readable_series_is_an_error_with_its_number() {
     let folder = PathBuf::from("nowhere").join("3");
-    let missing = SeriesRecord { id: SeriesId(3), kind: None, folder, instances: Vec::new() };
+    let missing = SeriesRecord { id: SeriesId(3), kind: None, folder, files: Vec::new() };
     let error = Study::open(&StudyRecord { series: vec![missing], ..record(Vec::new()) }).unwrap_err();
     assert!(error.to_string().starts_with("study 7 has no readable series: "), "{error}");
 }

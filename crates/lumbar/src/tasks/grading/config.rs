@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::train::{TrainError, config::within};
+use crate::config::{ConfigError, check_range};
 
 /// What is minimised: the score's parts.
 ///
@@ -32,12 +32,12 @@ impl Default for LossConfig {
 impl LossConfig {
     /// # Errors
     /// The first field that is out of its range.
-    pub fn check(&self) -> Result<(), TrainError> {
-        within("loss.any_severe", self.any_severe, 0.0..=10.0, "0–10")?;
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_range("loss.any_severe", self.any_severe, 0.0, 10.0)?;
         for weight in self.class_weights {
-            within("loss.class_weights", weight, 1e-3..=1e3, "1e-3–1,000")?;
+            check_range("loss.class_weights", weight, 1e-3, 1e3)?;
         }
-        within("loss.label_smoothing", self.label_smoothing, 0.0..=0.5, "0–0.5")?;
-        within("loss.neighbour_smoothing", self.neighbour_smoothing, 0.0..=0.5, "0–0.5")
+        check_range("loss.label_smoothing", self.label_smoothing, 0.0, 0.5)?;
+        check_range("loss.neighbour_smoothing", self.neighbour_smoothing, 0.0, 0.5)
     }
 }

@@ -185,13 +185,10 @@ fn key(records: &[&StudyRecord], counts: ChannelCounts, config: &ChannelConfig) 
     let mut files = Vec::new();
     let mut names = Vec::new();
     for record in records {
-        let series: Vec<_> = record.series.iter().map(|series| (series.id, series.kind, &series.instances)).collect();
+        let instances = |series: &SeriesRecord| series.instances().collect::<Vec<u32>>();
+        let series: Vec<_> = record.series.iter().map(|series| (series.id, series.kind, instances(series))).collect();
         names.push((record.split, record.id, series));
-        for series in &record.series {
-            let paths = series.instances.iter().map(|instance| series.folder.join(format!("{instance}.dcm")));
-            // a file in another spelling (.DCM) is named by its number alone
-            files.extend(paths.filter(|path| path.exists()));
-        }
+        files.extend(record.series.iter().flat_map(|series| series.files.iter().map(|file| &file.path)));
     }
     Ok(CacheKey::new("channels 1", &(config, counts, names), &Fingerprint::of_files(files)?)?)
 }
