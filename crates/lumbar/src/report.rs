@@ -5,23 +5,23 @@
 //!
 //! ```
 //! use lumbar::anatomy::Severity;
-//! use lumbar::metric::{LabelTable, Reference};
-//! use lumbar::report::{ReferenceKind, ReferencePredictor, Report};
+//! use lumbar::metric::{ConstantBaseline, LabelTable};
+//! use lumbar::report::{BaselineKind, Baseline, Report};
 //!
 //! let mut labels = LabelTable::new();
 //! for study in 0..9 {
-//!     labels.insert(study, std::array::from_fn(|target| Some(Severity::ALL[(study + target) % 3])))?;
+//!     labels.insert(StudyId(study as u64), std::array::from_fn(|target| Some(Severity::ALL[(study + target) % 3])))?;
 //! }
-//! let predictions = Reference::best_constant(&labels, 1.0).predict(labels.studies());
-//! let uniform = Reference::uniform().predict(labels.studies());
+//! let predictions = ConstantBaseline::best(&labels).predict(labels.studies());
+//! let uniform = ConstantBaseline::uniform().predict(labels.studies());
 //! let mut report = Report::new("a run", labels, predictions);
-//! report.references.push(ReferencePredictor { kind: ReferenceKind::Uniform, predictions: uniform });
+//! report.baselines.push(Baseline { kind: BaselineKind::Uniform, predictions: uniform });
 //! let page = report.html()?;
 //! assert!(page.contains("not a medical device") && !page.contains("<script"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod case_picture;
+mod case_image;
 mod of_run;
 mod page;
 mod sections;
@@ -32,7 +32,7 @@ use std::fmt;
 use crate::figure::{Figure, FigureError, FoldHistory};
 use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
 
-pub use case_picture::{cam_tiles, case_picture, slice_tile};
+pub use case_image::{cam_tiles, case_image, slice_tile};
 pub use of_run::{ReportConfig, cell_cam};
 pub use page::escape;
 pub use worst::{Mistake, WorstCell, worst_cells};
@@ -56,7 +56,7 @@ pub struct Report {
     /// Out-of-fold predictions of the same studies.
     pub predictions: PredictionTable,
     /// Predictors of the same studies to compare with.
-    pub references: Vec<ReferencePredictor>,
+    pub baselines: Vec<Baseline>,
     /// The epochs of each fold; may be empty.
     pub histories: Vec<FoldHistory>,
     /// Cells that were predicted worst, with their pictures; may be empty.
@@ -67,7 +67,7 @@ pub struct Report {
 
 /// Which predictor there is to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReferenceKind {
+pub enum BaselineKind {
     /// One third each.
     Uniform,
     /// The other folds' class frequencies, weighted as the score weighs: what can be reached without looking
@@ -79,7 +79,7 @@ pub enum ReferenceKind {
     Oracle,
 }
 
-impl fmt::Display for ReferenceKind {
+impl fmt::Display for BaselineKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Uniform => "uniform",
@@ -92,9 +92,9 @@ impl fmt::Display for ReferenceKind {
 
 /// A predictor to compare with.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ReferencePredictor {
+pub struct Baseline {
     /// Which.
-    pub kind: ReferenceKind,
+    pub kind: BaselineKind,
     /// What it predicts.
     pub predictions: PredictionTable,
 }
@@ -106,7 +106,7 @@ pub struct WorstCase {
     pub cell: WorstCell,
     /// The slice, the crop and where the model looked; none where there is no picture, with the reason in
     /// `remark`.
-    pub picture: Option<Figure>,
+    pub image: Option<Figure>,
     /// A sentence below it; may be empty.
     pub remark: String,
 }
@@ -138,7 +138,7 @@ impl Report {
             notes: Vec::new(),
             labels,
             predictions,
-            references: Vec::new(),
+            baselines: Vec::new(),
             histories: Vec::new(),
             worst: Vec::new(),
             bootstrap: BootstrapConfig::default(),

@@ -39,12 +39,9 @@ use crate::data::{DataSplit, StudyId, atomic};
 use crate::metric::{
     ConstantBaseline, Graded, LabelTable, PredictionTable, read_labels, read_predictions, write_labels,
 };
-use crate::model::{LevelModel, SpineModel};
 use crate::predict::Temperature;
-use crate::tasks::crops::CropGrader;
 use crate::tasks::grading::labels_of;
-use crate::tasks::whole_study::WholeStudy;
-use crate::tasks::{Task as _, TaskConfig};
+use crate::tasks::{GradingVisitor, Task};
 use crate::train::fold::FoldSplit;
 use crate::train::history::History;
 use crate::train::{CrossValidation, TrainError};
@@ -240,22 +237,31 @@ impl Run {
         toml::from_str(&text).map_err(|error| RunError::format(&path, error.to_string().trim_end()))
     }
 
-    /// The trained network of a fold of a whole-study run.
+    /// The trained network of a fold.
+    ///
+    /// ```no_run
+    /// use lumbar::run::Run;
+    /// use lumbar::tasks::crops::CropsTask;
+    ///
+    /// let run = Run::open("runs/crops".as_ref())?;
+    /// let grader = run.network::<CropsTask>(0, tch::Device::Cpu)?;
+    /// # let _ = grader.canal;
+    /// # Ok::<(), lumbar::run::RunError>(())
+    /// ```
     ///
     /// # Errors
     /// When the run is of another task, there is no such fold, or it has no checkpoint.
-    pub fn whole_study_network(&self, fold: usize, device: Device) -> Result<WholeStudy<SpineModel>, RunError> {
-        let TaskConfig::WholeStudy(task) = &self.config.task else { return Err(self.other_task("whole_study")) };
+    pub fn network<T: Task>(&self, fold: usize, device: Device) -> Result<T::Network, RunError> {
+        let task: &T = self.config.task.get().ok_or_else(|| self.other_task(std::any::type_name::<T>()))?;
         self.trained(fold, task.network(None, device)?)
     }
 
-    /// The trained networks of a fold of a crop run.
+    /// Runs a visitor with the run's task.
     ///
     /// # Errors
-    /// When the run is of another task, there is no such fold, or it has no checkpoint.
-    pub fn crop_network(&self, fold: usize, device: Device) -> Result<CropGrader<LevelModel>, RunError> {
-        let TaskConfig::Crops(task) = &self.config.task else { return Err(self.other_task("crops")) };
-        self.trained(fold, task.network(None, device)?)
+    /// When the task does not grade studies.
+    pub(crate) fn visit_grading<V: GradingVisitor>(&self, visitor: V) -> Result<V::Output, RunError> {
+        self.config.task.visit_grading(visitor).map_err(|_| self.other_task("a task that grades studies"))
     }
 
     const fn other_task(&self, expected: &'static str) -> RunError {

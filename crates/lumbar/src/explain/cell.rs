@@ -3,11 +3,9 @@
 use ndarray::{Array2, Array3, s};
 use tch::{Kind, Tensor};
 
-use super::grad_cam;
-use crate::anatomy::{ConditionGroup, Severity, Side, Target};
-use crate::model::{Backbone, Features as _, LevelModel, SpineModel};
-use crate::train::grader::{CropGrader, Crops, WholeStudy};
-use crate::train::network::BoxError;
+use crate::anatomy::{Severity, Target};
+use crate::data::loader::BoxError;
+use crate::model::{Backbone, Features as _};
 
 /// Features on a side of a map that tells places apart.
 const LEAST_SIDE: i64 = 6;
@@ -69,95 +67,29 @@ pub trait ExplainCell {
     ) -> Result<Option<CellCam>, BoxError>;
 }
 
-impl ExplainCell for CropGrader<LevelModel> {
-    type Inputs = Crops;
-
-    /// Maps of the crop's slices; a slice's weight is the one that the model's attention gives it.
-    fn explain(
-        &self,
-        inputs: &Crops,
-        place: usize,
-        target: Target,
-        severity: Severity,
-    ) -> Result<Option<CellCam>, BoxError> {
-        in_batch(place, inputs.studies)?;
-        let group = target.condition.group();
-        let model = match group {
-            ConditionGroup::Spinal => &self.canal,
-            ConditionGroup::Foraminal => &self.foramen,
-            ConditionGroup::Subarticular => &self.recess,
-        };
-        let place_of = ConditionGroup::ALL.iter().position(|other| *other == group).unwrap_or(0);
-        let Some(crops) = &inputs.groups[place_of] else { return Ok(None) };
-        let Some(crop) = crops.cells.iter().position(|cell| *cell == (place, target)) else { return Ok(None) };
-        let pixels = crops.pixels.f_narrow(0, crop as i64, 1)?;
-        let class = severity.index() as i64;
-        let level = fine_level(model.backbone(), &pixels);
-        // [1, 3] with one head
-        let maps = grad_cam(model, &pixels, level, |logits| logits.narrow(-1, class, 1).sum(Kind::Float))?;
-        let weights = model.slice_weights(&pixels)?.f_reshape([-1])?;
-        let (slices, maps, weights) = (array(&pixels.f_squeeze_dim(0)?)?, array(&maps)?, list(&weights)?);
-        let is_mirrored = target.condition.side() == Some(Side::Right);
-        Ok(Some(CellCam { slices, maps, weights, is_mirrored }))
-    }
-}
-
-impl ExplainCell for WholeStudy<SpineModel> {
-    type Inputs = Tensor;
-
-    /// The channels of the target's own plane: sagittal T2 for the canal, sagittal T1 for
-    /// the foramina, axial T2 for the recesses. The model makes one map for all channels of a study, so that
-    /// every slice has the same one; slices weigh alike.
-    fn explain(
-        &self,
-        inputs: &Tensor,
-        place: usize,
-        target: Target,
-        severity: Severity,
-    ) -> Result<Option<CellCam>, BoxError> {
-        in_batch(place, inputs.size().first().map_or(0, |studies| *studies as usize))?;
-        let config = self.0.config();
-        let (t1, t2, axial) = (config.sagittal_t1_slices, config.sagittal_t2_slices, config.axial_t2_slices);
-        let (first, count) = match target.condition.group() {
-            ConditionGroup::Foraminal => (0, t1),
-            ConditionGroup::Spinal => (t1, t2),
-            ConditionGroup::Subarticular => (t1 + t2, axial),
-        };
-        if count == 0 {
-            return Ok(None);
-        }
-        let pixels = inputs.f_narrow(0, place as i64, 1)?;
-        let (index, class) = (target.index() as i64, severity.index() as i64);
-        let level = fine_level(self.0.backbone(), &pixels);
-        let map =
-            grad_cam(&self.0, &pixels, level, |logits| logits.select(1, index).select(1, class).sum(Kind::Float))?;
-        let slices = array(&pixels.f_squeeze_dim(0)?.f_narrow(0, first, count)?)?;
-        let maps = array(&map.f_expand([count, map.size()[1], map.size()[2]], false)?)?;
-        let weights = vec![1.0 / count as f32; count as usize];
-        Ok(Some(CellCam { slices, maps, weights, is_mirrored: false }))
-    }
-}
-
 /// The deepest level whose features are still at least [`LEAST_SIDE`] wide and high, else the finest: the last
 /// level of a small crop is a pixel or two, and a map of that says nothing about places.
-fn fine_level(backbone: &Backbone, pixels: &Tensor) -> Option<usize> {
+pub(crate) fn fine_level(backbone: &Backbone, pixels: &Tensor) -> Option<usize> {
     let size = pixels.size();
     let side = size.iter().rev().take(2).copied().min()?;
     let stages = backbone.stage_info();
     Some(stages.iter().rposition(|stage| side / stage.reduction >= LEAST_SIDE).unwrap_or(0))
 }
 
-fn in_batch(place: usize, studies: usize) -> Result<(), BoxError> {
+/// Refuses a study that is not in the batch.
+pub(crate) fn in_batch(place: usize, studies: usize) -> Result<(), BoxError> {
     if place < studies { Ok(()) } else { Err(format!("study {place} of a batch of {studies}").into()) }
 }
 
-fn array(tensor: &Tensor) -> Result<Array3<f32>, BoxError> {
+/// A tensor of three dimensions as an array.
+pub(crate) fn array(tensor: &Tensor) -> Result<Array3<f32>, BoxError> {
     let size = tensor.size3()?;
     let shape = (size.0 as usize, size.1 as usize, size.2 as usize);
     Ok(Array3::from_shape_vec(shape, list(&tensor.f_reshape([-1])?)?)?)
 }
 
-fn list(tensor: &Tensor) -> Result<Vec<f32>, BoxError> {
+/// The values of a tensor.
+pub(crate) fn list(tensor: &Tensor) -> Result<Vec<f32>, BoxError> {
     let tensor = tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
     Ok(Vec::try_from(&tensor)?)
 }
@@ -165,45 +97,6 @@ fn list(tensor: &Tensor) -> Result<Vec<f32>, BoxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LevelConfig, SpineConfig};
-    use crate::train::grader::GroupCrops;
-    use tch::Device;
-
-    #[test]
-    fn a_crop_is_explained_by_its_own_planes_model_and_others_are_not_shown() {
-        let model = |seed| LevelModel::new(&LevelConfig::default(), seed, Device::Cpu).unwrap();
-        let grader = CropGrader { canal: model(1), foramen: model(2), recess: model(3) };
-        let pixels = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
-        let cells = vec![(0, Target::ALL[1]), (1, Target::ALL[4])];
-        let groups = [Some(GroupCrops { pixels: pixels.shallow_clone(), cells }), None, None];
-        let crops = Crops { studies: 2, groups, device: Device::Cpu };
-        let cam = grader.explain(&crops, 1, Target::ALL[4], Severity::Severe).unwrap().unwrap();
-        assert_eq!((cam.slices.dim(), cam.maps.dim(), cam.weights.len()), ((3, 64, 64), (3, 64, 64), 3));
-        assert!((cam.slices[[2, 5, 7]] - pixels.double_value(&[1, 2, 5, 7]) as f32).abs() < 1e-6);
-        assert!((cam.weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        assert!(cam.maps.iter().all(|value| (0.0..=1.0).contains(value)));
-        assert!(cam.slice(2).is_some() && cam.slice(3).is_none());
-        // 64 pixels: reduction 8 has eight features a side, 16 has four
-        let level = fine_level(grader.canal.backbone(), &pixels).unwrap();
-        assert_eq!(grader.canal.backbone().stage_info()[level].reduction, 8);
-        // not in the batch: another study's crop, another plane
-        assert!(grader.explain(&crops, 0, Target::ALL[4], Severity::Severe).unwrap().is_none());
-        assert!(grader.explain(&crops, 1, Target::ALL[9], Severity::Severe).unwrap().is_none());
-        assert!(grader.explain(&crops, 2, Target::ALL[4], Severity::Severe).is_err());
-    }
-
-    #[test]
-    fn a_whole_study_shows_the_channels_of_the_targets_plane() {
-        let config =
-            SpineConfig { sagittal_t1_slices: 2, sagittal_t2_slices: 1, axial_t2_slices: 3, ..SpineConfig::default() };
-        let network = WholeStudy(SpineModel::new(&config, 0, Device::Cpu).unwrap());
-        let studies = Tensor::randn([1, 6, 64, 64], (Kind::Float, Device::Cpu));
-        for (target, first, count) in [(0, 2, 1), (7, 0, 2), (24, 3, 3)] {
-            let cam = network.explain(&studies, 0, Target::ALL[target], Severity::Moderate).unwrap().unwrap();
-            assert_eq!(cam.slices.dim(), (count, 64, 64));
-            assert!((cam.slices[[0, 1, 1]] - studies.double_value(&[0, first, 1, 1]) as f32).abs() < 1e-6);
-        }
-    }
 
     #[test]
     fn the_slice_that_counts_most_is_found() {

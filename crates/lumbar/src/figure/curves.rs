@@ -265,7 +265,7 @@ impl Curves<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::Score;
+    use crate::train::ValidationScore;
 
     fn history(name: &str, scores: &[Option<f64>]) -> FoldHistory {
         let record = |(epoch, score): (usize, &Option<f64>)| EpochRecord {
@@ -275,12 +275,7 @@ mod tests {
             training_loss: 1.0 / (epoch + 1) as f64,
             gradient_norm: 1.0,
             skipped_steps: 0,
-            validation: score.map(|part| Score {
-                spinal: part,
-                foraminal: part,
-                subarticular: part,
-                any_severe_spinal: part,
-            }),
+            validation: score.map(|part| ValidationScore::new([("spinal", part)])),
         };
         FoldHistory { name: name.into(), records: scores.iter().enumerate().map(record).collect() }
     }

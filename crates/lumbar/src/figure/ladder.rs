@@ -6,7 +6,7 @@ use plotters::prelude::DrawingBackend;
 
 use super::sheet::{Align, FRAME, GRID, Ink, MODEL_COLOUR, QUIET, Scale, Sheet, shortened};
 use super::{Chart, Figure, FigureError};
-use crate::metric::{Interval, Ladder, ScoreIntervals};
+use crate::metric::{Baselines, Interval, ScoreIntervals};
 
 const WIDTH_PX: i32 = 960;
 const LEFT_PX: i32 = 190;
@@ -31,10 +31,10 @@ struct Rungs<'a> {
 }
 
 impl LadderStep {
-    /// The steps of a [`Ladder`] from the top: uniform, best constant, the model under `name`, and the oracle where
+    /// The steps of a [`Baselines`] from the top: uniform, best constant, the model under `name`, and the oracle where
     /// there is one.
     #[must_use]
-    pub fn of(ladder: &Ladder, name: &str) -> Vec<Self> {
+    pub fn of(ladder: &Baselines, name: &str) -> Vec<Self> {
         let step = |name: &str, score, is_reference| Self { name: name.to_owned(), score, is_reference };
         let mut steps = vec![
             step("uniform", ladder.uniform, true),

@@ -56,7 +56,7 @@ pub fn severity_table(
         .into_iter()
         .filter_map(|target| {
             let label = labels?[target.index()]?;
-            let found = most_probable(&predictions[target.index()]);
+            let found = Severity::most_probable(&predictions[target.index()]);
             (found != label).then(|| format!("{target} is labelled {label} and predicted {found}"))
         })
         .collect();
@@ -69,11 +69,6 @@ pub fn severity_table(
     let size = (LEFT_PX + 5 * CELL_PX.0 + 16, TOP_PX + 5 * CELL_PX.1 + 16);
     let chart = StudyTable { title, predictions, labels };
     Figure::of_chart(alt, (size.0.unsigned_abs(), size.1.unsigned_abs()), &chart)
-}
-
-fn most_probable(row: &[f64; 3]) -> Severity {
-    let best = (1..3).fold(0, |best, class| if row[class] > row[best] { class } else { best });
-    Severity::ALL[best]
 }
 
 /// Where the three parts of a bar end, from its left, in pixels.
@@ -116,7 +111,7 @@ impl StudyTable<'_> {
         (x, y): (i32, i32),
     ) -> Result<(), FigureError> {
         let row = &self.predictions[target.index()];
-        let found = most_probable(row);
+        let found = Severity::most_probable(row);
         let share = row[found.index()] / row.iter().sum::<f64>();
         let (left, right, top) = (x + PAD_PX, x + CELL_PX.0 - PAD_PX, y + PAD_PX);
         let text = format!("{:.0}% {}", 100.0 * share, found.title().to_lowercase());

@@ -93,6 +93,12 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// The device of its tensors; the CPU if it has none.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.entries().first().map_or(Device::Cpu, |entry| entry.tensor.device())
+    }
+
     /// All entries, parameters and buffers, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

@@ -202,7 +202,9 @@ struct PlainAndMirrored<I> {
 
 impl<I: Tensors> Tensors for PlainAndMirrored<I> {
     fn try_map(self, change: &mut dyn FnMut(Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
-        let mut both = |(inputs, truth): (I, GradeTruth)| Ok((inputs.try_map(change)?, truth.try_map(change)?));
+        let mut both = |(inputs, truth): (I, GradeTruth)| -> Result<(I, GradeTruth), TchError> {
+            Ok((inputs.try_map(change)?, truth.try_map(change)?))
+        };
         let plain = both(self.plain)?;
         let mirrored = self.mirrored.map(both).transpose()?;
         Ok(Self { plain, mirrored, warnings: self.warnings })

@@ -1,28 +1,24 @@
 //! A report gathered from a run's folder and its data.
 
-use tch::{Device, Tensor};
+use std::sync::Arc;
+
+use tch::Device;
 
 use super::{
-    Mistake, ReferenceKind, ReferencePredictor, Report, WorstCase, WorstCell, cam_tiles, case_picture, slice_tile,
-    worst_cells,
+    Baseline, BaselineKind, Mistake, Report, WorstCase, WorstCell, cam_tiles, case_image, slice_tile, worst_cells,
 };
 use crate::anatomy::{Severity, Target};
-use crate::data::DataSplit;
+use crate::config::check_range;
+use crate::data::loader::{BoxError, Loader, LoaderConfig, Plan};
+use crate::data::{DataSplit, StudyId};
 use crate::data::manifest::{Manifest, StudyRecord};
 use crate::data::study::{Study, StudyPoints};
 use crate::explain::{CellCam, ExplainCell};
 use crate::figure::FoldHistory;
-use crate::metric::{BootstrapConfig, Graded, LabelTable, PredictionTable, Reference};
-use crate::predict::read_predictions;
-use crate::run::{Run, RunError, TaskConfig};
-use crate::train::crop_source::{CropSource, Marked};
-use crate::train::grader::Crops;
-use crate::train::network::{BoxError, Plan, Source};
-use crate::train::study_source::StudySource;
+use crate::metric::{BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, read_predictions};
+use crate::run::{Run, RunError};
+use crate::tasks::{GradingTask, GradingVisitor, Task, TaskVisitor};
 use crate::train::{TrainError, checkpoint};
-
-/// Pseudo-labels of the best constant.
-const PSEUDO_COUNT: f64 = 1.0;
 
 /// What goes into a report.
 ///
@@ -48,23 +44,20 @@ impl ReportConfig {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), RunError> {
-        if self.worst > 100 {
-            let found = self.worst.to_string();
-            return Err(TrainError::Config { field: "worst", found, allowed: "0–100" }.into());
-        }
+        check_range("worst", self.worst, 0, 100)?;
         Ok(self.bootstrap.check()?)
     }
 }
 
 impl Report {
-    /// Gathers a report: the run's out-of-fold predictions, its histories, and with `manifest` pictures of the
+    /// Gathers a report: the run's out-of-fold predictions, its histories, and with `manifest` images of the
     /// worst cells. A run of which some folds are not trained yet is reported over the others, and says so.
     ///
     /// `oracle` are predictions that know a phantom's truth; other data has none.
     ///
     /// # Errors
     /// When no fold is trained, the config is out of range, or a file of the run cannot be read. A case without
-    /// a picture is no error: its remark says why.
+    /// an image is not an error: its remark says why.
     pub fn of_run(
         run: &Run,
         manifest: Option<&Manifest>,
@@ -75,11 +68,12 @@ impl Report {
         config.check()?;
         let missing = run.missing_folds();
         let predictions = trained_folds(run, &missing)?;
-        let is_there = |study: &str| predictions.get(study).is_some();
+        let (task, network) = run.config().task.visit(Describe);
+        let is_there = |study: StudyId| predictions.get(study).is_some();
         let labels = run.labels().filter(is_there);
-        let mut report = Self::new(title(run), labels, predictions.clone());
+        let mut report = Self::new(format!("{task}, out of fold"), labels, predictions.clone());
         report.bootstrap = config.bootstrap.clone();
-        report.facts = facts(run);
+        report.facts = facts(run, network);
         if !missing.is_empty() {
             let left_out = run.labels().len() - report.labels.len();
             report.notes.push(format!(
@@ -87,9 +81,9 @@ impl Report {
                 run.fold_count()
             ));
         }
-        report.references = references(run, oracle, missing.is_empty())?;
-        for reference in &mut report.references {
-            reference.predictions = reference.predictions.filter(is_there);
+        report.baselines = baselines(run, oracle, missing.is_empty())?;
+        for baseline in &mut report.baselines {
+            baseline.predictions = baseline.predictions.filter(is_there);
         }
         for fold in 0..run.fold_count() {
             let records = run.history(fold)?.records()?;
@@ -124,52 +118,29 @@ fn trained_folds(run: &Run, missing: &[usize]) -> Result<PredictionTable, RunErr
     Ok(table)
 }
 
-fn references(
+fn baselines(
     run: &Run,
     oracle: Option<&PredictionTable>,
     is_complete: bool,
-) -> Result<Vec<ReferencePredictor>, RunError> {
+) -> Result<Vec<Baseline>, RunError> {
     let labels: &LabelTable = run.labels();
-    let constant = Reference::best_constant_out_of_fold(labels, PSEUDO_COUNT, |study| run.fold_of(study))?;
+    let constant = ConstantBaseline::best_out_of_fold(labels, |study| run.fold_of(study))?;
     let mut found = vec![
-        (ReferenceKind::Uniform, Reference::uniform().predict(labels.studies())),
-        (ReferenceKind::BestConstant, constant),
+        (BaselineKind::Uniform, ConstantBaseline::uniform().predict(labels.studies())),
+        (BaselineKind::BestConstant, constant),
     ];
     // an oracle of other studies is one of another data set
-    if let Some(oracle) = oracle.filter(|oracle| labels.studies().iter().all(|study| oracle.get(study).is_some())) {
-        found.push((ReferenceKind::Oracle, oracle.filter(|study| labels.get(study).is_some())));
+    if let Some(oracle) = oracle.filter(|oracle| labels.studies().iter().all(|study| oracle.get(*study).is_some())) {
+        found.push((BaselineKind::Oracle, oracle.filter(|study| labels.get(study).is_some())));
     }
     if is_complete {
-        found.push((ReferenceKind::Scaled, run.out_of_fold_scaled()?));
+        found.push((BaselineKind::Scaled, run.out_of_fold_scaled()?));
     }
-    Ok(found.into_iter().map(|(kind, predictions)| ReferencePredictor { kind, predictions }).collect())
+    Ok(found.into_iter().map(|(kind, predictions)| Baseline { kind, predictions }).collect())
 }
 
-fn title(run: &Run) -> String {
-    let what = match &run.config().task {
-        TaskConfig::WholeStudy(_) => "Whole-study model",
-        TaskConfig::Crops(_) => "Crop grader",
-    };
-    format!("{what}, out of fold")
-}
-
-fn facts(run: &Run) -> Vec<(String, String)> {
+fn facts(run: &Run, network: String) -> Vec<(String, String)> {
     let (config, data) = (run.config(), run.data());
-    let network = match &config.task {
-        TaskConfig::WholeStudy(task) => {
-            let spine = &task.spine;
-            let [t1, t2, axial] = [spine.sagittal_t1_slices, spine.sagittal_t2_slices, spine.axial_t2_slices];
-            let size = task.source.channels.size_px;
-            format!("{} over {t1} + {t2} + {axial} slices of {size} pixels", spine.architecture)
-        }
-        TaskConfig::Crops(task) => {
-            let crop = &task.source.crop;
-            format!(
-                "{} for each plane, over {} slices of {} × {} mm in {} × {} pixels about the readers' points",
-                task.level.architecture, crop.slices, crop.width_mm, crop.height_mm, crop.width_px, crop.height_px
-            )
-        }
-    };
     let train = &config.train;
     let labelled = run.labels().iter().flat_map(|(_, row)| row).flatten().count();
     [
@@ -178,7 +149,7 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         ("training", format!("{} epochs, {} studies a batch, seed {}", train.epochs, train.batch_size, train.seed)),
         (
             "data",
-            format!("{} studies, {} series, {} pictures, {labelled} labels", data.studies, data.series, data.files),
+            format!("{} studies, {} series, {} images, {labelled} labels", data.studies, data.series, data.files),
         ),
         ("fingerprint of the data", data.fingerprint.chars().take(16).collect()),
         ("code", checkpoint::CODE_VERSION.to_owned()),
@@ -187,22 +158,22 @@ fn facts(run: &Run) -> Vec<(String, String)> {
     .into()
 }
 
-/// A cell with its picture, or with the reason why there is none.
+/// A cell with its image, or with the reason why there is none.
 fn worst_case(run: &Run, manifest: Option<&Manifest>, cell: WorstCell, device: Device) -> WorstCase {
     let Some(manifest) = manifest else {
-        return WorstCase { cell, picture: None, remark: "No picture: the data set was not given.".to_owned() };
+        return WorstCase { cell, image: None, remark: "No image: the data set was not given.".to_owned() };
     };
-    let record = manifest.of(DataSplit::Train).find(|record| record.id.to_string() == cell.study);
+    let record = manifest.of(DataSplit::Train).find(|record| record.id == cell.study);
     let Some(record) = record else {
-        return WorstCase { cell, picture: None, remark: "No picture: the data set lacks this study.".to_owned() };
+        return WorstCase { cell, image: None, remark: "No image: the data set lacks this study.".to_owned() };
     };
     match tiles(run, record, &cell, device) {
-        Ok((tiles, remark)) if !tiles.is_empty() => match case_picture(cell.target, &tiles) {
-            Ok(picture) => WorstCase { cell, picture: Some(picture), remark },
-            Err(error) => WorstCase { cell, picture: None, remark: format!("No picture: {error}.") },
+        Ok((tiles, remark)) if !tiles.is_empty() => match case_image(cell.target, &tiles) {
+            Ok(image) => WorstCase { cell, image: Some(image), remark },
+            Err(error) => WorstCase { cell, image: None, remark: format!("No image: {error}.") },
         },
-        Ok((_, remark)) => WorstCase { cell, picture: None, remark },
-        Err(error) => WorstCase { cell, picture: None, remark: format!("No picture: {error}.") },
+        Ok((_, remark)) => WorstCase { cell, image: None, remark },
+        Err(error) => WorstCase { cell, image: None, remark: format!("No image: {error}.") },
     }
 }
 
@@ -218,26 +189,22 @@ fn tiles(
     if let Some(position_mm) = point.position_mm() {
         tiles.extend(slice_tile(&study, cell.target, position_mm)?);
     }
-    let severity = most_probable(&cell.probabilities);
+    let severity = Severity::most_probable(&cell.probabilities);
     let remark = match cell_cam(run, record, cell.target, severity, device)? {
         Some(cam) => {
             tiles.extend(cam_tiles(&cam));
             format!("Grad-CAM of {severity}, by the fold that was not trained on this study.")
         }
-        None => "The network was shown nothing of this target: it is predicted from the prior.".to_owned(),
+        None => "No image shows this target: it is predicted from the prior.".to_owned(),
     };
     Ok((tiles, remark))
 }
 
-fn most_probable(row: &[f64; 3]) -> Severity {
-    Severity::ALL[(1..3).fold(0, |best, class| if row[class] > row[best] { class } else { best })]
-}
-
-/// Where the network of the fold that was not trained on a study looks, when it grades one of its targets; none
-/// where it is shown nothing of that target.
+/// Where the network of the fold that was not trained on a study looks when it grades one of its targets; `None` if no
+/// image shows that target.
 ///
 /// # Errors
-/// When the run knows no such study, its fold is not trained, or the study cannot be opened.
+/// When the run has no such study, its fold is not trained, or the study cannot be opened.
 pub fn cell_cam(
     run: &Run,
     record: &StudyRecord,
@@ -245,22 +212,39 @@ pub fn cell_cam(
     severity: Severity,
     device: Device,
 ) -> Result<Option<CellCam>, BoxError> {
-    let study = record.id.to_string();
-    let fold = run.fold_of(&study).ok_or_else(|| format!("study {study} is in no fold of the run"))?;
-    let plan = Plan { seed: 0, epoch: 0, augmented: false, mirrored: false, batches: vec![vec![study]] };
-    let gone = "the batch of the study was not made";
-    match &run.config().task {
-        TaskConfig::WholeStudy(task) => {
-            let network = run.whole_study_network(fold, device)?;
-            let source = StudySource::open(&[record], &task.spine, &task.source, None, device, &())?;
-            let batch = Source::<Tensor>::batches(&source, &plan).next().ok_or(gone)??;
-            network.explain(&batch.inputs, 0, target, severity)
-        }
-        TaskConfig::Crops(task) => {
-            let network = run.crop_network(fold, device)?;
-            let source = CropSource::open(&[record], &Marked, &task.source, device)?;
-            let batch = Source::<Crops>::batches(&source, &plan).next().ok_or(gone)??;
-            network.explain(&batch.inputs, 0, target, severity)
-        }
+    run.visit_grading(Explain { run, record, target, severity, device })?
+}
+
+struct Explain<'a> {
+    run: &'a Run,
+    record: &'a StudyRecord,
+    target: Target,
+    severity: Severity,
+    device: Device,
+}
+
+impl GradingVisitor for Explain<'_> {
+    type Output = Result<Option<CellCam>, BoxError>;
+
+    fn visit<T: GradingTask>(self, task: &T) -> Self::Output {
+        let study = self.record.id;
+        let fold = self.run.fold_of(study).ok_or_else(|| format!("study {study} is in no fold of the run"))?;
+        let network = self.run.network::<T>(fold, self.device)?;
+        let dataset = Arc::new(task.open(&[self.record], None, &())?);
+        let plan = Plan::in_order(&[study], 1);
+        let mut batches = Loader::start(dataset, plan, &LoaderConfig::default(), self.device)?;
+        let batch = batches.next().ok_or("the batch of the study was not made")??;
+        network.explain(&batch.inputs, 0, self.target, self.severity)
+    }
+}
+
+/// Title and description of the run's task.
+struct Describe;
+
+impl TaskVisitor for Describe {
+    type Output = (&'static str, String);
+
+    fn visit<T: Task>(self, task: &T) -> Self::Output {
+        (T::title(), task.description())
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::page::{Section, escape, page as whole_page, picture, table};
-use super::{DISCLAIMER, Mistake, ReferenceKind, Report, ReportError, WorstCase};
+use super::{DISCLAIMER, Mistake, BaselineKind, Report, ReportError, WorstCase};
 use crate::anatomy::{Condition, Severity, Target};
 use crate::figure::{
     CellGroup, ClassCount, LadderStep, ReferenceLine, class_bars, confusion_matrices, learning_curves,
@@ -20,14 +20,14 @@ const BINS: usize = 10;
 /// What a section needs of a predictor.
 struct Judged {
     name: String,
-    kind: Option<ReferenceKind>,
+    kind: Option<BaselineKind>,
     graded: Graded,
     score: ScoreIntervals,
 }
 
 pub(super) fn page(report: &Report) -> Result<String, ReportError> {
-    let mut judged = Vec::with_capacity(report.references.len() + 1);
-    for reference in &report.references {
+    let mut judged = Vec::with_capacity(report.baselines.len() + 1);
+    for reference in &report.baselines {
         judged.push(judge(report, &reference.kind.to_string(), Some(reference.kind), &reference.predictions)?);
     }
     let run = judge(report, "this run", None, &report.predictions)?;
@@ -57,7 +57,7 @@ pub(super) fn page(report: &Report) -> Result<String, ReportError> {
 fn judge(
     report: &Report,
     name: &str,
-    kind: Option<ReferenceKind>,
+    kind: Option<BaselineKind>,
     predictions: &crate::metric::PredictionTable,
 ) -> Result<Judged, ReportError> {
     let named = |source: MetricError| ReportError::Metric { what: name.to_owned(), source };
@@ -103,7 +103,7 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
         let difference = score_difference(&run.graded, &reference.graded, &report.bootstrap)
             .map_err(|source| ReportError::Metric { what: reference.name.clone(), source })?;
         rows.push(score_row(&format!("this run − {}", reference.name), &difference));
-        if reference.kind == Some(ReferenceKind::BestConstant) {
+        if reference.kind == Some(BaselineKind::BestConstant) {
             let verdict = if difference.total.high < 0.0 {
                 "The run is better than the best constant by more than chance explains: it has learned something \
                  from the pictures."
@@ -134,7 +134,7 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
 /// How far the run is on the way from the best constant (0%) to the oracle (100%), where both are there.
 fn gap_row(references: &[Judged], run: &Judged) -> Option<Vec<String>> {
     let of = |kind| references.iter().find(|judged| judged.kind == Some(kind)).map(|judged| in_order(&judged.score));
-    let (constant, oracle) = (of(ReferenceKind::BestConstant)?, of(ReferenceKind::Oracle)?);
+    let (constant, oracle) = (of(BaselineKind::BestConstant)?, of(BaselineKind::Oracle)?);
     let share = |part: usize| {
         let (constant, oracle) = (constant[part].estimate, oracle[part].estimate);
         let share = (constant - in_order(&run.score)[part].estimate) / (constant - oracle);
@@ -171,7 +171,7 @@ fn labels_section(labels: &LabelTable) -> Result<String, ReportError> {
 fn curves_section(report: &Report, references: &[Judged]) -> Result<String, ReportError> {
     let lines: Vec<ReferenceLine> = references
         .iter()
-        .filter(|judged| matches!(judged.kind, Some(ReferenceKind::BestConstant | ReferenceKind::Oracle)))
+        .filter(|judged| matches!(judged.kind, Some(BaselineKind::BestConstant | BaselineKind::Oracle)))
         .map(|judged| ReferenceLine { name: judged.name.clone(), value: judged.score.total.estimate })
         .collect();
     let figure = learning_curves("Training of each fold", &report.histories, &lines)?;
@@ -276,13 +276,13 @@ fn worst_case(case: &WorstCase) -> String {
         .collect();
     let mut html = format!(
         "<div class=\"case\"><p><b>Study {}, {}</b>: labelled <b>{}</b>, predicted {}; loss {:.2}</p>",
-        escape(&cell.study),
+        cell.study,
         escape(&cell.target.to_string()),
         cell.truth,
         predicted.join(", "),
         cell.loss
     );
-    if let Some(figure) = &case.picture {
+    if let Some(figure) = &case.image {
         html.push_str(&picture(figure, ""));
     }
     if !case.remark.is_empty() {

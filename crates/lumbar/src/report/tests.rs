@@ -1,7 +1,7 @@
 use super::*;
 use crate::anatomy::Severity;
 use crate::figure::{MontageConfig, Tile, montage};
-use crate::metric::{Graded, Reference};
+use crate::metric::{ConstantBaseline, Graded};
 use crate::train::history::EpochRecord;
 
 fn tables(studies: usize, sharpness: f64) -> (LabelTable, PredictionTable) {
@@ -15,8 +15,8 @@ fn tables(studies: usize, sharpness: f64) -> (LabelTable, PredictionTable) {
         });
         let mut truth = truth.map(Some);
         truth[study % 25] = None;
-        labels.insert(100 + study, truth).unwrap();
-        predictions.insert(100 + study, row).unwrap();
+        labels.insert(StudyId(100 + study as u64), truth).unwrap();
+        predictions.insert(StudyId(100 + study as u64), row).unwrap();
     }
     (labels, predictions)
 }
@@ -28,14 +28,14 @@ fn full(sharpness: f64) -> Report {
     report.bootstrap.replicates = 200;
     report.facts.push(("folds".into(), "5".into()));
     report.notes.push("fold 3 is missing".into());
-    let constant = Reference::best_constant(&labels, 1.0).predict(labels.studies());
+    let constant = ConstantBaseline::best(&labels).predict(labels.studies());
     let (_, oracle) = tables(30, 30.0);
     for (kind, predictions) in [
-        (ReferenceKind::Uniform, Reference::uniform().predict(labels.studies())),
-        (ReferenceKind::BestConstant, constant),
-        (ReferenceKind::Oracle, oracle),
+        (BaselineKind::Uniform, ConstantBaseline::uniform().predict(labels.studies())),
+        (BaselineKind::BestConstant, constant),
+        (BaselineKind::Oracle, oracle),
     ] {
-        report.references.push(ReferencePredictor { kind, predictions });
+        report.baselines.push(Baseline { kind, predictions });
     }
     let record = EpochRecord {
         epoch: 0,
@@ -48,10 +48,10 @@ fn full(sharpness: f64) -> Report {
     };
     report.histories.push(FoldHistory { name: "fold 0".into(), records: vec![record; 2] });
     let tile = Tile::new(ndarray::Array2::zeros((8, 8)).view(), 0.0, 1.0);
-    let picture = montage(&[tile], &MontageConfig { columns: 1, tile_px: 64, title: String::new() }).unwrap();
+    let image = montage(&[tile], &MontageConfig { columns: 1, tile_px: 64, title: String::new() }).unwrap();
     for mistake in [Mistake::Missed, Mistake::FalseAlarm] {
         for cell in worst_cells(&graded, mistake, 2) {
-            report.worst.push(WorstCase { cell, picture: Some(picture.clone()), remark: "a & b".into() });
+            report.worst.push(WorstCase { cell, image: Some(image.clone()), remark: "a & b".into() });
         }
     }
     report
@@ -87,7 +87,7 @@ fn a_run_that_learned_is_told_from_one_that_did_not() {
     let page = full(3.0).html().unwrap();
     assert!(page.contains("better than the best constant by more than chance"));
     let mut report = full(3.0);
-    report.predictions = Reference::best_constant(&report.labels, 1.0).predict(report.labels.studies());
+    report.predictions = ConstantBaseline::best(&report.labels).predict(report.labels.studies());
     report.worst.clear();
     let page = report.html().unwrap();
     assert!(
@@ -101,7 +101,7 @@ fn a_run_that_learned_is_told_from_one_that_did_not() {
 fn a_reference_of_other_studies_is_refused_by_name() {
     let mut report = full(3.0);
     let (_, fewer) = tables(29, 1.0);
-    report.references[2].predictions = fewer;
+    report.baselines[2].predictions = fewer;
     assert_eq!(
         report.html().unwrap_err().to_string(),
         "the report of oracle: 1 labelled studies are not predicted: 129"

@@ -1,4 +1,5 @@
 use crate::anatomy::{Severity, Target};
+use crate::data::StudyId;
 use crate::metric::Graded;
 
 /// In which direction a prediction is wrong.
@@ -13,8 +14,8 @@ pub enum Mistake {
 /// A cell that was predicted badly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorstCell {
-    /// The study's number.
-    pub study: String,
+    /// The study.
+    pub study: StudyId,
     /// Which target.
     pub target: Target,
     /// Its label.
@@ -35,7 +36,7 @@ pub struct WorstCell {
 pub fn worst_cells(graded: &Graded, mistake: Mistake, count: usize) -> Vec<WorstCell> {
     let mut worst: Vec<WorstCell> = (0..graded.studies().len())
         .filter_map(|place| {
-            let study = &graded.studies()[place];
+            let study = graded.studies()[place];
             let cells = graded.of_study(place).iter().filter_map(|cell| {
                 let probabilities = cell.probabilities();
                 let found = match cell.truth {
@@ -45,7 +46,7 @@ pub fn worst_cells(graded: &Graded, mistake: Mistake, count: usize) -> Vec<Worst
                 };
                 let probability = probabilities[cell.truth.index()].clamp(f64::EPSILON, 1.0);
                 let loss = -cell.truth.weight() * probability.ln();
-                let (study, target, truth) = (study.clone(), cell.target, cell.truth);
+                let (study, target, truth) = (study, cell.target, cell.truth);
                 (found == mistake).then_some(WorstCell { study, target, truth, probabilities, loss, mistake })
             });
             // the first of equals

@@ -5,8 +5,8 @@ use tch::Device;
 use super::{Run, RunError};
 use crate::data::manifest::StudyRecord;
 use crate::predict::{Ensemble, Predictions, Temperature};
-use crate::tasks::grading::{GradeTruth, Grading};
-use crate::tasks::{GradingVisitor, Task};
+use crate::tasks::grading::GradeTruth;
+use crate::tasks::{GradingTask, GradingVisitor, Task};
 use crate::train::TrainError;
 use crate::train::network::Network;
 
@@ -30,9 +30,7 @@ impl Run {
         if !missing.is_empty() {
             return Err(TrainError::MissingFolds { missing, total: self.fold_count() }.into());
         }
-        let visitor = Predict { run: self, records, device, progress };
-        let refused = |found| RunError::OtherTask { found, expected: "a task that grades studies" };
-        self.config.task.visit_grading(visitor).map_err(refused)?
+        self.visit_grading(Predict { run: self, records, device, progress })?
     }
 }
 
@@ -46,7 +44,7 @@ struct Predict<'a> {
 impl GradingVisitor for Predict<'_> {
     type Output = Result<Predictions, RunError>;
 
-    fn visit<T: Task<Objective = Grading, Truth = GradeTruth>>(self, task: &T) -> Self::Output {
+    fn visit<T: GradingTask>(self, task: &T) -> Self::Output {
         let networks = (0..self.run.fold_count())
             .map(|fold| self.run.trained(fold, task.network(None, self.device)?))
             .collect::<Result<Vec<_>, _>>()?;

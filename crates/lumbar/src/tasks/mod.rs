@@ -22,14 +22,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
 
+use crate::data::StudyId;
 use crate::data::loader::{BoxError, Dataset, Tensors};
 use crate::data::manifest::StudyRecord;
-use crate::data::StudyId;
 use crate::metric::LabelTable;
 use crate::train::network::Network;
 use crate::train::{Objective, TrainConfig, TrainError};
 
-pub use table::{GradingVisitor, Preset, TaskConfig, TaskVisitor, UnknownPreset};
+pub use table::{GradingTask, GradingVisitor, Preset, TaskConfig, TaskVisitor, UnknownPreset};
 
 /// What is trained on what.
 ///
@@ -84,6 +84,12 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
 
     /// What was missing or unreadable in a study's files, in words.
     fn warnings(dataset: &Self::Dataset, study: StudyId) -> Vec<String>;
+
+    /// A title for reports: `Crop grader`.
+    fn title() -> &'static str;
+
+    /// The network and what it looks at, in a few words for reports.
+    fn description(&self) -> String;
 
     /// The objective of a fold, from all known labels and the studies that it trains on.
     ///

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 
@@ -5,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grading::{GradeTruth, Grading};
 use super::{Task, TaskError};
+use crate::explain::ExplainCell;
 use crate::train::TrainConfig;
 
 /// Runs a piece of code with the task of a config, whose type it does not know.
@@ -16,13 +18,24 @@ pub trait TaskVisitor {
     fn visit<T: Task>(self, task: &T) -> Self::Output;
 }
 
+/// A task that grades studies and whose networks can explain a grade.
+pub trait GradingTask:
+    Task<Objective = Grading, Truth = GradeTruth, Network: ExplainCell<Inputs = <Self as Task>::Inputs>>
+{
+}
+
+impl<T> GradingTask for T where
+    T: Task<Objective = Grading, Truth = GradeTruth, Network: ExplainCell<Inputs = <T as Task>::Inputs>>
+{
+}
+
 /// The same, for tasks that grade studies.
 pub trait GradingVisitor {
     /// What the code returns.
     type Output;
 
     /// Runs it.
-    fn visit<T: Task<Objective = Grading, Truth = GradeTruth>>(self, task: &T) -> Self::Output;
+    fn visit<T: GradingTask>(self, task: &T) -> Self::Output;
 }
 
 /// No preset has this name.
@@ -63,6 +76,14 @@ macro_rules! tasks {
             pub fn check(&self) -> Result<(), TaskError> {
                 match self {
                     $(Self::$variant(task) => task.check(),)*
+                }
+            }
+
+            /// The task's config, if it is of this type.
+            #[must_use]
+            pub fn get<T: Task>(&self) -> Option<&T> {
+                match self {
+                    $(Self::$variant(task) => (task as &dyn Any).downcast_ref(),)*
                 }
             }
 

@@ -192,6 +192,17 @@ impl Default for DropoutRange {
 }
 
 impl AugmentConfig {
+    /// Light augmentation, for networks that train from scratch over few epochs: about half as strong as the
+    /// default, which the top teams used to fine-tune pretrained networks.
+    #[must_use]
+    pub fn light() -> Self {
+        let mut augment = Self::default();
+        (augment.affine.shift, augment.affine.scale, augment.affine.rotate_deg) = (0.06, 0.12, 12.0);
+        (augment.tone.brightness, augment.tone.contrast, augment.tone.gamma_p) = (0.15, 0.2, 0.2);
+        (augment.distortion.p, augment.filter.p, augment.dropout.p) = (0.0, 0.2, 0.0);
+        augment
+    }
+
     /// The configuration under which nothing happens.
     #[must_use]
     pub fn none() -> Self {

@@ -79,11 +79,11 @@ pub(super) fn locate(study: &Study, point: &PointRecord) -> Result<[f64; 3], Poi
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum StudyPoint {
-    /// A reader marked it.
-    Marked {
+    /// The annotated point.
+    Annotated {
         /// Position in mm.
         position_mm: [f64; 3],
-        /// The series on which it was marked.
+        /// The series on which it is annotated.
         series: SeriesId,
     },
     /// The other side is marked: its mirror image across the canal of the same level.
@@ -105,7 +105,7 @@ impl StudyPoint {
     #[must_use]
     pub const fn position_mm(&self) -> Option<[f64; 3]> {
         match *self {
-            Self::Marked { position_mm, .. }
+            Self::Annotated { position_mm, .. }
             | Self::FromOtherSide { position_mm }
             | Self::FromCanal { position_mm } => Some(position_mm),
             Self::Unknown => None,

@@ -2,6 +2,7 @@
 
 mod config;
 mod decoded;
+mod explain;
 mod network;
 mod points;
 mod source;
@@ -100,6 +101,18 @@ impl Task for CropsTask {
 
     fn warnings(dataset: &CropSource, study: StudyId) -> Vec<String> {
         dataset.warnings(study)
+    }
+
+    fn title() -> &'static str {
+        "Crop grader"
+    }
+
+    fn description(&self) -> String {
+        let crop = &self.source.crop;
+        format!(
+            "{} for each plane, over {} slices of {} × {} mm in {} × {} pixels around the annotated points",
+            self.level.architecture, crop.slices, crop.width_mm, crop.height_mm, crop.width_px, crop.height_px
+        )
     }
 
     fn objective(&self, labels: &LabelTable, training: &[StudyId], device: Device) -> Result<Grading, TrainError> {

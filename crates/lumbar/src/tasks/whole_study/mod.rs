@@ -1,6 +1,7 @@
 //! Grading whole studies: one network from all slices of a study to all its targets.
 
 mod config;
+mod explain;
 mod network;
 mod source;
 
@@ -68,6 +69,17 @@ impl Task for WholeStudyTask {
 
     fn warnings(dataset: &StudySource, study: StudyId) -> Vec<String> {
         dataset.warnings(study)
+    }
+
+    fn title() -> &'static str {
+        "Whole-study model"
+    }
+
+    fn description(&self) -> String {
+        let spine = &self.spine;
+        let [t1, t2, axial] = [spine.sagittal_t1_slices, spine.sagittal_t2_slices, spine.axial_t2_slices];
+        let size = self.source.channels.size_px;
+        format!("{} over {t1} + {t2} + {axial} slices of {size} pixels", spine.architecture)
     }
 
     fn objective(&self, labels: &LabelTable, training: &[StudyId], device: Device) -> Result<Grading, TrainError> {

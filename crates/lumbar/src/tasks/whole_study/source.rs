@@ -21,7 +21,7 @@ use crate::data::augment::Augmentation;
 use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
 use crate::data::channels::{ChannelConfig, ChannelCounts, channels, plane_of};
 use crate::data::loader::{BoxError, Dataset, Plan};
-use crate::data::manifest::StudyRecord;
+use crate::data::manifest::{SeriesRecord, StudyRecord};
 use crate::data::random::generator;
 use crate::data::render::{Border, Region, Renderer, Request, SourceImage};
 use crate::data::study::Study;

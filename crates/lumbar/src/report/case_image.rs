@@ -49,7 +49,7 @@ pub fn cam_tiles(cam: &CellCam) -> Vec<Tile> {
 ///
 /// # Errors
 /// When there is no tile.
-pub fn case_picture(target: Target, tiles: &[Tile]) -> Result<Figure, FigureError> {
+pub fn case_image(target: Target, tiles: &[Tile]) -> Result<Figure, FigureError> {
     let config = MontageConfig { columns: 3, tile_px: 250, title: target.to_string() };
     montage(tiles, &config)
 }
@@ -68,7 +68,7 @@ mod tests {
             let tiles = cam_tiles(&cam);
             assert_eq!(tiles.len(), 2);
             assert!(format!("{:?}", tiles[0]).contains(&format!("{caption:?}")));
-            assert_eq!(case_picture(Target::ALL[0], &tiles).unwrap().width_px(), 2 * 250 + 3 * 6);
+            assert_eq!(case_image(Target::ALL[0], &tiles).unwrap().width_px(), 2 * 250 + 3 * 6);
         }
     }
 }
