@@ -1,4 +1,4 @@
-//! Crops of studies kept in memory, kept in files and cut from the files themselves are the same.
+//! Crops of studies cached in memory, cached in files and cut from the files themselves are the same.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -56,19 +56,19 @@ pub(crate) fn open(records: &[&StudyRecord], folder: &Path) -> (CropSource, usiz
     let made = Mutex::new(0);
     let count = |progress: CacheProgress| *made.lock().expect("a count") = progress.made;
     let source = CropSource::open_cached(records, &Marked, &config(), Device::Cpu, &cache, &count);
-    (source.expect("a source").expect("nobody stops it"), made.into_inner().expect("a count"))
+    (source.expect("a source").expect("it is not stopped"), made.into_inner().expect("a count"))
 }
 
 #[test]
 fn batches_are_the_same_from_memory_and_from_files_and_files_are_used_again() {
-    let (folder, kept) = (lumbar_tests::scratch(), lumbar_tests::scratch());
+    let (folder, cached) = (lumbar_tests::scratch(), lumbar_tests::scratch());
     let manifest = phantom(folder.path(), 5);
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
     let memory = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
-    let (first, made) = open(&records, kept.path());
+    let (first, made) = open(&records, cached.path());
     assert_eq!(made, 5);
-    let (again, made) = open(&records, kept.path());
+    let (again, made) = open(&records, cached.path());
     assert_eq!(made, 0);
     for (augmented, mirrored) in [(true, false), (false, false), (false, true)] {
         let plan = plan(&studies, augmented, mirrored);
@@ -77,34 +77,34 @@ fn batches_are_the_same_from_memory_and_from_files_and_files_are_used_again() {
     }
     let plan = plan(&studies, true, false);
 
-    // another picture, another time of change: its study is made anew, and only that
+    // another modification time of one file: only its study is made again
     let image = &records[2].series[0].files[0].path;
     let earlier = SystemTime::now() - Duration::from_secs(3600);
     File::options().write(true).open(image).and_then(|file| file.set_modified(earlier)).expect("a new time");
-    assert_eq!(open(&records, kept.path()).1, 1);
+    assert_eq!(open(&records, cached.path()).1, 1);
 
-    // a byte of a picture turned round: the batch fails with the study's number, and the next source heals it
-    let path = kept.path().join(format!("train_{}.crops", records[1].id));
+    // a flipped byte of an image: the batch fails with the study's number, and the next source heals it
+    let path = cached.path().join(format!("train_{}.crops", records[1].id));
     let mut bytes = fs::read(&path).expect("a file");
     let middle = bytes.len() / 3;
     bytes[middle] ^= 0x10;
     fs::write(&path, bytes).expect("a damaged file");
-    let (damaged, made) = open(&records, kept.path());
+    let (damaged, made) = open(&records, cached.path());
     assert_eq!(made, 0, "blocks are looked at when they are used");
     let error = damaged.batches(&plan).find_map(Result::err).expect("the damage is found").to_string();
     assert!(error.starts_with(&format!("study {}: ", records[1].id)) && error.contains("is damaged"), "{error}");
-    let (healed, made) = open(&records, kept.path());
+    let (healed, made) = open(&records, cached.path());
     assert_eq!(made, 1);
     assert!(same(&batches(&healed, &plan), &batches(&memory, &plan)));
 }
 
 #[test]
 fn making_files_can_be_stopped_and_goes_on_where_it_ended() {
-    let (folder, kept) = (lumbar_tests::scratch(), lumbar_tests::scratch());
+    let (folder, cached) = (lumbar_tests::scratch(), lumbar_tests::scratch());
     let manifest = phantom(folder.path(), 6);
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let stop = StopToken::new();
-    let cache = CropCache { folder: kept.path().to_owned(), stop: stop.clone() };
+    let cache = CropCache { folder: cached.path().to_owned(), stop: stop.clone() };
     let after_two = |progress: CacheProgress| {
         assert_eq!(progress.total, 6);
         if progress.done == 2 {
@@ -116,7 +116,7 @@ fn making_files_can_be_stopped_and_goes_on_where_it_ended() {
         .install(|| CropSource::open_cached(&records, &Marked, &config(), Device::Cpu, &cache, &after_two))
         .expect("no error");
     assert!(opened.is_none(), "it was stopped");
-    let (_, made) = open(&records, kept.path());
+    let (_, made) = open(&records, cached.path());
     assert_eq!(made, 4, "two were there");
 }
 
@@ -160,16 +160,16 @@ fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
     let manifest = phantom(folder.path(), 2);
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
     let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
-    // sided crops of the mirrored study would be the same pictures again and are left out
+    // sided crops of the mirrored study would be the same images again and are left out
     let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
     let left_out = batches(&source, &plan(&studies, false, true)).remove(0);
     assert!(matches!(left_out.inputs.groups, [Some(_), None, None]));
-    // with a jitter that nobody can measure they are drawn, and they are the same
+    // with a jitter too small to matter they are drawn, and they are the same
     let jittered = CropSourceConfig { evaluation_jitter_mm: 1e-9, ..config() };
     let source = CropSource::open(&records, &Marked, &jittered, Device::Cpu).expect("a source");
     let same = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-4;
     let [plain, mirrored] = [false, true].map(|mirrored| batches(&source, &plan(&studies, false, mirrored)).remove(0));
-    let picture = |batch: &Batch<Crops>, place: usize, target: Target| {
+    let image = |batch: &Batch<Crops>, place: usize, target: Target| {
         let group = batch.inputs.groups.iter().flatten().find(|group| group.cells.contains(&(place, target)))?;
         let index = group.cells.iter().position(|cell| *cell == (place, target))?;
         Some(group.pixels.get(index as i64))
@@ -181,7 +181,7 @@ fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
             let label =
                 |batch: &Batch<Crops>, target: Target| batch.labels.int64_value(&[place as i64, target.index() as i64]);
             assert_eq!(label(&mirrored, target), label(&plain, other), "{target:?}");
-            let (found, expected) = (picture(&mirrored, place, target), picture(&plain, place, other));
+            let (found, expected) = (image(&mirrored, place, target), image(&plain, place, other));
             assert_eq!(found.is_some(), expected.is_some());
             let (Some(found), Some(expected)) = (found, expected) else { continue };
             if target.condition.side().is_some() {

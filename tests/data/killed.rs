@@ -51,8 +51,9 @@ fn build(path: &Path, generation: u64, pause: Duration) -> Cache {
 #[test]
 #[ignore = "the process that the next test kills"]
 fn writes_caches_until_it_is_killed() {
-    let path = PathBuf::from(std::env::var_os(PATH).expect("the parent says where"));
-    let first: u64 = std::env::var(FIRST).ok().and_then(|text| text.parse().ok()).expect("the parent says which");
+    let path = PathBuf::from(std::env::var_os(PATH).expect("the parent passes the path"));
+    let first: u64 =
+        std::env::var(FIRST).ok().and_then(|text| text.parse().ok()).expect("the parent passes the number");
     for generation in first..first + GENERATIONS {
         build(&path, generation, Duration::from_millis(1));
     }
@@ -100,7 +101,7 @@ fn what_a_killed_writer_leaves_is_never_accepted_and_the_next_open_rebuilds() {
             check(&Cache::open(&path, key(*generation)).expect("as before"), *generation);
             replaced += 1;
         }
-        // what lies under the temporary name would not be accepted either, unless all of it is there
+        // a file under the temporary name would not be accepted either, unless all of it is there
         for left in left_over(folder.path()) {
             torn += 1;
             for generation in generations.clone() {
@@ -112,7 +113,7 @@ fn what_a_killed_writer_leaves_is_never_accepted_and_the_next_open_rebuilds() {
             std::fs::remove_file(left).expect("it can be removed");
         }
         let last = first + GENERATIONS;
-        assert!(Cache::open(&path, key(last)).is_err(), "nobody has written this one");
+        assert!(Cache::open(&path, key(last)).is_err(), "it has not been written");
         check(&build(&path, last, Duration::ZERO), last);
     }
     assert!(

@@ -1,4 +1,4 @@
-//! The memory of a source of kept studies does not grow with the number of studies.
+//! The memory of a source of cached studies does not grow with the number of studies.
 #![cfg(target_os = "linux")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,33 +13,34 @@ use lumbar::train::observer::StopToken;
 use tch::Device;
 
 const DATA: &str = "LUMBAR_TEST_DATA";
-const KEPT: &str = "LUMBAR_TEST_KEPT";
+const CACHE: &str = "LUMBAR_TEST_CACHE";
 const STUDIES: &str = "LUMBAR_TEST_STUDIES";
 /// Batches that a child makes, whatever the number of studies.
 const BATCHES: usize = 24;
 
 /// Memory of this process that no file stands behind, in KiB.
 fn anonymous_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux says");
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-fn source(manifest: &Manifest, count: usize, kept: PathBuf) -> (CropSource, Vec<String>) {
+fn source(manifest: &Manifest, count: usize, cached: PathBuf) -> (CropSource, Vec<String>) {
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).take(count).collect();
-    let cache = CropCache { folder: kept, stop: StopToken::new() };
+    let cache = CropCache { folder: cached, stop: StopToken::new() };
     let opened = CropSource::open_cached(&records, &Marked, &crate::cached::config(), Device::Cpu, &cache, &|_| {});
-    let source = opened.expect("a source").expect("nobody stops it");
+    let source = opened.expect("a source").expect("it is not stopped");
     (source, records.iter().map(|record| record.id.to_string()).collect())
 }
 
 #[test]
 #[ignore = "the process that the next test measures"]
-fn tells_its_peak_while_it_makes_batches() {
-    let folder = |name: &str| PathBuf::from(std::env::var_os(name).expect("the parent says where"));
-    let count: usize = std::env::var(STUDIES).ok().and_then(|text| text.parse().ok()).expect("the parent says");
+fn prints_its_peak_while_it_makes_batches() {
+    let folder = |name: &str| PathBuf::from(std::env::var_os(name).expect("the parent passes the folder"));
+    let count: usize =
+        std::env::var(STUDIES).ok().and_then(|text| text.parse().ok()).expect("the parent passes the number");
     let manifest = Manifest::read(folder(DATA)).expect("a data set");
-    let (source, studies) = source(&manifest, count, folder(KEPT));
+    let (source, studies) = source(&manifest, count, folder(CACHE));
     let batches: Vec<Vec<String>> = studies
         .iter()
         .cycle()
@@ -62,11 +63,11 @@ fn tells_its_peak_while_it_makes_batches() {
 }
 
 /// Peak in KiB and a hash of all batches, of a child with so many threads.
-fn told(data: &Path, kept: &Path, studies: usize, threads: usize) -> [u64; 2] {
+fn measure(data: &Path, cached: &Path, studies: usize, threads: usize) -> [u64; 2] {
     let output = Command::new(std::env::current_exe().expect("the test's own program"))
-        .args(["--exact", "memory::tells_its_peak_while_it_makes_batches", "--ignored", "--nocapture"])
+        .args(["--exact", "memory::prints_its_peak_while_it_makes_batches", "--ignored", "--nocapture"])
         .env(DATA, data)
-        .env(KEPT, kept)
+        .env(CACHE, cached)
         .env(STUDIES, studies.to_string())
         .env("RAYON_NUM_THREADS", threads.to_string())
         .output()
@@ -74,22 +75,25 @@ fn told(data: &Path, kept: &Path, studies: usize, threads: usize) -> [u64; 2] {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     ["peak_kib=", "bits="].map(|name| {
-        let told = text.split_once(name).and_then(|(_, rest)| rest.split_once(';'));
-        told.expect("it tells").0.parse().expect("a number")
+        let found = text.split_once(name).and_then(|(_, rest)| rest.split_once(';'));
+        found.expect("the child prints it").0.parse().expect("a number")
     })
 }
 
 #[test]
 fn four_studies_and_twenty_four_take_the_same_memory_and_threads_change_no_bit() {
-    let (data, kept) = (lumbar_tests::scratch(), lumbar_tests::scratch());
+    let (data, cached) = (lumbar_tests::scratch(), lumbar_tests::scratch());
     let manifest = crate::cached::phantom(data.path(), 24);
-    source(&manifest, 24, kept.path().to_owned());
-    let files = std::fs::read_dir(kept.path()).expect("a folder").flatten();
-    let kept_kib = files.map(|file| file.metadata().expect("a size").len()).sum::<u64>() / 1024;
-    let told = |studies, threads| told(data.path(), kept.path(), studies, threads);
-    let ([few, bits], [many, _]) = (told(4, 2), told(24, 2));
-    println!("peak with 4 studies {few} KiB, with 24 studies {many} KiB; the files of 24 hold {kept_kib} KiB");
+    source(&manifest, 24, cached.path().to_owned());
+    let files = std::fs::read_dir(cached.path()).expect("a folder").flatten();
+    let files_kib = files.map(|file| file.metadata().expect("a size").len()).sum::<u64>() / 1024;
+    let peak_and_bits = |studies, threads| measure(data.path(), cached.path(), studies, threads);
+    let ([few, bits], [many, _]) = (peak_and_bits(4, 2), peak_and_bits(24, 2));
+    println!("peak with 4 studies {few} KiB, with 24 studies {many} KiB; the files of 24 hold {files_kib} KiB");
     // twenty studies more in memory would be five sixths of the files
-    assert!(many < few + kept_kib / 8, "4 studies {few} KiB, 24 studies {many} KiB, {kept_kib} KiB in files");
-    assert!(told(4, 1)[1] == bits && told(4, 4)[1] == bits, "batches depend on the number of threads");
+    assert!(many < few + files_kib / 8, "4 studies {few} KiB, 24 studies {many} KiB, {files_kib} KiB in files");
+    assert!(
+        peak_and_bits(4, 1)[1] == bits && peak_and_bits(4, 4)[1] == bits,
+        "batches depend on the number of threads"
+    );
 }

@@ -31,7 +31,7 @@ fn the_crop_of_each_target_is_centred_on_it() {
             let frame = CropFrame::new(stack, &place, &crop_config).expect("a place");
             let [column, row] = frame.project(position_mm);
             assert!((column - 47.5).abs() < 1e-9 && (row - 47.5).abs() < 1e-9);
-            // the middle of the crop lies on the marked pixel of the marked slice
+            // the middle of the crop is on the annotated pixel of the annotated slice
             let slice = &stack.slices[frame.slice(2).expect("the middle slice")];
             let [x, y] = frame.from_crop(&slice.geometry.expect("a place")).apply([47.5, 47.5]);
             if slice.path().and_then(|path| path.file_stem()?.to_str()?.parse().ok()) == Some(point.instance) {
@@ -45,5 +45,5 @@ fn the_crop_of_each_target_is_centred_on_it() {
             assert!((0.02..0.98).contains(&mean), "something is to be seen: {mean}");
         }
     }
-    assert!(seen > 2 * Target::COUNT, "{seen} marks were found again");
+    assert!(seen > 2 * Target::COUNT, "{seen} annotations were found again");
 }

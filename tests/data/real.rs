@@ -37,14 +37,14 @@ fn slices_marks_and_values_of_real_files_are_pydicoms() {
         let series = study.series(SeriesId(file.series)).expect("all series are there");
         let (stack, index) = series.data.find_instance(file.instance as i32).expect("no file is dropped");
         let slice = &series.data.stacks[stack].slices[index];
-        let geometry = slice.geometry.expect("real slices know where they lie");
+        let geometry = slice.geometry.expect("real slices have positions");
         assert_near(geometry.patient_at(0.0, 0.0), file.origin, "origin");
         let [column, row] = file.mark_px;
         let value = f64::from(slice.rescaled().unwrap()[row * slice.columns + column]);
         assert!((value - file.value).abs() <= 1e-6 * file.value.abs(), "{file:?}: the value is {value}");
         let here = record.points.iter().find(|point| point.series.0 == file.series && point.instance == file.instance);
         if let Some(point) = here {
-            assert_near(study.locate(point).expect("the mark lies on a slice"), file.mark_mm, "mark");
+            assert_near(study.locate(point).expect("the point is on a slice"), file.mark_mm, "mark");
             marks += 1;
         }
     }
@@ -54,8 +54,8 @@ fn slices_marks_and_values_of_real_files_are_pydicoms() {
     }
 }
 
-/// Three perpendicular pilots lie in one folder: the line where two of them cross lies in both. The package cut
-/// their pictures to 16 × 16 pixels; the planes are the scanner's, of 256 × 256.
+/// Three perpendicular pilots are in one folder: the line where two of them cross is in both. The package cut
+/// their images to 16 × 16 pixels; the planes are the scanner's, of 256 × 256.
 #[test]
 fn a_point_travels_between_the_planes_of_real_pilots() {
     let folder = scratch();
@@ -66,12 +66,12 @@ fn a_point_travels_between_the_planes_of_real_pilots() {
     let pilots = &study.series(SeriesId(2)).expect("the pilots are there").data;
     assert_eq!(pilots.stacks.len(), 3, "three planes are three stacks");
     for stack in &pilots.stacks {
-        let geometry = stack.slices[0].geometry.expect("pilots know where they lie");
+        let geometry = stack.slices[0].geometry.expect("pilots have positions");
         for other in pilots.stacks.iter().filter(|other| !std::ptr::eq(*other, stack)) {
             let line = geometry.scout_line(&other.slices[0].geometry.unwrap(), 256, 256).expect("the planes cross");
             let [x, y] = [(line[0][0] + line[1][0]) / 2.0, (line[0][1] + line[1][1]) / 2.0];
             let seen = other.slices[0].geometry.unwrap().project(geometry.patient_at(x, y));
-            assert!(seen.distance_mm.abs() < 1e-6, "the line lies in both planes: {seen:?}");
+            assert!(seen.distance_mm.abs() < 1e-6, "the line is in both planes: {seen:?}");
         }
     }
 }

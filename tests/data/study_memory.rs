@@ -95,7 +95,7 @@ fn opens_a_study_and_prints_its_peak() {
     assert_eq!(slices, usize::from(SLICES), "{:?}", lossy.warnings);
     let window = IntensityWindow::of_series(&lossy.series[0].data, &IntensityConfig::default()).expect("a window");
     assert!(window.high > window.low);
-    // what is not held decoded is decoded again
+    // slices beyond the bound are decoded again
     for (slice, expected) in lossy.series[0].data.slices().zip(1..) {
         assert!(slice.rescaled().expect("pixels").iter().all(|value| *value == f32::from(expected as u16)));
     }

@@ -1,6 +1,6 @@
 //! The same transforms with the same parameters. Exact for flips, medians and dropout; 1e-5 against float
 //! references; against OpenCV's warpAffine, whose coordinates are fixed-point with 1/32 pixel, half of that
-//! times the picture's steepest slope.
+//! times the image's steepest slope.
 
 use lumbar::data::Affine2;
 use lumbar::data::augment::{Augmentation, BiasField, Filter, Hole, Lens, Tone, Warp};
@@ -12,7 +12,7 @@ const WIDTH: usize = 61;
 const HEIGHT: usize = 47;
 
 /// Smooth enough to have a slope, rough enough to show a shift.
-fn picture() -> Vec<f32> {
+fn image() -> Vec<f32> {
     (0..WIDTH * HEIGHT)
         .map(|k| {
             let (x, y) = ((k % WIDTH) as f32, (k / WIDTH) as f32);
@@ -22,7 +22,7 @@ fn picture() -> Vec<f32> {
 }
 
 fn ask(mut request: Value) -> Vec<f64> {
-    request["image"] = json!(picture());
+    request["image"] = json!(image());
     request["width"] = json!(WIDTH);
     request["height"] = json!(HEIGHT);
     let answer = oracle("data_transforms", &request);
@@ -30,7 +30,7 @@ fn ask(mut request: Value) -> Vec<f64> {
 }
 
 fn render(from_crop: Affine2, border: Border, augmentation: &Augmentation, width: usize, height: usize) -> Vec<f32> {
-    let pixels = picture();
+    let pixels = image();
     let region = Region::whole(HEIGHT, WIDTH);
     let plane = SourceImage {
         pixels: pixels[..].into(),
@@ -117,7 +117,7 @@ fn blurs_are_those_of_opencv() {
         (Filter::Median5, json!({ "kind": "median", "size": 5 }), 0.0),
     ];
     for (filter, request, bound) in cases {
-        let mut found = picture();
+        let mut found = image();
         filter.apply(&mut found, WIDTH);
         let worst = worst(&found, &ask(request));
         assert!(worst <= bound, "{filter:?}: {worst}");
@@ -126,13 +126,13 @@ fn blurs_are_those_of_opencv() {
 
 #[test]
 fn tones_and_bias_fields_are_their_formulas() {
-    let mut found = picture();
+    let mut found = image();
     Tone { brightness: 0.2, contrast: -0.25, gamma: 1.4 }.apply(&mut found);
     let expected = ask(json!({ "kind": "tone", "brightness": 0.2_f32, "contrast": -0.25, "gamma": 1.4_f32 }));
     assert!(worst(&found, &expected) < 1e-5);
 
     let coefficients = [[0.1, -0.2, 0.05, 0.15], [0.2, 0.1, -0.1, 0.0], [-0.15, 0.05, 0.0, 0.0], [0.1, 0.0, 0.0, 0.0]];
-    let mut found = picture();
+    let mut found = image();
     BiasField { coefficients }.apply(&mut found, WIDTH);
     let worst = worst(&found, &ask(json!({ "kind": "bias", "coefficients": coefficients })));
     assert!(worst < 1e-5, "{worst}");

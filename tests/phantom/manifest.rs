@@ -17,7 +17,7 @@ const NOT_VISIBLE: [&str; 4] = [
     "reversed_axial",
     // orientations are in the files alone
     "axial_stacks",
-    // labels and points moved together and agree with each other: only the pictures show the level
+    // labels and points moved together and agree with each other: only the images show the level
     "level_slip",
 ];
 
@@ -63,7 +63,7 @@ impl Planted {
         self.rows.get(oddity).into_iter().flatten().map(|(_, target)| target.parse().unwrap())
     }
 
-    /// What a manifest has to report. `series`: the study's series. `files`: how many pictures a series has.
+    /// What a manifest has to report. `series`: the study's series. `files`: how many images a series has.
     /// `reached`: the targets that its axial slices show.
     fn expected(
         &self,
@@ -78,7 +78,7 @@ impl Planted {
         for (oddity, kind) in [("missing_t1", SeriesKind::SagittalT1), ("missing_t2", SeriesKind::SagittalT2)] {
             if self.has(oddity) {
                 expected.push(ManifestWarning::NoSeriesOfKind { study, kind });
-                // graded by the rules, though nobody could click on it
+                // graded by the rules, though it could not be annotated
                 unmarked.extend(Target::ALL.iter().filter(|at| SeriesKind::annotated_for(at.condition) == kind));
             }
         }

@@ -1,7 +1,6 @@
 //! From files to batches: the competition's tables, studies, crops, augmentation, cache, folds, loader.
 //!
-//! `data` knows no model. Pictures are plain `f32` buffers and become tensors only at the end of the
-//! loader.
+//! Images are plain `f32` buffers and become tensors only at the end of the loader. `data` does not depend on models.
 
 mod affine;
 pub mod atomic;

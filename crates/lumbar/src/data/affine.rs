@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// A map of the plane, `[x, y] → [a·x + b·y + c, d·x + e·y + f]`, in pixels.
+/// An affine map of the plane, `[x, y] → [a·x + b·y + c, d·x + e·y + f]`, in pixels.
 ///
 /// ```
 /// use lumbar::data::Affine2;
@@ -16,47 +16,47 @@ use serde::{Deserialize, Serialize};
 pub struct Affine2(pub [[f64; 3]; 2]);
 
 impl Affine2 {
-    /// The map that changes nothing.
+    /// The identity.
     pub const IDENTITY: Self = Self([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
 
-    /// Shifts by `[x, y]`.
+    /// Translates by `[x, y]`.
     #[must_use]
     pub const fn shift(by: [f64; 2]) -> Self {
         Self([[1.0, 0.0, by[0]], [0.0, 1.0, by[1]]])
     }
 
-    /// Stretches by `[x, y]` about `centre`.
+    /// Scales by `[x, y]` about `centre`.
     #[must_use]
     pub fn scale(by: [f64; 2], centre: [f64; 2]) -> Self {
         Self([[by[0], 0.0, centre[0] * (1.0 - by[0])], [0.0, by[1], centre[1] * (1.0 - by[1])]])
     }
 
-    /// Turns about `centre`, from +x towards +y: clockwise on the screen, where y runs down.
+    /// Rotates about `centre`, from +x towards +y: clockwise on a screen, where y points down.
     #[must_use]
     pub fn rotation_deg(angle_deg: f64, centre: [f64; 2]) -> Self {
         let (sin, cos) = angle_deg.to_radians().sin_cos();
         Self([[cos, -sin, 0.0], [sin, cos, 0.0]]).about(centre)
     }
 
-    /// Slants by angles along x and y about `centre`: `x + tan(angle)·y`.
+    /// Shears by angles along x and y about `centre`: `x + tan(angle)·y`.
     #[must_use]
     pub fn shear_deg(angle_deg: [f64; 2], centre: [f64; 2]) -> Self {
         let [x, y] = angle_deg.map(|angle| angle.to_radians().tan());
         Self([[1.0, x, 0.0], [y, 1.0, 0.0]]).about(centre)
     }
 
-    /// Turns columns round in a picture of `columns` columns.
+    /// Reverses the columns of an image with `columns` columns.
     #[must_use]
     pub fn flip_columns(columns: usize) -> Self {
         Self([[-1.0, 0.0, columns as f64 - 1.0], [0.0, 1.0, 0.0]])
     }
 
-    /// This map with `centre` as its fixed point.
+    /// This map, shifted so that `centre` is its fixed point.
     fn about(self, centre: [f64; 2]) -> Self {
         Self::shift(centre.map(|c| -c)).then(&self).then(&Self::shift(centre))
     }
 
-    /// Where a point goes.
+    /// The image of a point.
     #[must_use]
     pub fn apply(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         self.0.map(|[a, b, c]| a * x + b * y + c)
@@ -69,7 +69,7 @@ impl Affine2 {
         Self(after.0.map(|[p, q, r]| [p * a + q * d, p * b + q * e, p * c + q * f + r]))
     }
 
-    /// The map back; none when this one flattens the plane.
+    /// The inverse; `None` if the map is not invertible.
     #[must_use]
     pub fn inverse(&self) -> Option<Self> {
         let [[a, b, c], [d, e, f]] = self.0;
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_map_and_its_inverse_are_nothing() {
+    fn a_map_and_its_inverse_are_the_identity() {
         let map = Affine2::rotation_deg(33.0, [10.0, 20.0])
             .then(&Affine2::scale([1.2, 0.7], [3.0, 4.0]))
             .then(&Affine2::shear_deg([5.0, -3.0], [1.0, 2.0]))
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn flipping_columns_twice_is_nothing() {
+    fn flipping_columns_twice_is_the_identity() {
         let flip = Affine2::flip_columns(96);
         assert_eq!(flip.apply([0.0, 7.0]), [95.0, 7.0]);
         assert_eq!(flip.then(&flip), Affine2::IDENTITY);

@@ -1,15 +1,15 @@
-//! Changes that a picture may undergo without changing what is to be learned from it.
+//! Augmentation: random changes of an image that keep its label.
 //!
-//! Drawing and applying are two things. [`AugmentConfig::draw`] takes a generator and returns an
+//! Drawing and applying are separate. [`AugmentConfig::draw`] takes a generator and returns an
 //! [`Augmentation`]: plain numbers that can be printed, stored and compared. Applying it is a pure function:
 //! [`Renderer`](crate::data::render::Renderer) does it while it samples the crop from the stored pixels, in
-//! one pass, and [`Augmentation::point`] moves a point along.
+//! one pass, and [`Augmentation::point`] maps a point.
 //!
 //! Order: mirror, affine, distortion (one composed coordinate map); brightness and contrast, gamma, bias
-//! field; one blur or noise; dropout; normalisation. Values lie in 0…1 until the normalisation.
+//! field; one blur or noise; dropout; normalisation. Values are in 0…1 until the normalisation.
 //!
-//! A mirrored picture is a picture of the mirrored patient: [`Augmentation::mirror`] says so, and labels and
-//! targets have to go through [`Mirror`](crate::anatomy::Mirror).
+//! A mirrored image shows the mirrored patient: if [`Augmentation::mirror`] is set, labels and targets must go
+//! through [`Mirror`](crate::anatomy::Mirror).
 
 mod bias;
 mod config;
@@ -40,7 +40,7 @@ pub(crate) use tone::{apply as apply_tone, to_unit};
 pub(crate) use warp::WarpRows;
 pub use warp::{Lens, Warp};
 
-/// What is done to one crop: drawn once for all of its slices.
+/// The changes of one crop, drawn once for all of its slices.
 ///
 /// ```
 /// use lumbar::data::{StudyId, augment::AugmentConfig, random::generator};
@@ -53,28 +53,28 @@ pub use warp::{Lens, Warp};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
-    /// The patient is mirrored: columns of axial slices, or the order of sagittal slices, turned round.
+    /// The patient is mirrored: columns of axial slices, or the order of sagittal slices, are reversed.
     pub mirror: bool,
-    /// Where each pixel of the crop goes, in pixels of the crop.
+    /// Maps pixels of the crop to pixels of the augmented crop.
     pub affine: Affine2,
-    /// A distortion after it.
+    /// A distortion, applied after the affine map.
     pub warp: Warp,
     /// Brightness, contrast and gamma.
     pub tone: Tone,
-    /// A slow change of brightness over the picture, as a receive coil makes it.
+    /// A smooth change of brightness over the image, as receive coils cause it.
     pub bias: Option<BiasField>,
     /// A blur.
     pub filter: Filter,
     /// Noise.
     pub noise: Option<Noise>,
-    /// Rectangles that are blanked.
+    /// Rectangles that are overwritten.
     pub holes: Vec<Hole>,
     /// Value in 0…1 inside the holes.
     pub hole_value: f32,
 }
 
 impl Augmentation {
-    /// The augmentation that changes nothing.
+    /// No augmentation.
     pub const NONE: Self = Self {
         mirror: false,
         affine: Affine2::IDENTITY,
@@ -87,10 +87,10 @@ impl Augmentation {
         hole_value: 0.0,
     };
 
-    /// Where a point of the crop (column, row, in pixels of the crop before augmentation, mirroring included)
-    /// lies in the augmented crop of `width` × `height` pixels.
+    /// The position, in the augmented crop of `width` × `height` pixels, of a point of the crop (column and row in
+    /// pixels before augmentation, mirroring included).
     ///
-    /// None when the affine map flattens the picture or the distortion leaves the point no single place.
+    /// `None` if the affine map is not invertible or the distortion has no unique inverse there.
     #[must_use]
     pub fn point(&self, point: [f64; 2], width: usize, height: usize) -> Option<[f64; 2]> {
         self.affine.inverse()?;

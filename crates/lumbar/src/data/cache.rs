@@ -1,14 +1,13 @@
 //! Blocks of pixels packed in one memory-mapped file.
 //!
-//! Decoding and resampling a study costs a thousand times what reading the result does. A cache holds named
-//! blocks of 16-bit pixels, aligned to 64 bytes, and is mapped: what is read stays in the system's page cache,
-//! shared by all processes, and the library's own memory does not grow with the number of studies.
+//! Decoding and resampling a study takes a thousand times as long as reading the result. A cache has named blocks of
+//! 16-bit pixels, aligned to 64 bytes, and is memory-mapped: what is read stays in the system's page cache, shared by
+//! all processes, and the memory of this process does not grow with the number of studies.
 //!
 //! A cache belongs to a [`CacheKey`]: the configuration that made it and the [`Fingerprint`] of the data. One
-//! with another key is stale. A file is written under a temporary name, flushed, sealed with a header and then
-//! renamed, so that a process that is killed leaves nothing under the cache's name; header, index and every
-//! block carry checksums all the same. Two processes may build at once: each writes its own file, and the
-//! last to finish wins with the same content.
+//! with another key is stale. A file is written under a temporary name and renamed (see [`atomic`](super::atomic)), so
+//! that a killed process leaves no half cache; header, index and every block have checksums as well. Two processes may
+//! build at once: each writes its own file, and the last rename wins with the same content.
 
 mod key;
 mod read;
@@ -17,18 +16,20 @@ mod write;
 use std::io;
 use std::path::PathBuf;
 
+use super::names::quoted_path;
+
 pub use key::{CacheKey, Fingerprint};
 pub use read::{BlockView, Cache};
 pub use write::CacheWriter;
 
-/// Pixels to be kept under a name.
+/// Pixels that are stored under a name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     /// `[slices, rows, columns]`.
     pub shape: [usize; 3],
     /// Row-major.
     pub pixels: Vec<u16>,
-    /// What else belongs to it: geometry, window, labels.
+    /// What else is stored with it: geometry, window, labels.
     pub about: serde_json::Value,
 }
 
@@ -37,7 +38,7 @@ pub struct Block {
 #[non_exhaustive]
 pub enum CacheError {
     /// The file cannot be read or written.
-    #[error("cache {path:?}: {source}")]
+    #[error("cache {}: {source}", quoted_path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -45,7 +46,7 @@ pub enum CacheError {
         source: io::Error,
     },
     /// The file was made by another configuration or from other data.
-    #[error("cache {path:?} is stale: its key is {found}, expected {expected}")]
+    #[error("cache {} is stale: its key is {found}, expected {expected}", quoted_path(path))]
     Stale {
         /// The file.
         path: PathBuf,
@@ -54,16 +55,16 @@ pub enum CacheError {
         /// The key that is needed.
         expected: String,
     },
-    /// The file is no cache, or one that was cut off or changed.
-    #[error("cache {path:?} is damaged: {reason}")]
+    /// The file is not a cache, or is truncated or changed.
+    #[error("cache {} is damaged: {reason}", quoted_path(path))]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// What is wrong.
         reason: String,
     },
     /// There is no block of that name.
-    #[error("cache {path:?} has no block {name:?}")]
+    #[error("cache {} has no block {name:?}", quoted_path(path))]
     NoBlock {
         /// The file.
         path: PathBuf,
@@ -89,7 +90,7 @@ pub enum CacheError {
 }
 
 impl CacheError {
-    /// Whether building the cache anew is the answer.
+    /// Whether building the cache again solves it.
     #[must_use]
     pub fn is_rebuildable(&self) -> bool {
         match self {
@@ -107,7 +108,7 @@ const HEADER: usize = 128;
 /// Blocks start at multiples of this.
 const ALIGNMENT: usize = 64;
 
-/// Where a block lies.
+/// The position of a block in the file.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 struct Entry {
     name: String,
@@ -118,14 +119,14 @@ struct Entry {
 }
 
 impl Entry {
-    /// Length in bytes; none when the shape does not fit into memory.
+    /// Length in bytes; `None` if it does not fit into a `usize`.
     fn bytes(&self) -> Option<usize> {
         self.shape.iter().try_fold(2_usize, |bytes, side| bytes.checked_mul(*side))
     }
 }
 
-/// A quick 64-bit checksum against torn and flipped bytes (not against malice): four lanes of
-/// multiply and rotate.
+/// A fast 64-bit checksum against truncated and flipped bytes, not against attackers: four lanes of multiply and
+/// rotate.
 fn checksum(bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x9e37_79b1_85eb_ca87;
     let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(PRIME).rotate_left(29);

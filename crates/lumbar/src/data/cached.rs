@@ -1,9 +1,9 @@
-//! A study reduced to what crops around its targets can show: the parts of its slices that lie within [`CropExtent`],
-//! as they are stored in its files, with the heads of the slices and the windows of the series.
+//! A study reduced to what crops around its targets can show: the parts of its slices within a [`CropExtent`], as
+//! they are stored in its files, with the headers of the slices and the windows of the series.
 //!
-//! Crops of a kept study are those of the whole one, bit for bit; whatever would look farther is an error. Kept
-//! in memory a study takes a few MB. Kept in a file (see [`cache`](super::cache)) it takes none: the parts are
-//! mapped, and a file of an older configuration or of other pictures is made anew.
+//! Crops of a cached study equal those of the whole one, bit for bit; a crop that needs more is an error. In memory a
+//! study takes a few MB. In a file (see [`cache`](super::cache)) it takes none: the parts are mapped, and a file of
+//! another configuration or of other images is made again.
 
 mod extent;
 mod head;
@@ -27,26 +27,27 @@ use crate::anatomy::Target;
 pub use extent::CropExtent;
 use head::Head;
 
-/// The version of what is stored, for keys.
+/// Purpose and version of what is stored, for keys. Its words are those of the first version, so that files that
+/// were made by it are still used.
 const PURPOSE: &str = "kept study 1";
-/// Name of the block without pixels that holds the head.
+/// Name of the block with the head and without pixels.
 const HEAD: &str = "head";
 
-/// A study reduced to what crops need.
+/// A study reduced to what crops can show.
 #[derive(Debug)]
 pub struct CachedStudy {
     study: Study,
     windows: HashMap<SeriesId, IntensityWindow>,
     points: [Option<[f64; 3]>; Target::COUNT],
     warnings: Vec<String>,
-    /// Series, stack and slice to the number of the kept part.
+    /// Maps series, stack and slice to the number of the cached part.
     numbers: HashMap<(SeriesId, usize, usize), usize>,
     parts: Vec<(Area, Kind)>,
-    pixels: Store,
+    pixels: StoredPixels,
 }
 
 #[derive(Debug)]
-enum Store {
+enum StoredPixels {
     Memory(Vec<Vec<u16>>),
     Mapped(Cache),
 }
@@ -64,13 +65,13 @@ struct Area {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
-    /// 8 or 16 bits without a sign, as they are.
+    /// 8 or 16 unsigned bits, unchanged.
     Unsigned,
-    /// 8 or 16 bits with a sign, as they are.
+    /// 8 or 16 signed bits, unchanged.
     Signed,
-    /// Floats as they are: the lower halves of all, then the upper halves.
+    /// Floats, unchanged: the lower halves of all, then the upper halves.
     Float,
-    /// Wider ones, rescaled to floats.
+    /// Wider integers and doubles, rescaled to floats.
     Rescaled,
 }
 
@@ -84,7 +85,7 @@ impl Kind {
     }
 }
 
-/// Why a study cannot be kept.
+/// Why a study cannot be cached.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CachedStudyError {
@@ -110,7 +111,7 @@ pub enum CachedStudyError {
 }
 
 impl CachedStudy {
-    /// Decodes a study and keeps what crops around `points` (patient mm, over [`Target::ALL`]) can show.
+    /// Decodes a study and caches in memory what crops around `points` (patient mm, over [`Target::ALL`]) can show.
     ///
     /// # Errors
     /// When a slice cannot be decoded.
@@ -142,10 +143,10 @@ impl CachedStudy {
             }
         }
         let warnings = study.warnings.iter().map(ToString::to_string).collect();
-        Self::of(&Head::new(study, &windows, &points, warnings, parts), Store::Memory(pixels)).map_err(failed)
+        Self::of(&Head::new(study, &windows, &points, warnings, parts), StoredPixels::Memory(pixels)).map_err(failed)
     }
 
-    fn of(head: &Head, pixels: Store) -> Result<Self, lumbar_dicom::Error> {
+    fn of(head: &Head, pixels: StoredPixels) -> Result<Self, lumbar_dicom::Error> {
         let (study, windows) = head.study()?;
         let number = |(number, (area, _)): (usize, &(Area, Kind))| ((area.series, area.stack, area.slice), number);
         Ok(Self {
@@ -159,11 +160,11 @@ impl CachedStudy {
         })
     }
 
-    /// The key of a file: the study's pictures and marks, what is kept of them, and `points`, which says where
+    /// The key of a file: the study's images and annotations, what is cached of them, and `points`, which says where
     /// the points come from.
     ///
     /// # Errors
-    /// When a picture's file cannot be looked at.
+    /// When the metadata of a file cannot be read.
     pub fn key(
         record: &super::manifest::StudyRecord,
         points: &str,
@@ -176,10 +177,10 @@ impl CachedStudy {
             .map_err(|source| failed(CacheError::Build { name: HEAD.to_owned(), source: source.into() }))
     }
 
-    /// Writes a file from which [`CachedStudy::open`] takes the study again.
+    /// Writes a file that [`CachedStudy::open`] reads.
     ///
     /// # Errors
-    /// When it cannot be written; the file that was there before is left as it was.
+    /// When it cannot be written; an existing file is unchanged.
     pub fn write(&self, path: &Path, key: CacheKey) -> Result<(), CachedStudyError> {
         self.write_blocks(path, key).map_err(|source| CachedStudyError::Cache { study: self.study.id, source })
     }
@@ -200,11 +201,11 @@ impl CachedStudy {
         writer.finish()
     }
 
-    /// Opens a file that [`CachedStudy::write`] made. `verified` says that this process has compared its
-    /// checksums before; otherwise that is done now.
+    /// Opens a file that [`CachedStudy::write`] made. Its checksums are compared now, unless `verified` says that this
+    /// process has done so before.
     ///
     /// # Errors
-    /// When there is none, it is stale or damaged.
+    /// When there is no file, or it is stale or damaged.
     pub fn open(path: &Path, key: CacheKey, verified: bool) -> Result<Self, CacheError> {
         let cache = Cache::open(path, key)?;
         if verified {
@@ -214,42 +215,42 @@ impl CachedStudy {
         }
         let damaged = |reason: String| CacheError::Damaged { path: path.to_owned(), reason };
         let head = Head::deserialize(cache.get(HEAD)?.about).map_err(|error| damaged(error.to_string()))?;
-        Self::of(&head, Store::Mapped(cache)).map_err(|error| damaged(error.to_string()))
+        Self::of(&head, StoredPixels::Mapped(cache)).map_err(|error| damaged(error.to_string()))
     }
 
-    /// The study: heads of its slices, without pixels. Series of unknown kind are left out.
+    /// The study with the headers of its slices and without pixels. Series of unknown kind are left out.
     #[must_use]
     pub const fn study(&self) -> &Study {
         &self.study
     }
 
-    /// Where the targets lie in patient mm, over [`Target::ALL`].
+    /// The positions of the targets in patient mm, over [`Target::ALL`].
     #[must_use]
     pub const fn points(&self) -> &[Option<[f64; 3]>; Target::COUNT] {
         &self.points
     }
 
-    /// What was odd about the study's files, in words.
+    /// The warnings about the study's files, as text.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Bytes of all kept pixels.
+    /// Bytes of all cached pixels.
     #[must_use]
     pub fn pixel_bytes(&self) -> usize {
         let bytes = |(area, kind): &(Area, Kind)| 2 * kind.planes() * area.region.width * area.region.height;
         self.parts.iter().map(bytes).sum()
     }
 
-    /// Cuts a crop around `place` from the series of `kind` that shows it best; none when there is no such
+    /// Cuts a crop around `place` from the series of `kind` that shows it best; `None` if there is no such
     /// series. See [`crop`](super::crop::crop).
     ///
     /// # Shapes
     /// Returns `[slices, height, width]`.
     ///
     /// # Errors
-    /// When the crop looks beyond what was kept, or that cannot be read.
+    /// When the crop shows more than is cached, or the file cannot be read.
     pub fn crop(
         &self,
         kind: SeriesKind,
@@ -265,10 +266,10 @@ impl CachedStudy {
         let request = request(config, augmentation);
         let mut out = Array3::zeros(config.shape());
         let placed = placed_slices(stack, place, config, augmentation.mirror)?;
-        for ((number, mut picture), placed) in out.outer_iter_mut().enumerate().zip(placed) {
-            let picture = picture.as_slice_mut().unwrap_or_default();
+        for ((number, mut slice_out), placed) in out.outer_iter_mut().enumerate().zip(placed) {
+            let pixels_out = slice_out.as_slice_mut().unwrap_or_default();
             let Some((slice, from_crop)) = placed else {
-                renderer.render(None, &request, number, picture)?;
+                renderer.render(None, &request, number, pixels_out)?;
                 continue;
             };
             let part = self.numbers.get(&(id, stack_index, slice)).ok_or(CropError::SliceNotCached { slice })?;
@@ -289,26 +290,26 @@ impl CachedStudy {
             };
             let (gain, offset) = window.gain_offset(rescale, head.is_inverted());
             let image = SourceImage { pixels, rows: head.rows, columns: head.columns, region, from_crop, gain, offset };
-            renderer.render(Some(&image), &request, number, picture)?;
+            renderer.render(Some(&image), &request, number, pixels_out)?;
         }
         Ok(Some(out))
     }
 
     fn stored(&self, part: usize) -> Result<&[u16], CacheError> {
         match &self.pixels {
-            Store::Memory(parts) => Ok(&parts[part]),
-            Store::Mapped(cache) => Ok(cache.get(&part.to_string())?.pixels),
+            StoredPixels::Memory(parts) => Ok(&parts[part]),
+            StoredPixels::Mapped(cache) => Ok(cache.get(&part.to_string())?.pixels),
         }
     }
 }
 
-/// The same bits with a sign.
+/// The same bits as signed values.
 fn signed(pixels: &[u16]) -> &[i16] {
-    // SAFETY: both types have the same size and alignment, and every pattern of bits is one of each.
+    // SAFETY: both types have the same size and alignment, and every bit pattern is valid for both.
     unsafe { std::slice::from_raw_parts(pixels.as_ptr().cast(), pixels.len()) }
 }
 
-/// The part of a slice that is kept.
+/// The part of a slice within a region.
 fn part(slice: &Slice, region: Region) -> Result<(Kind, Vec<u16>), lumbar_dicom::Error> {
     fn cut<T: Copy>(values: &[T], columns: usize, region: Region, turn: impl Fn(T) -> u16) -> Vec<u16> {
         let rows = values.chunks_exact(columns).skip(region.y).take(region.height);

@@ -1,13 +1,12 @@
-//! A whole study as one picture of many channels: slices of each plane, evenly spread over the body.
+//! A whole study as one image with many channels: slices of each plane, evenly spread over the body.
 //!
-//! Channels are the sagittal T1 slices, then the sagittal T2/STIR ones, from the patient's right to his left,
-//! then the axial T2 ones from the feet to the head. All stacks of all series of a kind are one pool, sorted by
-//! the place of the slices' middles in the patient: neither the order of files nor the scanner's numbering is
-//! looked at. With `n` channels, channel `k` is the slice nearest to the part `(k + ½)/n` of the way from the
-//! first slice to the last, so that a level stays in about the same channels from study to study.
+//! Channels are the sagittal T1 slices, then the sagittal T2/STIR ones, from the patient's right to the left,
+//! then the axial T2 ones from the feet to the head. All stacks of all series of a kind are pooled and sorted by the
+//! position of the slices' centres in the patient; the order of files and the scanner's numbering do not matter. With `n` channels, channel `k` is the slice nearest to the fraction `(k + ½)/n` of the way from
+//! the first slice to the last, so that a level is in about the same channels in every study.
 //!
-//! Pictures have the orientation of [`crop`](super::crop) (columns to the back or to the left), so that
-//! mirroring the patient is turning round the order of sagittal channels and the columns of axial ones.
+//! Images have the orientation of [`crop`](super::crop) (columns to the back or to the left), so that
+//! mirroring the patient reverses the order of sagittal channels and the columns of axial ones.
 
 use lumbar_dicom::{Geometry, Plane, Slice, Stack};
 use serde::{Deserialize, Serialize};
@@ -20,15 +19,15 @@ use super::study::Study;
 use super::{SeriesKind, cache::Block};
 use crate::config::{ConfigError, check_range};
 
-/// A picture is drawn at most so many times finer before it is averaged down.
+/// An image is rendered at most this many times finer before it is averaged down.
 const FINEST: usize = 8;
 
 /// How a study becomes channels.
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `size_px` | 96 | side of the square pictures | 8–1024 |
-/// | `margin` | 0.1 | part of the side that is kept beyond each edge, for shifts and rotations | 0–0.5 |
+/// | `size_px` | 96 | side of the square images | 8–1024 |
+/// | `margin` | 0.1 | fraction of the side that is cached beyond each edge, for shifts and rotations | 0–0.5 |
 /// | `sagittal_field_mm` | 0 | side in the patient, about the slice's middle; 0 is the whole slice's longer side | 0–1000 |
 /// | `axial_field_mm` | 0 | the same for axial slices | 0–1000 |
 /// | `intensity` | percentiles of the series | what becomes 0…1 | see [`IntensityConfig`] |
@@ -56,10 +55,10 @@ impl Default for ChannelConfig {
 }
 
 impl ChannelConfig {
-    /// Refuses values out of range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// Names the field, its range and what it is.
+    /// Names the field, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_range("channels.size_px", self.size_px, 8, 1024)?;
         check_range("channels.margin", self.margin, 0.0, 0.5)?;
@@ -68,13 +67,13 @@ impl ChannelConfig {
         self.intensity.check()
     }
 
-    /// Pixels beyond each edge of the picture.
+    /// Pixels beyond each edge of the image.
     #[must_use]
     pub fn margin_px(&self) -> usize {
         (self.size_px as f64 * self.margin).round() as usize
     }
 
-    /// Side of the pictures with their margin.
+    /// Side of the images with their margin.
     #[must_use]
     pub fn cached_px(&self) -> usize {
         self.size_px + 2 * self.margin_px()
@@ -100,8 +99,8 @@ impl ChannelCounts {
         self.0.iter().sum()
     }
 
-    /// The channel whose picture the channel `number` of the mirrored patient shows: sagittal channels are
-    /// turned round in order, axial ones stay.
+    /// The channel that channel `number` of the mirrored patient shows: sagittal channels are in reverse order, axial
+    /// ones are the same.
     #[must_use]
     pub fn mirrored(&self, number: usize) -> usize {
         let mut first = 0;
@@ -115,7 +114,7 @@ impl ChannelCounts {
         number
     }
 
-    /// The kind of series that a channel shows.
+    /// The kind of series that a channel is from.
     #[must_use]
     pub fn kind(&self, number: usize) -> Option<SeriesKind> {
         let mut first = 0;
@@ -126,16 +125,16 @@ impl ChannelCounts {
     }
 }
 
-/// A study's channels, ready to be kept.
+/// A study's channels, ready to be cached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channels {
-    /// `[channels, kept, kept]`; 0…65535 is the window's 0…1. A kind that is missing is 0 throughout.
+    /// `[channels, size, size]` with the margin; 0…65535 is the window's 0…1. A kind that is missing is 0 throughout.
     pub block: Block,
-    /// Which kinds of series were there, in the order of [`SeriesKind::ALL`].
+    /// Which kinds of series the study has, in the order of [`SeriesKind::ALL`].
     pub shown: [bool; 3],
 }
 
-/// The plane in which a kind of series lies.
+/// The plane of a kind of series.
 pub(crate) const fn plane_of(kind: SeriesKind) -> Plane {
     match kind {
         SeriesKind::SagittalT1 | SeriesKind::SagittalT2 => Plane::Sagittal,
@@ -155,10 +154,10 @@ struct Placed<'a> {
 /// Makes the channels of a study.
 ///
 /// # Errors
-/// When a slice cannot be decoded: [`Study::open_lossy`] leaves such slices out.
+/// When a slice cannot be decoded. [`Study::open_lossy`] leaves such slices out.
 pub fn channels(study: &Study, counts: ChannelCounts, config: &ChannelConfig) -> Result<Channels, CropError> {
-    let kept = config.cached_px();
-    let mut pixels = Vec::with_capacity(counts.total() * kept * kept);
+    let side = config.cached_px();
+    let mut pixels = Vec::with_capacity(counts.total() * side * side);
     let mut renderer = Renderer::new();
     let mut shown = [false; 3];
     for (kind, count) in SeriesKind::ALL.into_iter().zip(counts.0) {
@@ -168,23 +167,23 @@ pub fn channels(study: &Study, counts: ChannelCounts, config: &ChannelConfig) ->
         for number in 0..count {
             let start = pixels.len();
             match (nearest(&slices, number, count), last) {
-                // more channels than slices: the same picture again
+                // more channels than slices: the same image again
                 (Some(place), Some((before, from))) if std::ptr::eq(place.slice, before) => {
-                    pixels.extend_from_within(from..from + kept * kept);
+                    pixels.extend_from_within(from..from + side * side);
                 }
                 (Some(place), _) => {
                     draw(place, config, kind, &mut renderer, &mut pixels)?;
                     last = Some((place.slice, start));
                 }
-                (None, _) => pixels.resize(start + kept * kept, 0),
+                (None, _) => pixels.resize(start + side * side, 0),
             }
         }
     }
     let about = serde_json::Value::Null;
-    Ok(Channels { block: Block { shape: [counts.total(), kept, kept], pixels, about }, shown })
+    Ok(Channels { block: Block { shape: [counts.total(), side, side], pixels, about }, shown })
 }
 
-/// All slices of a kind that lie in its plane, along the body's axis: from right to left, from feet to head.
+/// All slices of a kind in its plane, along the body's axis: from right to left, from feet to head.
 fn placed<'a>(study: &'a Study, kind: SeriesKind, config: &ChannelConfig) -> Result<Vec<Placed<'a>>, CropError> {
     let axis = if plane_of(kind) == Plane::Axial { 2 } else { 0 };
     let mut slices = Vec::new();
@@ -217,7 +216,7 @@ fn nearest<'a, 'b>(slices: &'b [Placed<'a>], number: usize, count: usize) -> Opt
     slices.iter().min_by(|a, b| (a.position_mm - wanted).abs().total_cmp(&(b.position_mm - wanted).abs()))
 }
 
-/// Appends the picture of a slice: drawn as fine as its own pixels, then averaged down, so that nothing is
+/// Appends the image of a slice, rendered as fine as its own pixels and then averaged down, so that no pixel is
 /// skipped.
 fn draw(
     place: &Placed,
@@ -234,26 +233,26 @@ fn draw(
     let pixel_mm = field_mm / config.size_px as f64;
     let own_mm = geometry.column_spacing_mm.min(geometry.row_spacing_mm);
     let finer = ((pixel_mm / own_mm).round() as usize).clamp(1, FINEST);
-    let kept = config.cached_px();
+    let side = config.cached_px();
     let size = CropConfig {
-        width_mm: pixel_mm * kept as f64,
-        height_mm: pixel_mm * kept as f64,
-        width_px: kept * finer,
-        height_px: kept * finer,
+        width_mm: pixel_mm * side as f64,
+        height_mm: pixel_mm * side as f64,
+        width_px: side * finer,
+        height_px: side * finer,
         slices: 1,
         outside: 0.0,
         normalisation: Normalisation::NONE,
     };
-    // a stack of its own, so that no other slice at the same place is taken
+    // a stack of its own, so that no other slice at the same position is taken
     let alone = if stack.slices.len() == 1 { (*stack).clone() } else { Stack::new(vec![(*slice).clone()]) };
     let centre = CropPlace::at(middle_mm(slice, geometry));
     let fine = crop(&alone, &centre, window, &size, &Augmentation::NONE, renderer)?;
     let fine = fine.as_slice().unwrap_or_default();
     let scale = f32::from(u16::MAX) / (finer * finer) as f32;
-    for y in 0..kept {
-        let rows = &fine[y * finer * kept * finer..][..finer * kept * finer];
-        for x in 0..kept {
-            let sum: f32 = rows.chunks_exact(kept * finer).flat_map(|row| &row[x * finer..(x + 1) * finer]).sum();
+    for y in 0..side {
+        let rows = &fine[y * finer * side * finer..][..finer * side * finer];
+        for x in 0..side {
+            let sum: f32 = rows.chunks_exact(side * finer).flat_map(|row| &row[x * finer..(x + 1) * finer]).sum();
             pixels.push((sum * scale).round() as u16);
         }
     }

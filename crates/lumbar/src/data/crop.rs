@@ -1,8 +1,8 @@
-//! A place in the patient and a size in millimetres to a small block of pixels.
+//! Crops: from a position in the patient and a size in millimetres to a small block of pixels.
 //!
-//! Crops have one orientation whatever the scanner's: columns of sagittal and coronal crops run to the
-//! patient's back and left, of axial crops to the left; rows run to the feet (sagittal, coronal) or to the back
-//! (axial); slices follow one another to the left, to the back, or to the head. Thus a flip always means the same.
+//! Crops have the same orientation for every scanner: columns run to the patient's back (sagittal) or left (coronal,
+//! axial), rows to the feet (sagittal, coronal) or to the back (axial), and slices to the left (sagittal), to the back
+//! (coronal) or to the head (axial). A flip therefore always means the same.
 
 mod frame;
 
@@ -23,8 +23,8 @@ pub use frame::CropFrame;
 /// | field | default | purpose | range |
 /// |---|---|---|---|
 /// | `width_mm`, `height_mm` | 50 | size in the patient, from the outer edge of the first to that of the last pixel | 1–1000 |
-/// | `width_px`, `height_px` | 96 | size of the picture | 1–4096 |
-/// | `slices` | 5 | how many, the nearest to the centre in the middle; odd | 1–255 |
+/// | `width_px`, `height_px` | 96 | size of the image | 1–4096 |
+/// | `slices` | 5 | how many, the nearest to the centre in the middle; an odd number | 1–255 |
 /// | `outside` | 0 | value in 0…1 beyond a slice's edge and beyond the stack | 0–1 |
 /// | `normalisation` | 0, 1 | mean and std of the last step, after augmentation | std above 0 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,10 +55,10 @@ impl Default for CropConfig {
 }
 
 impl CropConfig {
-    /// Refuses values out of range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// Names the field, its range and what it is.
+    /// Names the field, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_range("crop.width_mm", self.width_mm, 1.0, 1000.0)?;
         check_range("crop.height_mm", self.height_mm, 1.0, 1000.0)?;
@@ -79,20 +79,20 @@ impl CropConfig {
     }
 }
 
-/// Where a crop lies.
+/// The position of a crop.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CropPlace {
-    /// The middle of the crop in patient mm.
+    /// The centre of the crop in patient mm.
     pub centre_mm: [f64; 3],
-    /// The crop's columns are turned by this angle against the canonical direction, towards its rows.
+    /// The crop is rotated by this angle against the canonical orientation, from its columns towards its rows.
     pub angle_deg: f64,
-    /// The crop shows the mirrored patient: for a side that is looked at as if it were the other one.
+    /// The crop shows the mirrored patient, so that both sides look alike.
     pub mirror: bool,
 }
 
 impl CropPlace {
-    /// A straight crop about a place.
+    /// A crop without rotation about a position.
     #[must_use]
     pub const fn at(centre_mm: [f64; 3]) -> Self {
         Self { centre_mm, angle_deg: 0.0, mirror: false }
@@ -103,36 +103,36 @@ impl CropPlace {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CropError {
-    /// The stack has no slice with a place in the patient.
-    #[error("the stack lies nowhere in the patient: millimetres mean nothing there")]
+    /// The stack has no slice with a position in the patient.
+    #[error("the stack has no position in the patient, so that millimetres have no meaning")]
     NoGeometry,
     /// A slice cannot be decoded.
     #[error(transparent)]
     Pixels(#[from] lumbar_dicom::Error),
-    /// Only a part of the slice was kept, and not the one that the crop shows.
+    /// The cached part of the slice does not contain all that the crop shows.
     #[error(transparent)]
     NotCached(#[from] NotCached),
-    /// Nothing of the slice was kept.
-    #[error("the crop shows slice {slice} of its stack, of which nothing was kept")]
+    /// No part of the slice is cached.
+    #[error("the crop shows slice {slice} of its stack, which is not cached")]
     SliceNotCached {
         /// Index of the slice in its stack.
         slice: usize,
     },
-    /// What was kept cannot be read.
+    /// The cache cannot be read.
     #[error(transparent)]
     Cache(#[from] super::cache::CacheError),
 }
 
-/// Cuts a crop from a stack: decoded pixels are sampled once, with the augmentation composed into the way.
+/// Cuts a crop from a stack. Pixels are sampled once, with the augmentation composed into the coordinate map.
 ///
-/// Slices are taken at whole steps of the stack's spacing from the slice nearest to the centre. Where the stack
-/// has ended or has a hole, a slice is [`CropConfig::outside`] throughout.
+/// Slices are taken at whole steps of the stack's spacing from the slice nearest to the centre. Outside the stack and
+/// in its gaps a slice is [`CropConfig::outside`] throughout.
 ///
 /// # Shapes
 /// Returns `[slices, height, width]`.
 ///
 /// # Errors
-/// When the stack lies nowhere or a slice cannot be decoded.
+/// When the stack has no position in the patient or a slice cannot be decoded.
 pub fn crop(
     stack: &Stack,
     place: &CropPlace,
@@ -170,11 +170,11 @@ pub fn crop_into(
     assert_eq!(out.len(), slices * height * width, "the buffer has the crop's size");
     let request = request(config, augmentation);
     let placed = placed_slices(stack, place, config, augmentation.mirror)?;
-    for ((number, picture), placed) in out.chunks_exact_mut((height * width).max(1)).enumerate().zip(placed) {
+    for ((number, image), placed) in out.chunks_exact_mut((height * width).max(1)).enumerate().zip(placed) {
         match placed {
-            None => renderer.render(None, &request, number, picture)?,
+            None => renderer.render(None, &request, number, image)?,
             Some((index, from_crop)) => {
-                render_slice(&stack.slices[index], from_crop, window, &request, number, renderer, picture)?;
+                render_slice(&stack.slices[index], from_crop, window, &request, number, renderer, image)?;
             }
         }
     }
@@ -191,8 +191,8 @@ pub(super) fn request<'a>(config: &CropConfig, augmentation: &'a Augmentation) -
     }
 }
 
-/// For each slice of a crop the stack's slice that it shows, and where the crop's pixels lie in that; none beyond
-/// the stack and in its holes.
+/// For each slice of a crop the slice of the stack that it shows, and the map from the crop's pixels to that slice's;
+/// `None` outside the stack and in its gaps.
 pub(super) fn placed_slices(
     stack: &Stack,
     place: &CropPlace,
@@ -200,7 +200,7 @@ pub(super) fn placed_slices(
     mirrored: bool,
 ) -> Result<Vec<Option<(usize, Affine2)>>, CropError> {
     let frame = CropFrame::new(stack, place, config).ok_or(CropError::NoGeometry)?;
-    // Mirroring turns round columns of axial and coronal crops, and the order of sagittal slices.
+    // Mirroring reverses the columns of axial and coronal crops, and the order of sagittal slices.
     let mirror = place.mirror != mirrored;
     let across = frame.plane() != Plane::Sagittal;
     let placed = |number: usize| {

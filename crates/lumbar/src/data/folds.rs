@@ -1,7 +1,7 @@
-//! Folds: studies split into k parts in which every target's severities are as frequent as in the whole.
+//! Folds: studies split into k parts in which every target's severities are as frequent as in all studies.
 //!
 //! Iterative stratification (Sechidis, Tsoumakas and Vlahavas, 2011) over the 75 indicators "target t is graded
-//! s"; a missing label is no indicator. The unit is the study, so no patient is in two folds.
+//! s"; a missing label has no indicator. The unit is the study, so no patient is in two folds.
 
 mod stratify;
 
@@ -13,10 +13,11 @@ use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Labels;
+use super::names::{one_line, quoted_path};
 use super::{StudyId, atomic};
 use crate::anatomy::{Severity, Target};
 
-/// Which fold each study is in; stored with a run.
+/// The fold of each study; stored with a run.
 ///
 /// ```
 /// use lumbar::anatomy::Severity;
@@ -43,7 +44,7 @@ pub struct Folds {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FoldError {
-    /// Too few or too many folds.
+    /// There are too few or too many folds.
     #[error("{studies} studies cannot be split into {folds} folds, expected 2 to {studies}")]
     Count {
         /// How many folds were asked for.
@@ -51,30 +52,30 @@ pub enum FoldError {
         /// How many studies there are.
         studies: usize,
     },
-    /// The same study twice.
+    /// A study is there twice.
     #[error("study {study} is there twice")]
     Twice {
         /// The study.
         study: StudyId,
     },
-    /// No such fold.
+    /// There is no such fold.
     #[error("there is no fold {fold}, the folds are 0 to {}", folds - 1)]
     NoSuchFold {
-        /// What was asked for.
+        /// The fold that was asked for.
         fold: usize,
         /// How many there are.
         folds: usize,
     },
     /// The file cannot be read or written.
-    #[error("folds in {path:?}: {source}")]
+    #[error("folds in {}: {source}", quoted_path(path))]
     Io {
         /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// The file holds something else.
-    #[error("{path:?} holds no folds: {reason}")]
+    /// The file has no valid folds.
+    #[error("{} has no valid folds: {}", quoted_path(path), one_line(reason))]
     Format {
         /// The file.
         path: PathBuf,
@@ -114,19 +115,19 @@ impl Folds {
         self.folds
     }
 
-    /// Never: there are at least two folds.
+    /// Always false: there are at least two folds.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.folds == 0
     }
 
-    /// The seed with which they were made.
+    /// The seed with which the folds were made.
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The fold of a study.
+    /// The fold of a study; `None` if the study has none.
     #[must_use]
     pub fn of(&self, study: StudyId) -> Option<usize> {
         self.assignment.get(&study).copied()
@@ -145,7 +146,7 @@ impl Folds {
         Ok((ids(train), ids(valid)))
     }
 
-    /// One row a study: `study_id`, `fold`.
+    /// One row per study: `study_id`, `fold`.
     #[must_use]
     pub fn frame(&self) -> DataFrame {
         let studies: Vec<u64> = self.assignment.keys().map(|study| study.0).collect();
@@ -171,7 +172,7 @@ impl Folds {
         counts
     }
 
-    /// Writes the folds as JSON, to a temporary name first.
+    /// Writes the folds as JSON.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -185,7 +186,7 @@ impl Folds {
     /// Reads what [`Folds::save`] wrote.
     ///
     /// # Errors
-    /// When the file cannot be read or holds something else.
+    /// When the file cannot be read or has no valid folds.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, FoldError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|source| FoldError::Io { path: path.to_owned(), source })?;

@@ -45,7 +45,7 @@ identifier! {
     SeriesId
 }
 
-/// Which half of the competition's folder a study lies in.
+/// Which half of the competition's data set a study is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataSplit {
@@ -68,7 +68,7 @@ impl DataSplit {
         }
     }
 
-    /// The folder with the pictures: `train_images` or `test_images`.
+    /// The folder of images: `train_images` or `test_images`.
     #[must_use]
     pub const fn images_folder(self) -> &'static str {
         match self {
@@ -96,13 +96,13 @@ impl fmt::Display for DataSplit {
 /// Plane and contrast of a series, as the competition describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SeriesKind {
-    /// `Sagittal T1`: foramina are marked here.
+    /// `Sagittal T1`: the foramina are annotated here.
     #[serde(rename = "Sagittal T1")]
     SagittalT1,
-    /// `Sagittal T2/STIR`: the spinal canal is marked here.
+    /// `Sagittal T2/STIR`: the spinal canal is annotated here.
     #[serde(rename = "Sagittal T2/STIR")]
     SagittalT2,
-    /// `Axial T2`: the subarticular zones are marked here.
+    /// `Axial T2`: the subarticular zones are annotated here.
     #[serde(rename = "Axial T2")]
     AxialT2,
 }
@@ -121,7 +121,7 @@ impl SeriesKind {
         }
     }
 
-    /// The kind of series on which the competition's readers marked `condition`.
+    /// The kind of series on which the competition's readers annotated `condition`.
     #[must_use]
     pub const fn annotated_for(condition: Condition) -> Self {
         match condition.group() {

@@ -1,14 +1,14 @@
 //! From stored values to 0…1, with one window for a whole series.
 //!
-//! A window taken per slice (min–max, say) destroys the relation between slices: the same tissue comes out
-//! brighter where a slice happens to hold no fat. [`IntensityWindow::of_series`] looks at all slices once.
+//! A window per slice (minimum to maximum, for example) destroys the relation between slices: the same tissue is
+//! brighter in a slice that has no fat. [`IntensityWindow::of_series`] reads all slices once.
 
 use lumbar_dicom::{Pixels, Rescale, Series, Slice};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, check_range};
 
-/// Which part of a series' values is spread over 0…1.
+/// The percentiles of a series' values that become 0 and 1.
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
@@ -30,17 +30,17 @@ impl Default for IntensityConfig {
 }
 
 impl IntensityConfig {
-    /// Refuses values out of range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// Names the field, its range and what it is.
+    /// Names the field, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_range("intensity.low_percent", self.low_percent, 0.0, 100.0)?;
         check_range("intensity.high_percent", self.high_percent, self.low_percent + 1e-6, 100.0)
     }
 }
 
-/// Rescaled values from `low` to `high` become 0…1; beyond, they are cut off.
+/// Maps rescaled values from `low` to `high` to 0…1; values beyond are clamped.
 ///
 /// ```
 /// use lumbar::data::intensity::IntensityWindow;
@@ -53,15 +53,15 @@ impl IntensityConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityWindow {
-    /// Becomes 0.
+    /// The value that becomes 0.
     pub low: f32,
-    /// Becomes 1.
+    /// The value that becomes 1.
     pub high: f32,
 }
 
 impl IntensityWindow {
-    /// The window between two percentiles of all slices of a series, padding left out. A flat series gets a
-    /// window of width 1, so that it comes out as 0.
+    /// The window between two percentiles of all slices of a series, without padding. A uniform series gets
+    /// a window of width 1, so that it becomes 0.
     ///
     /// # Errors
     /// When a slice cannot be decoded.
@@ -83,8 +83,8 @@ impl IntensityWindow {
         Self { low, high: low + (width - 1.0).max(1e-3) }
     }
 
-    /// Gain and offset by which a stored value becomes 0…1: rescale, window and, for pictures whose large
-    /// values are dark (MONOCHROME1), inversion as one multiply-add.
+    /// Gain and offset that map a stored value to 0…1: rescale, window and, for images whose large values are dark
+    /// (MONOCHROME1), inversion in one multiply-add.
     #[must_use]
     pub fn gain_offset(&self, rescale: Rescale, inverted: bool) -> (f32, f32) {
         let width = f64::from(self.high) - f64::from(self.low);
@@ -93,7 +93,7 @@ impl IntensityWindow {
     }
 }
 
-/// Values of a series, counted: 16-bit slices of one rescale in a histogram, others one by one.
+/// The values of a series: 16-bit slices with one rescale as a histogram, others as a list.
 #[derive(Default)]
 struct Counts {
     rescale: Option<Rescale>,
@@ -137,12 +137,12 @@ impl Counts {
         Ok(())
     }
 
-    /// The percentile with linear interpolation between neighbours, as NumPy's default.
+    /// The percentile with linear interpolation between neighbours, NumPy's default.
     fn percentile(&mut self, percent: f64) -> f32 {
         let rescale = self.rescale.unwrap_or(Rescale::NONE);
         let rescaled = |value: usize| (value as f64 * rescale.slope + rescale.intercept) as f32;
         if !self.others.is_empty() {
-            // Mixed kinds are rare: one list of all of them.
+            // Mixed kinds are rare: one list of all values.
             for (value, count) in std::mem::take(&mut self.histogram).into_iter().enumerate() {
                 self.others.extend(std::iter::repeat_n(rescaled(value), count as usize));
             }
@@ -150,7 +150,7 @@ impl Counts {
             return interpolate(self.others.len() as u64, percent, |rank| self.others[rank as usize]);
         }
         let total: u64 = self.histogram.iter().sum();
-        // A negative slope turns the order round.
+        // A negative slope reverses the order.
         let percent = if rescale.slope < 0.0 { 100.0 - percent } else { percent };
         interpolate(total, percent, |rank| {
             let mut below = 0;
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn dark_pictures_are_turned_round() {
+    fn dark_images_are_turned_round() {
         let (gain, offset) = IntensityWindow { low: 0.0, high: 100.0 }.gain_offset(Rescale::NONE, true);
         assert!((25.0 * gain + offset - 0.75).abs() < 1e-6);
     }

@@ -1,8 +1,8 @@
 //! The competition's tables and folders, joined into studies.
 //!
 //! [`Manifest::read`] takes a folder in the competition's layout, with the training half, the test half or
-//! both. What contradicts itself (a missing column, a label that does not exist) is an error; what is merely
-//! odd (a missing series, an unlabelled cell, a gap in the instance numbers) is kept and listed as an
+//! both. A table that cannot be right (a missing column, an unknown label) is an error. What only needs
+//! attention (a missing series, an unlabelled cell, a gap in the instance numbers) is used and listed as a
 //! [`ManifestWarning`].
 //!
 //! ```
@@ -41,15 +41,15 @@ use crate::anatomy::{Mirror, Severity, Target};
 pub use error::ManifestError;
 pub use warning::ManifestWarning;
 
-/// What [`Manifest::read_with`] does beside reading the tables.
+/// What [`Manifest::read_with`] does besides reading the tables.
 ///
 /// | field | default | purpose |
 /// |---|---|---|
-/// | `list_images` | `true` | list the folders of pictures: instance numbers, missing series, empty files. About a second for the whole competition on a local disk; turn it off on a slow network |
+/// | `list_images` | `true` | list the folders of images: files, missing series, empty files. About a second for the whole competition on a local disk; without it folders and files must have their plain names (`7`, not `007`) |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ManifestConfig {
-    /// List the folders of pictures.
+    /// List the folders of images.
     pub list_images: bool,
 }
 
@@ -74,11 +74,11 @@ pub struct StudyRecord {
     pub id: StudyId,
     /// Training or test half. The competition's one public test study is also a training study.
     pub split: DataSplit,
-    /// Where its series lie: `<split>_images/<study>`.
+    /// The folder of its series: `<split>_images/<study>`, under the name that it really has.
     pub folder: PathBuf,
     /// Its series in rising order of number.
     pub series: Vec<SeriesRecord>,
-    /// Its row of `train.csv`; none in the test half or when the table has no such row.
+    /// Its row of `train.csv`; `None` in the test half or if the table has no such row.
     pub labels: Option<Labels>,
     /// Its rows of `train_label_coordinates.csv`, by target.
     pub points: Vec<PointRecord>,
@@ -89,7 +89,7 @@ pub struct StudyRecord {
 pub struct SeriesRecord {
     /// The series' number.
     pub id: SeriesId,
-    /// What the table says it is; none for a folder that the table does not name.
+    /// What the table says it is; `None` for a folder that the table does not name.
     pub kind: Option<SeriesKind>,
     /// The folder with its files: `<split>_images/<study>/<series>`, under the name that it really has.
     pub folder: PathBuf,
@@ -106,22 +106,22 @@ pub struct InstanceFile {
     pub path: PathBuf,
 }
 
-/// A mark that a reader set: a target's place on one slice.
+/// An annotation by a reader: the point of a target on one slice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PointRecord {
-    /// What is marked.
+    /// What is annotated.
     pub target: Target,
     /// On which series.
     pub series: SeriesId,
     /// On which slice: the file name's stem, never an index.
     pub instance: u32,
-    /// Column in pixels of the original picture; 0 is the middle of the first pixel.
+    /// Column in pixels of the original image; 0 is the middle of the first pixel.
     pub x_px: f64,
-    /// Row in pixels of the original picture.
+    /// Row in pixels of the original image.
     pub y_px: f64,
 }
 
-/// The labels of one study over [`Target::ALL`]; a missing one is none, to be masked and never invented.
+/// The labels of one study over [`Target::ALL`]; `None` for a missing one, which is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Labels(pub [Option<Severity>; Target::COUNT]);
@@ -139,14 +139,14 @@ impl Labels {
         Self(Mirror::targets(&self.0))
     }
 
-    /// Targets with their labels, missing ones left out.
+    /// Targets with their labels, without missing ones.
     pub fn iter(&self) -> impl Iterator<Item = (Target, Severity)> + '_ {
         Target::ALL.into_iter().filter_map(|target| Some((target, self.get(target)?)))
     }
 }
 
 impl StudyRecord {
-    /// The series of `kind`, in rising order of number. There may be none or several.
+    /// The series of `kind`, in rising order of number. There may be zero or several.
     pub fn series_of(&self, kind: SeriesKind) -> impl Iterator<Item = &SeriesRecord> {
         self.series.iter().filter(move |series| series.kind == Some(kind))
     }
@@ -157,7 +157,7 @@ impl StudyRecord {
         self.series.iter().find(|series| series.id == id)
     }
 
-    /// The mark of `target`: the first when a reader set several.
+    /// The annotation of `target`: the first if there are several.
     #[must_use]
     pub fn point(&self, target: Target) -> Option<&PointRecord> {
         self.points.iter().find(|point| point.target == target)
@@ -187,15 +187,15 @@ impl Manifest {
         Self::read_with(folder, &ManifestConfig::default())
     }
 
-    /// Reads the tables of `folder` and, if asked, lists its pictures.
+    /// Reads the tables of `folder` and, if asked, lists its images.
     ///
-    /// Needed is one of `train.csv`, `train_series_descriptions.csv` and `test_series_descriptions.csv`; the
-    /// others and `train_label_coordinates.csv` may be missing, which is reported as an warning.
+    /// One of `train.csv`, `train_series_descriptions.csv` and `test_series_descriptions.csv` is needed. The others and
+    /// `train_label_coordinates.csv` may be missing, which is a warning.
     ///
     /// # Errors
-    /// When the folder does not exist or holds none of the tables, when a table cannot be read, lacks a column,
-    /// names something twice, or holds a value that is none of the competition's. Each names the file, the row
-    /// and the field.
+    /// When the folder does not exist or has none of the tables, when a table cannot be read, lacks a column, names
+    /// something twice, or has a value that is not one of the competition's. Each error names the file, the line and
+    /// the column.
     pub fn read_with(folder: impl AsRef<Path>, config: &ManifestConfig) -> Result<Self, ManifestError> {
         let folder = folder.as_ref();
         let tables = tables::Tables::read(folder)?;
@@ -227,12 +227,12 @@ impl Manifest {
         self.studies.iter().find(|study| (study.split, study.id) == (split, id))
     }
 
-    /// The same data set with only the studies that are `wanted`, and what is odd about them or about none.
+    /// The same data set with only the studies that are `wanted`, and the warnings about them or about no study.
     ///
     /// ```
     /// use lumbar::data::manifest::Manifest;
     ///
-    /// # let folder = std::env::temp_dir().join(format!("lumbar-keeping-doc-{}", std::process::id()));
+    /// # let folder = std::env::temp_dir().join(format!("lumbar-filter-doc-{}", std::process::id()));
     /// # std::fs::create_dir_all(&folder)?;
     /// # let header = lumbar::anatomy::Target::ALL.map(|target| target.column()).join(",");
     /// # let cells = ["Severe"; 25].join(",");
@@ -247,12 +247,12 @@ impl Manifest {
     #[must_use]
     pub fn filter(&self, mut wanted: impl FnMut(&StudyRecord) -> bool) -> Self {
         let studies: Vec<StudyRecord> = self.studies.iter().filter(|study| wanted(study)).cloned().collect();
-        let kept = |study: StudyId| studies.iter().any(|record| record.id == study);
-        let warnings = self.warnings.iter().filter(|odd| odd.study().is_none_or(kept)).cloned().collect();
+        let is_wanted = |study: StudyId| studies.iter().any(|record| record.id == study);
+        let warnings = self.warnings.iter().filter(|warning| warning.study().is_none_or(is_wanted)).cloned().collect();
         Self { folder: self.folder.clone(), studies, warnings }
     }
 
-    /// Everything odd that was found, by study.
+    /// All warnings, by study.
     #[must_use]
     pub fn warnings(&self) -> &[ManifestWarning] {
         &self.warnings

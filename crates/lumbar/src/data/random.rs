@@ -1,4 +1,4 @@
-//! Random numbers that depend on what they are for and on nothing else.
+//! Random numbers that depend only on what they are for.
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -6,13 +6,13 @@ use sha2::{Digest, Sha256};
 
 use super::StudyId;
 
-/// The generator that is passed to everything random: xoshiro256++.
+/// The generator that every random function takes: xoshiro256++.
 pub type Generator = Xoshiro256PlusPlus;
 
 /// A generator for one purpose in one study and epoch: the same four values give the same numbers on every
-/// machine, in whatever order and on however many threads they are asked for.
+/// machine, in any order and on any number of threads.
 ///
-/// `purpose` keeps draws apart that happen for the same study, such as `augment/left_…_l4_l5` and `mix`.
+/// `purpose` separates draws for the same study, such as `augment/left_…_l4_l5` and `mix`.
 ///
 /// ```
 /// use lumbar::data::{StudyId, random::generator};

@@ -1,5 +1,5 @@
-//! From stored pixels to a crop in one pass: coordinates composed, pixels interpolated, rescaled, windowed,
-//! augmented and normalised row by row, without a picture in between.
+//! Renders crops from stored pixels in one pass: coordinate maps are composed, and each row is interpolated, rescaled,
+//! windowed, augmented and normalised without an intermediate image.
 
 mod sample;
 mod source;
@@ -11,57 +11,57 @@ use sample::Row;
 
 pub use source::{NotCached, Region, Samples, SourceImage};
 
-/// What is beyond the edge of a slice.
+/// The values beyond the edge of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Border {
-    /// This value of 0…1; between it and the last pixel is interpolated.
+    /// This value in 0…1; values between the last pixel and it are interpolated.
     Constant(f32),
-    /// The last pixel.
+    /// The last pixel repeated.
     Repeat,
-    /// The picture turned round, without repeating the last pixel.
+    /// The image reflected, without repeating the last pixel.
     Reflect,
 }
 
-/// The last step: `(v − mean) / std`.
+/// The last step, normalisation: `(v − mean) / std`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
-    /// Becomes 0.
+    /// The value that becomes 0.
     pub mean: f32,
-    /// Becomes 1; above 0.
+    /// The difference that becomes 1; above 0.
     pub std: f32,
 }
 
 impl Normalisation {
-    /// Leaves 0…1 as it is.
+    /// No normalisation.
     pub const NONE: Self = Self { mean: 0.0, std: 1.0 };
 }
 
-/// Draws crops; holds the buffers that it needs, for one thread.
+/// Renders crops; has the buffers for it, for one thread.
 ///
-/// The same crop comes out on every machine: vector instructions are used where there are some, and none that
+/// The result is the same on every machine: vector instructions are used where the processor has them, and none that
 /// would round differently.
 #[derive(Debug, Default)]
 pub struct Renderer {
     row: Row,
-    /// One row of the crop on its way.
+    /// The row of the crop that is being rendered.
     line: Vec<f32>,
     filter: FilterRows,
 }
 
-/// What is asked of a [`Renderer`].
+/// What a [`Renderer`] renders.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Columns of the crop.
     pub width: usize,
     /// Rows of the crop.
     pub height: usize,
-    /// What is beyond a slice's edge.
+    /// The values beyond a slice's edge.
     pub border: Border,
-    /// What is done to the crop.
+    /// The augmentation of the crop.
     pub augmentation: &'a Augmentation,
-    /// The last step.
+    /// The normalisation.
     pub normalisation: Normalisation,
 }
 
@@ -72,19 +72,20 @@ impl Renderer {
         Self::default()
     }
 
-    /// Draws one slice of a crop; `slice` is its number in the crop, for the noise. A image that is none lies
-    /// beyond the stack: the border's constant (0 for the other borders) before augmentation.
+    /// Renders one slice of a crop; `slice` is its number in the crop, for the noise. `None` stands for a slice outside
+    /// the stack: the border's constant (0 for the other borders) before augmentation.
     ///
-    /// [`Augmentation::mirror`] is not looked at: which axis it turns round is the image's matter.
+    /// [`Augmentation::mirror`] is ignored: which axis it reverses depends on the plane, so the caller composes it into
+    /// [`SourceImage::from_crop`].
     ///
     /// # Shapes
     /// `out` is row-major, `height` × `width`.
     ///
     /// # Errors
-    /// When the crop shows a part of the slice that the image's region leaves out.
+    /// When the crop shows a part of the slice that is outside the image's region.
     ///
     /// # Panics
-    /// When `out` or `image.pixels` has another size than was said, or the region is no part of the slice.
+    /// When `out` or `image.pixels` has another size than declared, or the region is not within the slice.
     pub fn render(
         &mut self,
         image: Option<&SourceImage>,
@@ -96,12 +97,12 @@ impl Renderer {
         if let Some(SourceImage { pixels, rows, columns, region, .. }) = image {
             assert_eq!(pixels.len(), region.width * region.height, "a region has width × height pixels");
             let inside = region.x + region.width <= *columns && region.y + region.height <= *rows;
-            assert!(inside, "the region {region:?} lies in a slice of {columns} × {rows} pixels");
+            assert!(inside, "the region {region:?} is within a slice of {columns} × {rows} pixels");
         }
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
-            // SAFETY: the processor has the instructions, as is asked before each.
+            // SAFETY: the processor has the instructions, as is checked before each call.
             if has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") {
                 return unsafe { self.render_avx512(image, request, slice, out) };
             }
@@ -112,7 +113,7 @@ impl Renderer {
         self.render_here(image, request, slice, out)
     }
 
-    /// The same code compiled for AVX-512. Rust fuses no multiplication with an addition, so that no bit changes.
+    /// The same code compiled for AVX-512. Rust does not fuse multiplications with additions, so that no bit changes.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     fn render_avx512(
@@ -182,7 +183,7 @@ impl Renderer {
                 finish.apply(y * width, line, out);
             }
         }
-        // Holes lie over everything: what is blanked before and after the normalisation is the same.
+        // Holes are applied last: overwriting before or after the normalisation is the same.
         let Normalisation { mean, std } = normalisation;
         for hole in &augmentation.holes {
             hole.apply(out, width, (augmentation.hole_value - mean) * (1.0 / std));
@@ -191,7 +192,7 @@ impl Renderer {
     }
 }
 
-/// What comes after the blur: noise and normalisation.
+/// The steps after the blur: noise and normalisation.
 struct Finish {
     noise: Option<NoiseRows>,
     mean: f32,
@@ -204,7 +205,7 @@ impl Finish {
         Self { noise, mean: request.normalisation.mean, scale: 1.0 / request.normalisation.std }
     }
 
-    /// `start` is the number of the row's first pixel in the picture.
+    /// `start` is the number of the row's first pixel in the image.
     #[inline(always)]
     fn apply(&self, start: usize, values: &mut [f32], out: &mut [f32]) {
         if let Some(noise) = &self.noise {

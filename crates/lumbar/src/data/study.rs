@@ -1,4 +1,4 @@
-//! A study opened: its series by kind, its marks in patient millimetres, and a point carried from one series
+//! An opened study: its series by kind, its annotations in patient millimetres, and points carried from one series
 //! to another.
 
 mod cut;
@@ -19,9 +19,9 @@ use super::{DataSplit, SeriesId, SeriesKind, StudyId};
 pub use cut::StudyCrop;
 pub use points::{PointError, StudyPoint, StudyPoints};
 
-/// A study whose files were read.
+/// An opened study: the headers of its files.
 ///
-/// Pixels are decoded when they are asked for, unless [`Study::load`] was called.
+/// Pixels are decoded when they are asked for, unless [`Study::load`] or [`Study::open_lossy`] has decoded them.
 #[derive(Debug, Clone)]
 pub struct Study {
     /// The study's number.
@@ -30,7 +30,7 @@ pub struct Study {
     pub split: DataSplit,
     /// Its readable series in rising order of number.
     pub series: Vec<StudySeries>,
-    /// What deserves a look; nothing of it stopped the opening.
+    /// What needs attention and did not prevent the opening.
     pub warnings: Vec<StudyWarning>,
 }
 
@@ -39,13 +39,13 @@ pub struct Study {
 pub struct StudySeries {
     /// The series' number.
     pub id: SeriesId,
-    /// What it is: by the table or, when the table does not name it, by its pictures.
+    /// What it is: by the table or, if the table does not name it, by its images.
     pub kind: Option<SeriesKind>,
     /// Slices, stacks and the report of their reading.
     pub data: Series,
 }
 
-/// Something odd about a study's files.
+/// Something about a study's files that needs attention.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -55,7 +55,7 @@ pub enum StudyWarning {
     SeriesUnreadable {
         /// The series.
         series: SeriesId,
-        /// Why.
+        /// The reason.
         cause: String,
     },
     /// Files of a series were not used.
@@ -65,12 +65,12 @@ pub enum StudyWarning {
         series: SeriesId,
         /// How many.
         files: usize,
-        /// Why the first was not.
+        /// The reason for the first.
         first: String,
     },
-    /// The table does not say what a series is; its pictures do.
-    #[error("series {series} is taken for {kind} by its pictures")]
-    KindFromPictures {
+    /// The table does not say what a series is; its images do.
+    #[error("series {series} has no description and is taken as {kind} by its images")]
+    KindFromImages {
         /// The series.
         series: SeriesId,
         /// What it seems to be.
@@ -83,23 +83,23 @@ pub enum StudyWarning {
         series: SeriesId,
         /// How many.
         slices: usize,
-        /// Why the first cannot.
+        /// The reason for the first.
         first: String,
     },
-    /// There is no series of a kind, or none that can be read and lies in the patient.
+    /// There is no series of a kind, or none that can be read and has a position in the patient.
     #[error("there is no usable {kind} series")]
     KindMissing {
         /// The kind.
         kind: SeriesKind,
     },
-    /// The table says one plane, the pictures lie in another.
-    #[error("series {series} is called {kind} and lies in the {plane} plane")]
+    /// The images are in another plane than the table says.
+    #[error("series {series} is described as {kind} and is in the {plane} plane")]
     OtherPlane {
         /// The series.
         series: SeriesId,
         /// What the table says.
         kind: SeriesKind,
-        /// Where most of its slices lie.
+        /// The plane of most of its slices.
         plane: String,
     },
 }
@@ -138,25 +138,25 @@ pub enum StudyError {
     },
 }
 
-/// A patient position seen from the slice that shows it best.
+/// The slice that shows a patient position best.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SliceMatch {
     /// The series.
     pub series: SeriesId,
-    /// The stack in it, the slice in that, and the point seen from there. `nearest.covered` says whether the
-    /// slice really shows the point.
+    /// The stack in the series, the slice in the stack, and the projection of the point onto it. `nearest.covered` says
+    /// whether the slice shows the point.
     pub place: NearestInSeries,
-    /// The two series have different frames of reference, or none: the patient may have moved in between.
+    /// The two series have different frames of reference or none: the patient may have moved between them.
     pub is_approximate: bool,
 }
 
 impl Study {
-    /// Reads the heads of all of a study's files.
+    /// Reads the headers of all files of a study.
     ///
     /// A series that cannot be read is left out and reported in [`Study::warnings`].
     ///
     /// # Errors
-    /// When not one series can be read.
+    /// When no series can be read.
     pub fn open(record: &StudyRecord) -> Result<Self, StudyError> {
         let study = Self::read(record);
         if study.series.is_empty() {
@@ -232,7 +232,7 @@ impl Study {
         let plane = plane_of(&data);
         let kind = record.kind.or_else(|| kind_of(&data, plane));
         match (record.kind, kind, plane) {
-            (None, Some(kind), _) => self.warnings.push(StudyWarning::KindFromPictures { series: id, kind }),
+            (None, Some(kind), _) => self.warnings.push(StudyWarning::KindFromImages { series: id, kind }),
             (Some(kind), _, Some(plane)) if plane != plane_of_kind(kind) => {
                 self.warnings.push(StudyWarning::OtherPlane { series: id, kind, plane: plane.to_string() });
             }
@@ -269,16 +269,16 @@ impl Study {
         self.series.iter().filter(move |series| series.kind == Some(kind))
     }
 
-    /// Where a mark lies in the patient, in mm.
+    /// The position of an annotation in the patient, in mm.
     ///
     /// # Errors
-    /// When the study lacks the series or the slice, the slice lies nowhere, or the mark is outside of it.
+    /// When the study lacks the series or the slice, the slice has no position in the patient, or the point is outside of it.
     pub fn locate(&self, point: &PointRecord) -> Result<[f64; 3], PointError> {
         points::locate(self, point)
     }
 
-    /// The slice of all series of `kind` that shows a patient position best: first those that cover it, then
-    /// the nearest. None when there is no such series with a place in the patient.
+    /// The slice of all series of `kind` that shows a patient position best: one that covers it before one that
+    /// does not, then the nearest. `None` if no such series has a position in the patient.
     ///
     /// `from` is the series in which the position was found, for [`SliceMatch::is_approximate`].
     #[must_use]
@@ -301,7 +301,7 @@ impl Study {
     }
 }
 
-/// How many bytes of decoded pixels a study may still hold.
+/// How many bytes of decoded pixels a study may still have.
 struct DecodedBudget(u64);
 
 impl DecodedBudget {
@@ -338,7 +338,7 @@ fn cause_text(text: &str, record: &StudyRecord) -> String {
     one_line(&text)
 }
 
-/// The plane in which most slices lie.
+/// The plane of most slices.
 fn plane_of(series: &Series) -> Option<Plane> {
     let mut counts = [(Plane::Sagittal, 0), (Plane::Coronal, 0), (Plane::Axial, 0)];
     for stack in &series.stacks {
@@ -349,8 +349,8 @@ fn plane_of(series: &Series) -> Option<Plane> {
     counts.into_iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count).map(|(plane, _)| plane)
 }
 
-/// What a series is by its pictures. Axial series are T2 in this data set; of sagittal ones the description,
-/// which is `T1` or `T2` here, tells.
+/// The kind of a series by its images. Axial series are T2 in this data set; sagittal ones are `T1` or `T2` by their
+/// SeriesDescription.
 fn kind_of(series: &Series, plane: Option<Plane>) -> Option<SeriesKind> {
     let description = series.description.as_ref().map(|text| text.reveal().to_uppercase()).unwrap_or_default();
     match plane? {

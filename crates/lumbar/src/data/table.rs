@@ -33,7 +33,7 @@ use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use csv::{ReaderBuilder, StringRecord};
+use csv_core::{ReadRecordResult, Reader};
 
 pub use error::TableError;
 
@@ -44,7 +44,7 @@ use super::names::quoted;
 pub struct Table {
     path: PathBuf,
     header: Vec<String>,
-    rows: Vec<(usize, StringRecord)>,
+    rows: Vec<Cells>,
 }
 
 /// A column of a [`Table`].
@@ -55,8 +55,33 @@ pub struct Column(usize);
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
     table: &'a Table,
+    cells: &'a Cells,
+}
+
+/// The cells of one row.
+#[derive(Debug, Clone)]
+struct Cells {
     line: usize,
-    cells: &'a StringRecord,
+    /// All cells, one after the other.
+    text: String,
+    /// The end of each cell in `text`.
+    ends: Vec<usize>,
+}
+
+impl Cells {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// A cell without spaces around it; nothing if there is no such cell.
+    fn get(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(index).and_then(|end| self.text.get(start..*end)).unwrap_or_default().trim()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|index| self.get(index))
+    }
 }
 
 impl Table {
@@ -86,18 +111,18 @@ impl Table {
         let path = path.as_ref().to_owned();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut records = records(text, &path)?.into_iter();
-        let Some((line, header)) = records.next() else {
+        let Some(header) = records.next() else {
             return Err(TableError::Csv { path, line: 1, reason: "found nothing, expected a header".to_owned() });
         };
+        let line = header.line;
         let header: Vec<String> = header.iter().map(str::to_owned).collect();
         let mut names = HashSet::new();
         if let Some(column) = header.iter().find(|column| !names.insert(column.as_str())) {
             return Err(TableError::Csv { path, line, reason: format!("column {} is there twice", quoted(column)) });
         }
         let rows: Vec<_> = records.collect();
-        if let Some((line, row)) = rows.iter().find(|(_, row)| row.len() != header.len()) {
-            let (found, expected) = (row.len(), header.len());
-            return Err(TableError::Cells { path, line: *line, found, expected });
+        if let Some(row) = rows.iter().find(|row| row.len() != header.len()) {
+            return Err(TableError::Cells { path, line: row.line, found: row.len(), expected: header.len() });
         }
         Ok(Self { path, header, rows })
     }
@@ -151,7 +176,7 @@ impl Table {
 
     /// The rows, in the file's order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|(line, cells)| Row { table: self, line: *line, cells })
+        self.rows.iter().map(|cells| Row { table: self, cells })
     }
 }
 
@@ -159,13 +184,13 @@ impl<'a> Row<'a> {
     /// The line of the file on which the row starts; the header is on line 1.
     #[must_use]
     pub const fn line(&self) -> usize {
-        self.line
+        self.cells.line
     }
 
     /// A cell's text, without spaces around it.
     #[must_use]
     pub fn text(&self, column: Column) -> &'a str {
-        self.cells.get(column.0).unwrap_or_default()
+        self.cells.get(column.0)
     }
 
     /// A cell's value.
@@ -201,7 +226,7 @@ impl<'a> Row<'a> {
     pub fn wrong(&self, column: Column, expected: &str) -> TableError {
         TableError::Cell {
             path: self.table.path.clone(),
-            line: self.line,
+            line: self.line(),
             column: self.table.header.get(column.0).cloned().unwrap_or_default(),
             found: self.text(column).to_owned(),
             expected: expected.to_owned(),
@@ -211,7 +236,7 @@ impl<'a> Row<'a> {
     /// The error that this row says something about what the row on line `first_line` is about.
     #[must_use]
     pub fn twice(&self, first_line: usize, what: impl Into<String>) -> TableError {
-        TableError::Twice { path: self.table.path.clone(), line: self.line, first_line, what: what.into() }
+        TableError::Twice { path: self.table.path.clone(), line: self.line(), first_line, what: what.into() }
     }
 }
 
@@ -238,8 +263,8 @@ impl<K: Eq + Hash> Seen<K> {
     }
 }
 
-/// The records of a text with the lines on which they start, blank lines left out.
-fn records(text: &str, path: &Path) -> Result<Vec<(usize, StringRecord)>, TableError> {
+/// The records of a text, blank lines left out.
+fn records(text: &str, path: &Path) -> Result<Vec<Cells>, TableError> {
     let refused = |line, reason: &str| TableError::Csv { path: path.to_owned(), line, reason: reason.to_owned() };
     // The parser takes the end of the file for the end of an open quote.
     let mut quotes = text.match_indices('"').map(|(at, _)| at);
@@ -248,27 +273,37 @@ fn records(text: &str, path: &Path) -> Result<Vec<(usize, StringRecord)>, TableE
         let line = 1 + text[..last].matches('\n').count();
         return Err(refused(line, "found an odd number of quotes up to here, expected each to be closed"));
     }
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let (mut reader, mut rest) = (Reader::new(), text.as_bytes());
+    // No record is longer than the text or has more cells than the text has commas.
+    let (mut bytes, mut ends) = (vec![0; text.len()], vec![0; 1 + text.matches(',').count()]);
     let mut records = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
-            let line = error.position().map_or(1, |position| position.line() as usize);
-            refused(line, &error.to_string())
-        })?;
-        // The position is that of the blank lines before the record.
-        let (line, byte) = record.position().map_or((1, 0), |at| (at.line() as usize, at.byte() as usize));
-        let blank = text.as_bytes().get(byte..).unwrap_or_default();
-        let blank =
-            blank.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).filter(|byte| **byte == b'\n').count();
-        if record.iter().any(|cell| cell.contains('\n')) {
-            return Err(refused(line + blank, "found a line break inside a cell, expected none"));
+    loop {
+        // The parser skips blank lines before a record.
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).filter(|byte| **byte == b'\n').count();
+        let line = reader.line() as usize + blank;
+        let (mut length, mut cells) = (0, 0);
+        loop {
+            let (result, read, written, ended) = reader.read_record(rest, &mut bytes[length..], &mut ends[cells..]);
+            (rest, length, cells) = (&rest[read..], length + written, cells + ended);
+            match result {
+                // At the end of the input the parser is asked again, without input.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(records),
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    return Err(refused(line, "found a row that is longer than the file"));
+                }
+            }
         }
-        if record.len() > 1 || record.get(0).is_some_and(|cell| !cell.is_empty()) {
-            records.push((line + blank, record));
+        let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        let record = Cells { line, text, ends: ends[..cells].to_vec() };
+        if record.iter().any(|cell| cell.contains('\n')) {
+            return Err(refused(line, "found a line break inside a cell, expected none"));
+        }
+        if record.len() > 1 || !record.get(0).is_empty() {
+            records.push(record);
         }
     }
-    Ok(records)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tone::{exp2, to_unit};
 
-/// A smooth field that multiplies the picture, as the sensitivity of a receive coil does:
+/// A smooth field that multiplies the image, as the sensitivity of a receive coil does:
 /// `exp(Σ cᵢⱼ·Lᵢ(x)·Lⱼ(y))` with Legendre polynomials up to degree 3 over −1…1 (MONAI's `RandBiasField`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,28 +15,28 @@ fn legendre(x: f64) -> [f64; 4] {
     [1.0, x, 0.5 * (3.0 * x * x - 1.0), 0.5 * (5.0 * x * x * x - 3.0 * x)]
 }
 
-/// Place of a pixel in −1…1, where the first is −1 and the last 1.
+/// The position of a pixel in −1…1; the first is −1 and the last is 1.
 fn place(pixel: usize, size: usize) -> f64 {
     if size > 1 { 2.0 * pixel as f64 / (size - 1) as f64 - 1.0 } else { -1.0 }
 }
 
 impl BiasField {
-    /// Multiplies a picture in place; values are cut off at 0 and 1.
+    /// Multiplies an image in place; values are clamped to 0…1.
     ///
     /// # Shapes
-    /// `picture` is row-major, `picture.len() / width` × `width`.
-    pub fn apply(&self, picture: &mut [f32], width: usize) {
+    /// `image` is row-major, `image.len() / width` × `width`.
+    pub fn apply(&self, image: &mut [f32], width: usize) {
         if width == 0 {
             return;
         }
-        let rows = BiasRows::new(self, width, picture.len() / width);
-        for (row, values) in picture.chunks_exact_mut(width).enumerate() {
+        let rows = BiasRows::new(self, width, image.len() / width);
+        for (row, values) in image.chunks_exact_mut(width).enumerate() {
             rows.apply(row, values);
         }
     }
 }
 
-/// The field with its polynomials along a row worked out.
+/// The field with its polynomials along a row computed.
 pub(crate) struct BiasRows {
     columns: [Vec<f32>; 3],
     rows: Vec<[f32; 4]>,
@@ -75,20 +75,20 @@ mod tests {
 
     #[test]
     fn a_field_of_nothing_changes_nothing() {
-        let mut picture = [0.2, 0.5, 0.7, 1.0];
-        BiasField { coefficients: [[0.0; 4]; 4] }.apply(&mut picture, 2);
-        assert_eq!(picture, [0.2, 0.5, 0.7, 1.0]);
+        let mut image = [0.2, 0.5, 0.7, 1.0];
+        BiasField { coefficients: [[0.0; 4]; 4] }.apply(&mut image, 2);
+        assert_eq!(image, [0.2, 0.5, 0.7, 1.0]);
     }
 
     #[test]
     fn a_slope_to_the_right_brightens_the_right() {
         let mut coefficients = [[0.0; 4]; 4];
         coefficients[1][0] = 0.5;
-        let mut picture = [0.4; 9];
-        BiasField { coefficients }.apply(&mut picture, 3);
-        for (value, expected) in picture[..3].iter().zip([-0.5_f64, 0.0, 0.5]) {
+        let mut image = [0.4; 9];
+        BiasField { coefficients }.apply(&mut image, 3);
+        for (value, expected) in image[..3].iter().zip([-0.5_f64, 0.0, 0.5]) {
             assert!((f64::from(*value) - 0.4 * expected.exp()).abs() < 1e-6);
         }
-        assert_eq!(picture[..3], picture[6..]);
+        assert_eq!(image[..3], image[6..]);
     }
 }

@@ -10,8 +10,7 @@ pub(crate) fn check_probability(field: &str, value: f64) -> Result<(), ConfigErr
     check_range(field, value, 0.0, 1.0)
 }
 
-/// Which augmentations happen how often and how strongly: the set and ranges that the competition's top teams
-/// used.
+/// Probabilities and strengths of the augmentations. The defaults are those of the competition's top teams.
 ///
 /// | field | default | purpose |
 /// |---|---|---|
@@ -113,7 +112,7 @@ pub struct BiasRange {
 /// | `sigma_px` | 1.5 | largest standard deviation of the Gaussian blur, from 0.5 | 0.5–20 |
 /// | `motion_px` | 7 | longest motion, odd, from 3 | 3–51 |
 /// | `noise_std` | 0.1 | largest standard deviation of the noise, from a tenth of it | 0–1 |
-/// | `rician` | false | noise as of a magnitude picture instead of Gaussian | |
+/// | `rician` | false | Rician noise, as in magnitude images, instead of Gaussian | |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "the table above says it")]
@@ -203,7 +202,7 @@ impl AugmentConfig {
         augment
     }
 
-    /// The configuration under which nothing happens.
+    /// No augmentation at all.
     #[must_use]
     pub fn none() -> Self {
         let mut config = Self { mirror_p: 0.0, ..Self::default() };
@@ -221,10 +220,10 @@ impl AugmentConfig {
         config
     }
 
-    /// Refuses values out of range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// Names the field, its range and what it is.
+    /// Names the field, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (field, p) in [
             ("mirror_p", self.mirror_p),
@@ -262,10 +261,10 @@ impl AugmentConfig {
         Ok(())
     }
 
-    /// Draws what happens to one crop of `width` × `height` pixels, the same for all of its slices.
+    /// Draws the augmentation of one crop of `width` × `height` pixels, the same for all of its slices.
     ///
-    /// Every kind of augmentation draws from a generator of its own that `random` starts, so that a change of
-    /// one setting leaves the others' draws alone.
+    /// Every kind of augmentation draws from a generator of its own, seeded from `random`, so that a change of one
+    /// setting does not change the draws of the others.
     #[must_use]
     pub fn draw(&self, width: usize, height: usize, random: &mut Generator) -> Augmentation {
         let mut next = || Own::start(random.next_u64());
@@ -298,12 +297,12 @@ impl Own {
         self.0.random::<f64>() < p
     }
 
-    /// Evenly from `low` to `high`.
+    /// Uniform from `low` to `high`.
     fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.0.random::<f64>()
     }
 
-    /// Evenly from −`limit` to `limit`.
+    /// Uniform from −`limit` to `limit`.
     fn within(&mut self, limit: f64) -> f64 {
         self.between(-limit, limit)
     }

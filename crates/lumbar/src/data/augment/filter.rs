@@ -7,13 +7,13 @@ pub enum Filter {
     /// None.
     #[default]
     None,
-    /// A Gaussian of this standard deviation, cut off at ⌊3.5·σ⌋ pixels (as PIL and albumentations do);
-    /// beyond the edge the picture is reflected.
+    /// A Gaussian of this standard deviation, truncated at ⌊3.5·σ⌋ pixels (as PIL and albumentations do);
+    /// beyond the edge the image is reflected.
     Gaussian {
         /// Standard deviation in pixels.
         sigma_px: f32,
     },
-    /// The mean along a line through the pixel: the patient moved. Reflected beyond the edge.
+    /// The mean along a line through the pixel, as patient motion causes it. Reflected beyond the edge.
     Motion {
         /// Length of the line in pixels, odd.
         length_px: usize,
@@ -27,29 +27,29 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Blurs a picture in place.
+    /// Blurs an image in place.
     ///
     /// # Shapes
-    /// `picture` is row-major, `picture.len() / width` × `width`.
-    pub fn apply(&self, picture: &mut [f32], width: usize) {
-        if width == 0 || picture.len() < width {
+    /// `image` is row-major, `image.len() / width` × `width`.
+    pub fn apply(&self, image: &mut [f32], width: usize) {
+        if width == 0 || image.len() < width {
             return;
         }
         let mut rows = FilterRows::default();
-        if !rows.start(self, width, picture.len() / width) {
+        if !rows.start(self, width, image.len() / width) {
             return;
         }
-        for (y, line) in picture.chunks_exact(width).enumerate() {
+        for (y, line) in image.chunks_exact(width).enumerate() {
             rows.row_mut(y).copy_from_slice(line);
             rows.end_row(y);
         }
-        for (y, line) in picture.chunks_exact_mut(width).enumerate() {
+        for (y, line) in image.chunks_exact_mut(width).enumerate() {
             rows.filtered(y, line);
         }
     }
 }
 
-/// What a filter sees beyond the edge.
+/// The values of pixels beyond the edge.
 #[derive(Debug, Clone, Copy, Default)]
 enum Edge {
     /// `c b | a b c`: OpenCV's BORDER_REFLECT_101.
@@ -77,27 +77,27 @@ impl Edge {
     }
 }
 
-/// A filter that takes a picture row by row and gives it back row by row; its buffers are used again from
-/// picture to picture.
+/// A filter that takes an image row by row and returns it row by row; its buffers are reused from image to
+/// image.
 #[derive(Debug, Default)]
 pub(crate) struct FilterRows {
     filter: Filter,
     edge: Edge,
-    /// How many pixels it sees on each side.
+    /// How many pixels it needs on each side.
     radius: usize,
     width: usize,
     height: usize,
     /// Length of the stored rows: `radius` more pixels on each side.
     wide: usize,
     rows: Vec<f32>,
-    /// One stored row on its way.
+    /// One stored row that is being filtered.
     line: Vec<f32>,
     weights: Vec<f32>,
     offsets: Vec<(usize, usize)>,
 }
 
 impl FilterRows {
-    /// Makes ready for a picture; false when the filter would not change it.
+    /// Prepares for an image; false if the filter would not change it.
     pub(crate) fn start(&mut self, filter: &Filter, width: usize, height: usize) -> bool {
         (self.radius, self.edge) = match *filter {
             Filter::None => (0, Edge::Reflected),
@@ -110,7 +110,7 @@ impl FilterRows {
             return false;
         }
         (self.filter, self.width, self.height, self.wide) = (*filter, width, height, width + 2 * self.radius);
-        // What the buffers hold from before is written over.
+        // The old content of the buffers is overwritten.
         self.rows.resize(self.wide * height, 0.0);
         self.line.resize(self.wide, 0.0);
         match *filter {
@@ -121,13 +121,13 @@ impl FilterRows {
         true
     }
 
-    /// Where row `y` of the picture has to be put, before [`FilterRows::end_row`].
+    /// The buffer for row `y` of the image, to be filled before [`FilterRows::end_row`].
     #[inline(always)]
     pub(crate) fn row_mut(&mut self, y: usize) -> &mut [f32] {
         &mut self.rows[y * self.wide + self.radius..][..self.width]
     }
 
-    /// Fills in what lies beyond the ends of row `y`.
+    /// Fills in the pixels beyond the ends of row `y`.
     #[inline(always)]
     pub(crate) fn end_row(&mut self, y: usize) {
         let (radius, width, edge) = (self.radius, self.width, self.edge);
@@ -138,11 +138,11 @@ impl FilterRows {
         }
     }
 
-    /// Row `y` of the filtered picture, when all rows are there.
+    /// Row `y` of the filtered image, once all rows have been put.
     #[inline(always)]
     pub(crate) fn filtered(&mut self, y: usize, out: &mut [f32]) {
         let Self { filter, edge, radius, height, wide, rows, line, weights, offsets, .. } = self;
-        // the stored row `down` rows below the uppermost that the filter sees
+        // the stored row `down` rows below the uppermost that the filter needs
         let row = |down: usize| {
             let from = edge.index((y + down) as isize - *radius as isize, *height);
             &rows[from * *wide..][..*wide]
@@ -169,7 +169,7 @@ fn gaussian_weights(sigma_px: f64, radius: usize, weights: &mut Vec<f32>) {
     weights.extend((0..=2 * radius).map(|k| (weight(k) / total) as f32));
 }
 
-/// The weighted sum of lines; the weights are alike from both ends.
+/// The weighted sum of rows; the weights are symmetric.
 #[inline(always)]
 fn weighted<'a>(out: &mut [f32], weights: &[f32], line: impl Fn(usize) -> &'a [f32]) {
     let middle = weights.len() / 2;
@@ -184,7 +184,7 @@ fn weighted<'a>(out: &mut [f32], weights: &[f32], line: impl Fn(usize) -> &'a [f
     }
 }
 
-/// The mean of shifted lines.
+/// The mean of shifted rows.
 #[inline(always)]
 fn mean<'a>(out: &mut [f32], offsets: &[(usize, usize)], line: impl Fn((usize, usize)) -> &'a [f32]) {
     let weight = 1.0 / offsets.len() as f32;
@@ -213,14 +213,14 @@ fn motion_offsets(length_px: usize, angle_deg: f32) -> Vec<(usize, usize)> {
     offsets
 }
 
-/// The smaller and the greater of two: two instructions for a whole vector of pixels.
+/// Minimum and maximum: two instructions for a whole vector of pixels.
 #[inline(always)]
 fn ordered(a: f32, b: f32) -> (f32, f32) {
     if a < b { (a, b) } else { (b, a) }
 }
 
-/// Sorts by comparing fixed places, so that a loop over pixels becomes vector instructions; what nobody looks
-/// at afterwards is not computed.
+/// A sorting network, so that a loop over pixels becomes vector instructions. The compiler leaves out results that
+/// are not used.
 macro_rules! compare {
     ($values:ident: $($low:literal $high:literal),*) => {
         $(($values[$low], $values[$high]) = ordered($values[$low], $values[$high]);)*
@@ -244,7 +244,7 @@ fn median3(rows: [&[f32]; 3], out: &mut [f32]) {
     let [a, b, c] = rows.map(<[f32]>::array_windows::<3>);
     for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
         let [first, second, third]: [[f32; 3]; 3] = std::array::from_fn(|k| sort3([a[k], b[k], c[k]]));
-        // the greatest of the least, the median of the middle ones, the least of the greatest
+        // the maximum of the minima, the median of the medians, the minimum of the maxima
         let [_, _, least] = sort3([first[0], second[0], third[0]]);
         let [_, middle, _] = sort3([first[1], second[1], third[1]]);
         let [greatest, _, _] = sort3([first[2], second[2], third[2]]);
@@ -254,7 +254,7 @@ fn median3(rows: [&[f32]; 3], out: &mut [f32]) {
 
 /// With its columns sorted and then its rows, the value at (i, j) of the window is no smaller than
 /// (i + 1)(j + 1) − 1 others and no greater than (5 − i)(5 − j) − 1. The 13 that have at most twelve on either
-/// side are left, as many dropped out above as below, and their median is that of all.
+/// side are left; as many were dropped above as below, so their median is that of all 25.
 #[inline(always)]
 fn median5(rows: [&[f32]; 5], out: &mut [f32]) {
     let [a, b, c, d, e] = rows.map(<[f32]>::array_windows::<5>);
@@ -270,10 +270,10 @@ fn median5(rows: [&[f32]; 5], out: &mut [f32]) {
     }
 }
 
-/// The least and the greatest of eight cannot be the median of 13: out with them, in with the next, and so on.
+/// Minimum and maximum of eight cannot be the median of 13: they are dropped and the next value is added, and so on.
 #[inline(always)]
 fn median13(mut v: [f32; 13]) -> f32 {
-    // least to the front and greatest to the back of 0..8, 1..8, 2..8, …, the free place taken by the next
+    // minimum to the front and maximum to the back of 0..8, 1..8, 2..8, …; the free slot takes the next value
     compare!(v: 0 4, 1 5, 2 6, 3 7, 0 1, 2 3, 0 2, 4 5, 6 7, 5 7);
     v[7] = v[8];
     compare!(v: 1 5, 2 6, 3 7, 1 2, 3 4, 1 3, 5 6, 4 7, 6 7);
@@ -292,14 +292,14 @@ fn median13(mut v: [f32; 13]) -> f32 {
 mod tests {
     use super::*;
 
-    fn picture(width: usize, height: usize) -> Vec<f32> {
+    fn image(width: usize, height: usize) -> Vec<f32> {
         (0..width * height).map(|k| ((k * 7919 + k * k * 31) % 1009) as f32 / 1009.0).collect()
     }
 
-    fn sorted_median(picture: &[f32], width: usize, radius: isize) -> Vec<f32> {
-        let height = (picture.len() / width) as isize;
+    fn sorted_median(image: &[f32], width: usize, radius: isize) -> Vec<f32> {
+        let height = (image.len() / width) as isize;
         let pixel = |x: isize, y: isize| {
-            picture[y.clamp(0, height - 1) as usize * width + x.clamp(0, width as isize - 1) as usize]
+            image[y.clamp(0, height - 1) as usize * width + x.clamp(0, width as isize - 1) as usize]
         };
         let mut medians = Vec::new();
         for y in 0..height {
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn medians_are_those_of_sorting() {
         for (width, height) in [(37, 23), (16, 5), (3, 3), (1, 1), (40, 1)] {
-            let before = picture(width, height);
+            let before = image(width, height);
             for (filter, radius) in [(Filter::Median3, 1), (Filter::Median5, 2)] {
                 let mut found = before.clone();
                 filter.apply(&mut found, width);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn blurs_keep_a_flat_picture_flat() {
+    fn blurs_keep_a_flat_image_flat() {
         for filter in [
             Filter::Gaussian { sigma_px: 1.4 },
             Filter::Motion { length_px: 7, angle_deg: 30.0 },

@@ -30,10 +30,10 @@ impl Default for MixConfig {
 }
 
 impl MixConfig {
-    /// Refuses values out of range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// Names the field, its range and what it is.
+    /// Names the field, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_probability("mix.mixup_p", self.mixup_p)?;
         check_probability("mix.cutmix_p", self.cutmix_p)?;
@@ -47,10 +47,10 @@ impl MixConfig {
         self.mixup_p > 0.0 || self.cutmix_p > 0.0
     }
 
-    /// Draws what happens to a batch of `samples` pictures of `width` × `height`.
+    /// Draws how a batch of `samples` images of `width` × `height` is mixed.
     #[must_use]
     pub fn draw(&self, samples: usize, width: usize, height: usize, random: &mut Generator) -> Mix {
-        // Always the same number of draws, so that one setting does not move the others.
+        // Always the same number of draws, so that one setting does not change the others.
         let which: f64 = random.random();
         let share = rand_distr::Beta::new(self.alpha, self.alpha).map_or(0.5, |beta| random.sample(beta));
         let mut partners: Vec<usize> = (0..samples).collect();
@@ -61,7 +61,7 @@ impl MixConfig {
         if which < self.mixup_p {
             Mix { partners, kind: MixKind::Mixup { own: share } }
         } else if which < self.mixup_p + self.cutmix_p {
-            // A rectangle of 1 − share of the area about a random middle, cut off at the edge (Yun 2019).
+            // A rectangle of 1 − share of the area about a random centre, clipped at the edge (Yun 2019).
             let side = (1.0 - share).sqrt();
             let span = |middle: usize, size: usize| {
                 let half = (size as f64 * side / 2.0).floor() as usize;
@@ -80,17 +80,17 @@ impl MixConfig {
 /// How one batch is mixed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mix {
-    /// For each sample the one that it is mixed with.
+    /// For each sample the index of the sample that it is mixed with.
     pub partners: Vec<usize>,
-    /// What is done.
+    /// The kind of mixing.
     pub kind: MixKind,
 }
 
-/// What is done to the samples of a batch.
+/// The kind of mixing of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MixKind {
-    /// Nothing.
+    /// No mixing.
     None,
     /// `own·a + (1 − own)·b` (Zhang 2017).
     Mixup {
@@ -107,14 +107,13 @@ pub enum MixKind {
         top: usize,
         /// One past the last row.
         bottom: usize,
-        /// Share of the area that stays the sample's own.
+        /// Share of the area that is the sample's own.
         own: f64,
     },
 }
 
 impl Mix {
-    /// Share of each sample's own label; the rest is the partner's. Exact also for a rectangle that was cut
-    /// off.
+    /// Share of each sample's own label; the rest is the partner's. Exact also for a clipped rectangle.
     #[must_use]
     pub const fn own(&self) -> f64 {
         match self.kind {
@@ -131,13 +130,13 @@ impl Mix {
         self.apply_each(batch, 1, width, channels);
     }
 
-    /// Mixes a batch whose samples have several pictures; a rectangle is the same in each of them.
+    /// Mixes a batch whose samples have several images; a rectangle is the same in each of them.
     ///
     /// # Shapes
-    /// `batch` is `[samples, pictures, height, width, channels]`, row-major.
-    pub fn apply_each(&self, batch: &mut [f32], pictures: usize, width: usize, channels: usize) {
+    /// `batch` is `[samples, images, height, width, channels]`, row-major.
+    pub fn apply_each(&self, batch: &mut [f32], images: usize, width: usize, channels: usize) {
         let samples = self.partners.len();
-        if samples == 0 || pictures == 0 || self.kind == MixKind::None {
+        if samples == 0 || images == 0 || self.kind == MixKind::None {
             return;
         }
         let before = batch.to_vec();
@@ -154,8 +153,8 @@ impl Mix {
                     }
                 }
                 MixKind::Cutmix { left, right, top, bottom, .. } => {
-                    for picture in 0..pictures {
-                        let start = picture * (size / pictures);
+                    for image in 0..images {
+                        let start = image * (size / images);
                         for y in top..bottom {
                             let line = start + y * row;
                             let part = line + left * channels..line + right * channels;

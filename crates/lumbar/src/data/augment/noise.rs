@@ -10,7 +10,7 @@ pub struct Noise {
     pub kind: NoiseKind,
     /// Standard deviation of each channel, as a part of the full range 0…1.
     pub std: f32,
-    /// From which the noise of every slice is derived.
+    /// Seed of the noise of every slice.
     pub seed: u64,
 }
 
@@ -20,19 +20,19 @@ pub struct Noise {
 pub enum NoiseKind {
     /// `v + n`.
     Gaussian,
-    /// `√((v + n)² + n′²)`: what the magnitude of a complex MR signal shows, never below 0.
+    /// `√((v + n)² + n′²)`: the magnitude of a complex MR signal, never below 0.
     Rician,
 }
 
 impl Noise {
-    /// Adds the noise of slice number `slice`; values are cut off at 0 and 1.
-    pub fn apply(&self, picture: &mut [f32], slice: usize) {
-        NoiseRows::new(self, slice).apply(0, picture);
+    /// Adds the noise of slice number `slice`; values are clamped to 0…1.
+    pub fn apply(&self, image: &mut [f32], slice: usize) {
+        NoiseRows::new(self, slice).apply(0, image);
     }
 }
 
-/// The noise of one slice. A pixel's noise follows from the seed, the slice and the pixel's number alone, so that
-/// any part of a picture can be done at any time, many pixels at once.
+/// The noise of one slice. A pixel's noise depends only on the seed, the slice and the pixel's number, so that any
+/// part of an image can be computed on its own, many pixels at once.
 pub(crate) struct NoiseRows {
     kind: NoiseKind,
     std: f32,
@@ -80,8 +80,8 @@ const fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// A number of the standard normal distribution: the counter through two rounds of a 32-bit mixer (its
-/// multipliers: C. Wellons, "Prospecting for hash functions"), 23 bits of that through the inverse of the
+/// A sample of the standard normal distribution: the counter goes through two rounds of a 32-bit mixer (its
+/// multipliers: C. Wellons, "Prospecting for hash functions"), 23 bits of it through the inverse of the
 /// distribution function. The tails end at ±5.3.
 #[inline(always)]
 fn normal(counter: u32, [first, second]: [u32; 2]) -> f32 {
@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn gaussian_noise_has_its_mean_and_deviation() {
-        let mut picture = vec![0.5; 1 << 18];
-        Noise { kind: NoiseKind::Gaussian, std: 0.1, seed: 3 }.apply(&mut picture, 0);
-        let (mean, std) = moments(&picture);
+        let mut image = vec![0.5; 1 << 18];
+        Noise { kind: NoiseKind::Gaussian, std: 0.1, seed: 3 }.apply(&mut image, 0);
+        let (mean, std) = moments(&image);
         assert!((mean - 0.5).abs() < 1e-3, "{mean}");
         assert!((std - 0.1).abs() < 5e-4, "{std}");
     }
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn rician_noise_of_nothing_has_the_mean_of_rayleigh() {
-        let mut picture = vec![0.0; 1 << 18];
-        Noise { kind: NoiseKind::Rician, std: 0.1, seed: 9 }.apply(&mut picture, 0);
-        let (mean, _) = moments(&picture);
+        let mut image = vec![0.0; 1 << 18];
+        Noise { kind: NoiseKind::Rician, std: 0.1, seed: 9 }.apply(&mut image, 0);
+        let (mean, _) = moments(&image);
         let rayleigh = 0.1 * (std::f64::consts::PI / 2.0).sqrt();
         assert!((mean - rayleigh).abs() < 1e-3, "{mean}, not {rayleigh}");
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_picture_has_the_noise_of_the_whole() {
+    fn a_part_of_a_image_has_the_noise_of_the_whole() {
         let noise = Noise { kind: NoiseKind::Rician, std: 0.1, seed: 3 };
         let (mut whole, mut part) = (vec![0.5; 300], vec![0.5; 100]);
         noise.apply(&mut whole, 4);

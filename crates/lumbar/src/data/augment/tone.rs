@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tone {
-    /// Added; 0 changes nothing.
+    /// Is added; 0 changes nothing.
     pub brightness: f32,
-    /// Stretched by `1 + contrast`; 0 changes nothing.
+    /// Values are multiplied by `1 + contrast`; 0 changes nothing.
     pub contrast: f32,
     /// Exponent, above 0; 1 changes nothing.
     pub gamma: f32,
 }
 
 impl Tone {
-    /// The tone that changes nothing.
+    /// No change.
     pub const NONE: Self = Self { brightness: 0.0, contrast: 0.0, gamma: 1.0 };
 
     /// Changes values in 0…1 in place.
@@ -37,7 +37,7 @@ pub(crate) fn apply(tone: &Tone, values: &mut [f32]) {
     }
 }
 
-/// Into 0…1. Written so that it becomes two instructions on a vector; NaN becomes 0.
+/// Clamps to 0…1 in two vector instructions; NaN becomes 0.
 #[inline(always)]
 pub(crate) fn to_unit(value: f32) -> f32 {
     let above = if value > 0.0 { value } else { 0.0 };
@@ -78,10 +78,10 @@ pub(crate) fn log2(value: f32) -> f32 {
     exponent + natural * std::f32::consts::LOG2_E
 }
 
-/// `2^value` for values below 127; below −126 the result is near nothing.
+/// `2^value` for values below 127; below −126 the result is near 0.
 #[inline(always)]
 pub(crate) fn exp2(value: f32) -> f32 {
-    // The nearest whole number: adding 1.5·2²³ pushes the fraction out.
+    // The nearest whole number: adding 1.5·2²³ removes the fraction.
     const ROUND: f32 = 12_582_912.0;
     let value = if value > -126.0 { value } else { -126.0 };
     let value = if value < 126.0 { value } else { 126.0 };
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stay_between_nothing_and_one() {
+    fn values_stay_between_zero_and_one() {
         let mut values = [0.0, 0.25, 0.5, 1.0];
         Tone { brightness: 0.4, contrast: 0.25, gamma: 1.0 }.apply(&mut values);
         assert_eq!(values, [0.4, 0.7125, 1.0, 1.0]);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Warp {
-    /// None.
+    /// No distortion.
     #[default]
     None,
     /// Columns and rows in bands of different width: relative band widths, one more than there are steps,
@@ -17,11 +17,11 @@ pub enum Warp {
         /// Bands along a column.
         y_steps: Vec<f64>,
     },
-    /// A lens: the farther from the middle, the more a pixel moves.
+    /// A lens: pixels move the more, the farther they are from the centre.
     Optical {
         /// Which lens.
         lens: Lens,
-        /// How strong; above 0 the picture shrinks towards the middle.
+        /// Strength; above 0 the image shrinks towards the centre.
         k: f64,
     },
 }
@@ -30,14 +30,14 @@ pub enum Warp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lens {
-    /// `1 + k·r² + k·r⁴`, r in picture widths and heights (OpenCV's camera model with k₁ = k₂).
+    /// `1 + k·r² + k·r⁴`, r in image widths and heights (OpenCV's camera model with k₁ = k₂).
     Camera,
     /// `1 + k·r²`, r as a part of the half diagonal.
     Fisheye,
 }
 
 impl Warp {
-    /// The input position that shows at the output position `[x, y]`.
+    /// The input position that is shown at the output position `[x, y]`.
     #[must_use]
     pub fn inverse(&self, [x, y]: [f64; 2], width: usize, height: usize) -> [f64; 2] {
         match self {
@@ -52,8 +52,8 @@ impl Warp {
         }
     }
 
-    /// The output position at which the input position shows, by Newton's method on [`Warp::inverse`]; none
-    /// when there is no such position.
+    /// The output position at which the input position is shown, by Newton's method on [`Warp::inverse`]; `None` if
+    /// there is no such position.
     #[must_use]
     pub fn forward(&self, point: [f64; 2], width: usize, height: usize) -> Option<[f64; 2]> {
         if *self == Self::None {
@@ -114,7 +114,7 @@ fn grid_table(steps: &[f64], size: usize) -> Vec<f64> {
     table
 }
 
-/// The table between and beyond its entries: straight lines.
+/// The table, interpolated and extrapolated linearly.
 fn at(table: &[f64], position: f64) -> f64 {
     if table.len() < 2 {
         return position;
@@ -123,10 +123,10 @@ fn at(table: &[f64], position: f64) -> f64 {
     table[before] + (table[before + 1] - table[before]) * (position - before as f64)
 }
 
-/// A lens as numbers.
+/// The coefficients of a lens.
 pub(crate) struct Optics {
-    /// Middle of the output and of the input, in pixels. OpenCV's default camera puts the one on the middle
-    /// of the pixels and albumentations the other on the middle of the area.
+    /// Centre of the output and of the input, in pixels. OpenCV's default camera takes the centre between the pixels'
+    /// centres, albumentations that of the area.
     centre: [f64; 2],
     to_centre: [f64; 2],
     scale: [f64; 2],
@@ -210,7 +210,7 @@ mod tests {
     fn even_bands_keep_the_ends_in_place() {
         let table = grid_table(&[1.0; 6], 100);
         assert_eq!(table[0], 0.0);
-        assert!((table[99] - 100.0).abs() < 1e-9, "albumentations' bands end on the picture's edge");
+        assert!((table[99] - 100.0).abs() < 1e-9, "albumentations' bands end on the image's edge");
     }
 
     #[test]

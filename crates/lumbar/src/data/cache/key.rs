@@ -9,16 +9,16 @@ use sha2::{Digest, Sha256};
 use super::CacheError;
 use crate::data::manifest::{Manifest, StudyRecord};
 
-/// What a data set's files look like: names, sizes, times of change and marks. Not their bytes: reading
-/// those is what a cache is to save.
+/// What a data set's files look like: names, sizes, modification times and annotations. Not their bytes: a cache
+/// is there to avoid reading those.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of all pictures and marks that a manifest names.
+    /// Of all images and annotations of a data set.
     ///
     /// # Errors
-    /// When a file that was listed cannot be looked at.
+    /// When the metadata of a listed file cannot be read.
     pub fn of_manifest(manifest: &Manifest) -> Result<Self, CacheError> {
         let mut hash = Sha256::new();
         for study in manifest.studies() {
@@ -27,15 +27,15 @@ impl Fingerprint {
         Ok(Self(hash.finalize().into()))
     }
 
-    /// Of one study's pictures and marks. Folders that the manifest did not list are listed now.
+    /// Of one study's images and annotations. Folders that the manifest did not list are listed now.
     ///
     /// # Errors
-    /// When a file cannot be looked at.
+    /// When the metadata of a file cannot be read.
     pub fn of_study(study: &StudyRecord) -> Result<Self, CacheError> {
         let mut hash = Sha256::new();
         add_study(&mut hash, study)?;
         for series in study.series.iter().filter(|series| series.files.is_empty()) {
-            // A folder that is not there holds nothing.
+            // A missing folder has no files.
             let Ok(entries) = std::fs::read_dir(&series.folder) else { continue };
             let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
             paths.sort_unstable();
@@ -46,10 +46,10 @@ impl Fingerprint {
         Ok(Self(hash.finalize().into()))
     }
 
-    /// Of some files, by name, size and time of change.
+    /// Of files, by name, size and modification time.
     ///
     /// # Errors
-    /// When one cannot be looked at.
+    /// When the metadata of one cannot be read.
     pub fn of_files<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Result<Self, CacheError> {
         let mut hash = Sha256::new();
         for path in files {
@@ -90,7 +90,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// To what a cache belongs: a purpose, a configuration and the data.
+/// What a cache belongs to: a purpose, a configuration and the data.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CacheKey(pub(super) [u8; 32]);
 

@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use super::write::CacheWriter;
 use super::{Block, CacheError, CacheKey, Entry, HEADER, MAGIC, checksum};
 
-/// An open cache: names and where their blocks lie in the mapped file.
+/// An open cache: a mapped file and the positions of its blocks.
 #[derive(Debug)]
 pub struct Cache {
     path: PathBuf,
     map: Mmap,
     entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
-    /// Blocks whose checksum has been compared.
+    /// Whether the checksum of each block has been compared.
     checked: Vec<AtomicBool>,
 }
 
@@ -28,7 +28,7 @@ pub struct BlockView<'a> {
     pub shape: [usize; 3],
     /// Row-major.
     pub pixels: &'a [u16],
-    /// What else belongs to it.
+    /// What else is stored with it.
     pub about: &'a serde_json::Value,
 }
 
@@ -45,11 +45,10 @@ impl BlockView<'_> {
 }
 
 impl Cache {
-    /// Opens a cache if it is whole and belongs to `key`. Blocks are checked when they are first asked for.
+    /// Opens a cache if it is whole and belongs to `key`. A block is checked when it is read first.
     ///
     /// # Errors
-    /// When there is none, it is stale or damaged; [`CacheError::is_rebuildable`] tells those from a disk
-    /// that does not work.
+    /// When the file is missing, stale or damaged, for which [`CacheError::is_rebuildable`] is true, or cannot be read.
     pub fn open(path: impl AsRef<Path>, key: CacheKey) -> Result<Self, CacheError> {
         let path = path.as_ref().to_owned();
         let failed = |source| CacheError::Io { path: path.clone(), source };
@@ -62,8 +61,8 @@ impl Cache {
         if file.metadata().map_err(failed)?.len() < HEADER as u64 {
             return Err(damaged("it is shorter than its header"));
         }
-        // SAFETY: a cache is never changed in place: writers rename a new file over it, and the mapping keeps
-        // the old one. Who truncates a file by hand under a running process must expect it to end.
+        // SAFETY: a cache is never changed in place: writers rename a new file over it, and the mapping stays with the
+        // old one. If another program truncates the file, reading it ends this process (SIGBUS).
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         let header = map.get(..HEADER).ok_or_else(|| damaged("it is shorter than its header"))?;
         if header[..16] != MAGIC {
@@ -92,7 +91,7 @@ impl Cache {
             entry.offset >= HEADER && entry.offset.is_multiple_of(2) && end.is_some_and(|end| end <= offset)
         };
         if !entries.iter().all(fits) {
-            return Err(damaged("a block lies outside of it"));
+            return Err(damaged("a block is outside of it"));
         }
         let by_name = entries.iter().enumerate().map(|(index, entry)| (entry.name.clone(), index)).collect();
         let checked = entries.iter().map(|_| AtomicBool::new(false)).collect();
@@ -101,8 +100,8 @@ impl Cache {
 
     /// Opens the cache at `path`, or builds it when it is missing, stale or damaged.
     ///
-    /// `make` makes the blocks, on all of rayon's threads, a bounded number at a time; they are stored in the
-    /// order of `names`, so that the file does not depend on the number of threads.
+    /// `make` is called on all of rayon's threads, for a bounded number of blocks at a time; they are stored in the order
+    /// of `names`, so that the file does not depend on the number of threads.
     ///
     /// # Errors
     /// When a block cannot be made or the file cannot be written.
@@ -134,12 +133,12 @@ impl Cache {
     /// Compares every block with its checksum now.
     ///
     /// # Errors
-    /// When the bytes of one are not those that were written.
+    /// When a block is damaged.
     pub fn verify(&self) -> Result<(), CacheError> {
         self.entries.iter().try_for_each(|entry| self.get(&entry.name).map(|_| ()))
     }
 
-    /// Takes all blocks for checked: for a file that this process verified before.
+    /// Takes all blocks as checked, for a file that this process verified before.
     pub(crate) fn trust(&self) {
         self.checked.iter().for_each(|checked| checked.store(true, Ordering::Relaxed));
     }
@@ -164,7 +163,7 @@ impl Cache {
     /// The block of a name.
     ///
     /// # Errors
-    /// When there is none, or its bytes are not those that were written.
+    /// When there is no such block, or it is damaged.
     pub fn get(&self, name: &str) -> Result<BlockView<'_>, CacheError> {
         let index = self.by_name.get(name);
         let index = *index.ok_or_else(|| CacheError::NoBlock { path: self.path.clone(), name: name.to_owned() })?;
@@ -177,8 +176,8 @@ impl Cache {
             }
             self.checked[index].store(true, Ordering::Relaxed);
         }
-        // SAFETY: any two bytes are a u16. The offset is even and mappings start at a page, so that nothing is
-        // left over before or after.
+        // SAFETY: any two bytes are a valid u16. The offset is even and a mapping starts at a page, so that nothing
+        // is left over before or after.
         let (before, pixels, after) = unsafe { bytes.align_to::<u16>() };
         debug_assert!(before.is_empty() && after.is_empty());
         Ok(BlockView { shape: entry.shape, pixels, about: &entry.about })

@@ -21,7 +21,7 @@ pub struct CacheWriter {
 }
 
 impl CacheWriter {
-    /// Starts a cache that will appear at `path` when it is finished.
+    /// Starts a cache that will be at `path` when it is finished. Its folder is created if it is missing.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -95,7 +95,7 @@ impl CacheWriter {
     }
 }
 
-/// Magic, key, place, length and hash of the index, then a hash of all that.
+/// Magic number, key, position, length and hash of the index, then a hash of all that.
 pub(super) fn header(key: CacheKey, index_offset: usize, index: &[u8]) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..16].copy_from_slice(&MAGIC);

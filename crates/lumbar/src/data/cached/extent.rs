@@ -9,9 +9,9 @@ use crate::data::render::Region;
 use crate::data::study::Study;
 use crate::data::{SeriesId, SeriesKind};
 
-/// How far from its point a crop can look, whatever is drawn: what has to be kept of a study.
+/// How far from its point a crop can reach, whatever augmentation is drawn: the part of a study that is cached.
 ///
-/// Two configurations with the same extent can use the same kept studies.
+/// Two configurations with the same extent can use the same cached studies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CropExtent {
@@ -32,8 +32,8 @@ impl CropExtent {
     #[must_use]
     pub fn new(crop: &CropConfig, augment: &AugmentConfig, jitter_mm: f64) -> Self {
         let size = [crop.width_px as f64, crop.height_px as f64];
-        // A lens moves the rim by up to its coefficient, a grid ends on the picture's edge; half a pixel more lies
-        // between the middle of the pixels and of the area.
+        // A lens moves the rim by up to its coefficient, and a grid ends at the image's edge. The centres of the
+        // pixels and of the area are half a pixel apart.
         let lens = if augment.distortion.p > 0.0 { augment.distortion.optical } else { 0.0 };
         let mut extent = size.map(|side| side / 2.0 * (1.0 + lens) + 1.5);
         let affine = &augment.affine;
@@ -50,14 +50,14 @@ impl CropExtent {
         Self { in_plane_mm, slices: crop.slices / 2, jitter_mm }
     }
 
-    /// What crops about `point_mm` can show of a study's series of `kind`.
+    /// The parts of a study's series of `kind` that crops about `point_mm` can show.
     pub(super) fn areas(&self, study: &Study, kind: SeriesKind, point_mm: [f64; 3]) -> Vec<Area> {
         let stacks = || {
             study.series_of(kind).flat_map(|series| {
                 series.data.stacks.iter().enumerate().map(move |(index, stack)| (series.id, index, stack))
             })
         };
-        // The slice that shows the point, wherever it is moved to, is no farther than this.
+        // The slice that shows the moved point is no farther than this.
         let limit_mm =
             stacks().filter_map(|(_, _, stack)| self.farthest_mm(stack, point_mm)).fold(f64::INFINITY, f64::min);
         stacks().flat_map(|(series, index, stack)| self.in_stack(series, index, stack, point_mm, limit_mm)).collect()
@@ -68,7 +68,7 @@ impl CropExtent {
         self.jitter_mm * axis.iter().map(|part| part.abs()).sum::<f64>()
     }
 
-    /// If this stack covers the point wherever it is moved to: how far the nearest slice can be.
+    /// How far the nearest slice can be, if this stack covers the point wherever it is moved to.
     fn farthest_mm(&self, stack: &Stack, point_mm: [f64; 3]) -> Option<f64> {
         let nearest = stack.nearest_slice(point_mm)?;
         let jitter = self.jitter_along(stack.geometry()?.normal());
@@ -80,8 +80,8 @@ impl CropExtent {
                 self.jitter_along(geometry.column_axis) / geometry.row_spacing_mm,
             ];
             let inside = |at: f64, size: usize, spare: f64| at - spare >= -0.5 && at + spare <= size as f64 - 0.5;
-            let extent = stack.spacing_mm().unwrap_or(0.0).max(thickness_mm.unwrap_or(0.0)) / 2.0;
-            inside(seen.column, columns, spare[0]) && inside(seen.row, rows, spare[1]) && distance + jitter <= extent
+            let half_mm = stack.spacing_mm().unwrap_or(0.0).max(thickness_mm.unwrap_or(0.0)) / 2.0;
+            inside(seen.column, columns, spare[0]) && inside(seen.row, rows, spare[1]) && distance + jitter <= half_mm
         };
         let candidates = stack.slices.iter().filter_map(|slice| Some((slice, slice.geometry.as_ref()?)));
         let mut candidates = candidates
@@ -118,7 +118,7 @@ impl CropExtent {
                 let (low, high) = corners.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), corner| {
                     (low.min(corner[axis]), high.max(corner[axis]))
                 });
-                // one pixel more on each side, since the rest of a coordinate looks at the next one
+                // one pixel more on each side, for interpolation
                 let first = (low - spare[axis]).floor().clamp(0.0, size as f64) as usize;
                 let end = (high + spare[axis]).ceil().clamp(0.0, size as f64) as usize;
                 (first, end.saturating_sub(first))

@@ -9,7 +9,7 @@ use crate::data::intensity::IntensityWindow;
 use crate::data::study::{Study, StudySeries};
 use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 
-/// A float by its bits: JSON's decimal digits do not always come back as the same number.
+/// A float as its bits, because decimal digits in JSON do not always give the same float again.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Exact(u64);
@@ -22,7 +22,7 @@ fn floats<const N: usize>(values: [Exact; N]) -> [f64; N] {
     values.map(|value| f64::from_bits(value.0))
 }
 
-/// What a crop has to know of a study beside its pixels, as it is stored.
+/// What a crop needs of a study besides pixels, as it is stored.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) study: StudyId,
@@ -71,7 +71,7 @@ impl SliceHead {
         }
     }
 
-    /// The slice without its pixels: they lie in the kept parts.
+    /// The slice without pixels, which are in the cached parts.
     fn slice(&self) -> Result<Slice, lumbar_dicom::Error> {
         let geometry = self.geometry.map(|values| {
             let [o0, o1, o2, r0, r1, r2, c0, c1, c2, row_spacing_mm, column_spacing_mm] = floats(values);
@@ -109,7 +109,7 @@ impl Head {
         let series = study.series.iter().zip(windows).filter_map(|(series, window)| {
             Some(SeriesHead {
                 id: series.id,
-                // Without a kind nothing is found on it.
+                // A series without a kind is never searched.
                 kind: series.kind?,
                 frame_of_reference: frame_of(series),
                 window: exact([f64::from(window.low), f64::from(window.high)]),
@@ -156,7 +156,7 @@ impl Head {
         Ok((study, windows))
     }
 
-    /// Where the targets lie, in patient mm.
+    /// The positions of the targets in patient mm.
     pub(super) fn points(&self) -> [Option<[f64; 3]>; Target::COUNT] {
         std::array::from_fn(|target| self.points.get(target).copied().flatten().map(floats))
     }

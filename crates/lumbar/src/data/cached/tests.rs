@@ -11,7 +11,7 @@ use crate::data::random::generator;
 use crate::data::study::StudySeries;
 use crate::data::{DataSplit, StudyId};
 
-/// 15 tilted slices of odd spacing, in the kind of pixels that `turn` makes.
+/// 15 tilted slices with different row and column spacing, with pixels of the kind that `turn` makes.
 fn stack(start: [f64; 3], orientation: [f64; 6], turn: fn(Vec<u16>) -> Pixels) -> Stack {
     let slices = (0..15).map(|k| {
         let first = Geometry::new(start, orientation, [0.61, 0.47]).unwrap();
@@ -72,7 +72,7 @@ fn points() -> [Option<[f64; 3]>; Target::COUNT] {
     })
 }
 
-/// What [`CachedStudy::crop`] has to be: the crop of the whole study.
+/// What [`CachedStudy::crop`] must return: the crop of the whole study.
 fn expected(
     study: &Study,
     windows: &HashMap<SeriesId, IntensityWindow>,
@@ -98,7 +98,7 @@ fn settings(slices: usize) -> (CropConfig, AugmentConfig) {
     (config, augment)
 }
 
-fn compare(study: &Study, kept: &CachedStudy, draws: u64, slices: usize) {
+fn compare(study: &Study, cached: &CachedStudy, draws: u64, slices: usize) {
     let (config, augment) = settings(slices);
     let windows = study
         .series
@@ -108,13 +108,13 @@ fn compare(study: &Study, kept: &CachedStudy, draws: u64, slices: usize) {
     let mut renderer = Renderer::new();
     for draw in 0..draws {
         for target in Target::ALL {
-            let Some(mut centre_mm) = kept.points()[target.index()] else { continue };
+            let Some(mut centre_mm) = cached.points()[target.index()] else { continue };
             let mut random = generator(3, draw, study.id, &target.column());
             centre_mm.iter_mut().for_each(|at| *at += random.random_range(-JITTER_MM..=JITTER_MM));
             let drawn = augment.draw(config.width_px, config.height_px, &mut random);
             let place = CropPlace { mirror: random.random(), ..CropPlace::at(centre_mm) };
             let kind = SeriesKind::annotated_for(target.condition);
-            let found = kept.crop(kind, &place, &config, &drawn, &mut renderer).unwrap().unwrap();
+            let found = cached.crop(kind, &place, &config, &drawn, &mut renderer).unwrap().unwrap();
             assert_eq!(
                 found,
                 expected(study, &windows, kind, &place, &config, &drawn),
@@ -125,13 +125,13 @@ fn compare(study: &Study, kept: &CachedStudy, draws: u64, slices: usize) {
 }
 
 #[test]
-fn crops_of_a_kept_study_are_those_of_the_whole_bit_for_bit() {
+fn crops_of_a_cached_study_equal_those_of_the_whole_bit_for_bit() {
     let study = study(|values| Pixels::U16(Arc::new(values)));
     for (slices, draws) in [(5, 25), (1, 5)] {
         let (config, augment) = settings(slices);
         let extent = CropExtent::new(&config, &augment, JITTER_MM);
-        let kept = CachedStudy::new(&study, points(), &extent, &IntensityConfig::default()).unwrap();
-        compare(&study, &kept, draws, slices);
+        let cached = CachedStudy::new(&study, points(), &extent, &IntensityConfig::default()).unwrap();
+        compare(&study, &cached, draws, slices);
     }
 }
 
@@ -151,27 +151,27 @@ fn every_kind_of_pixels_comes_back_from_a_file() {
         let path = folder.path().join(format!("{number}.crops"));
         let key =
             CacheKey::new("test", &number, &super::super::cache::Fingerprint::of_files::<&str>([]).unwrap()).unwrap();
-        let kept = CachedStudy::new(&study, points(), &extent, &IntensityConfig::default()).unwrap();
-        kept.write(&path, key).unwrap();
+        let cached = CachedStudy::new(&study, points(), &extent, &IntensityConfig::default()).unwrap();
+        cached.write(&path, key).unwrap();
         let opened = CachedStudy::open(&path, key, false).unwrap();
-        assert_eq!(opened.points(), kept.points());
+        assert_eq!(opened.points(), cached.points());
         compare(&study, &opened, 2, 5);
     }
 }
 
 #[test]
-fn what_no_crop_can_show_is_not_kept() {
+fn what_no_crop_can_show_is_not_cached() {
     let study = study(|values| Pixels::U16(Arc::new(values)));
     let mut points = [None; Target::COUNT];
     let canal = Target::new(Condition::SpinalCanalStenosis, Level::L3L4);
     points[canal.index()] = Some([0.0, 0.0, 0.0]);
     let (config, _) = settings(3);
     let extent = CropExtent::new(&config, &AugmentConfig::none(), 0.0);
-    let kept = CachedStudy::new(&study, points, &extent, &IntensityConfig::default()).unwrap();
+    let cached = CachedStudy::new(&study, points, &extent, &IntensityConfig::default()).unwrap();
     // 50 × 40 mm of 0.47 × 0.61 mm on four slices at most
     let least = 3 * 2 * (50.0 / 0.47 * 40.0 / 0.61) as usize;
-    assert!((least..2 * least).contains(&kept.pixel_bytes()), "{} bytes, at least {least}", kept.pixel_bytes());
+    assert!((least..2 * least).contains(&cached.pixel_bytes()), "{} bytes, at least {least}", cached.pixel_bytes());
     let place = CropPlace::at([0.0, 60.0, 0.0]);
-    let error = kept.crop(SeriesKind::SagittalT2, &place, &config, &Augmentation::NONE, &mut Renderer::new());
+    let error = cached.crop(SeriesKind::SagittalT2, &place, &config, &Augmentation::NONE, &mut Renderer::new());
     assert!(matches!(error, Err(CropError::NotCached(_))));
 }

@@ -27,8 +27,8 @@ fn study(series: Vec<StudySeries>) -> Study {
     Study { id: StudyId(1), split: DataSplit::Train, series, warnings: Vec::new() }
 }
 
-/// A slice whose pixels follow from their place in the patient; a black and a white corner give every series
-/// the same window.
+/// A slice whose pixels depend on their position in the patient; a black and a white corner give every series the
+/// same window.
 fn slice(origin_mm: [f64; 3], axes: [f64; 6], value: impl Fn([f64; 3]) -> u16) -> Slice {
     let geometry = Geometry::new(origin_mm, axes, [1.0, 1.0]).unwrap();
     let at = |index: usize| geometry.patient_at((index % SIDE) as f64, (index / SIDE) as f64);
@@ -37,7 +37,7 @@ fn slice(origin_mm: [f64; 3], axes: [f64; 6], value: impl Fn([f64; 3]) -> u16) -
     Slice::in_memory(SIDE, SIDE, Pixels::U16(Arc::new(pixels)), Some(geometry), None).unwrap()
 }
 
-/// A sagittal slice at `x_mm` that is as grey all over as it lies far to the left.
+/// A sagittal slice at `x_mm`, uniformly the brighter the farther left it is.
 fn sagittal(x_mm: f64) -> Slice {
     slice([x_mm, -20.0, 20.0], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], |_| (500.0 + 50.0 * x_mm) as u16)
 }
@@ -47,7 +47,7 @@ fn config() -> ChannelConfig {
     ChannelConfig { size_px: 10, margin: 0.0, intensity, ..ChannelConfig::default() }
 }
 
-/// The middle pixel of each channel as a part of white.
+/// The middle pixel of each channel as a fraction of white.
 fn middles(channels: &Channels) -> Vec<f64> {
     let [count, rows, columns] = channels.block.shape;
     let middle = |channel: usize| channels.block.pixels[channel * rows * columns + rows / 2 * columns + columns / 2];
@@ -55,7 +55,7 @@ fn middles(channels: &Channels) -> Vec<f64> {
 }
 
 #[test]
-fn slices_of_all_stacks_and_series_are_taken_by_their_place() {
+fn slices_of_all_stacks_and_series_are_taken_by_their_position() {
     let t2 = SeriesKind::SagittalT2;
     let spread = study(vec![
         series(9, t2, vec![vec![sagittal(4.0)], vec![sagittal(-8.0), sagittal(0.0), sagittal(8.0)]]),
@@ -75,7 +75,7 @@ fn slices_of_all_stacks_and_series_are_taken_by_their_place() {
 }
 
 #[test]
-fn axial_slices_go_from_the_feet_to_the_head_and_left_is_always_on_the_right_of_the_picture() {
+fn axial_slices_go_from_the_feet_to_the_head_and_left_is_always_on_the_right_of_the_image() {
     let bright = |at: [f64; 3]| (500.0 + 10.0 * at[0] + 2.0 * at[2]) as u16;
     let straight = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0];
     let turned = [-1.0, 0.0, 0.0, 0.0, 1.0, 0.0];
@@ -101,7 +101,7 @@ fn axial_slices_go_from_the_feet_to_the_head_and_left_is_always_on_the_right_of_
 }
 
 #[test]
-fn a_kind_that_is_missing_is_black_and_not_shown() {
+fn a_missing_kind_is_black_and_not_visible() {
     let study = study(vec![series(1, SeriesKind::SagittalT1, vec![vec![sagittal(-4.0), sagittal(4.0)]])]);
     let made = channels(&study, ChannelCounts([2, 2, 1]), &config()).unwrap();
     assert_eq!(made.shown, [true, false, false]);
@@ -110,7 +110,7 @@ fn a_kind_that_is_missing_is_black_and_not_shown() {
 }
 
 #[test]
-fn mirroring_turns_sagittal_channels_round_and_leaves_axial_ones_in_place() {
+fn mirroring_reverses_sagittal_channels_and_leaves_axial_ones_in_place() {
     let counts = ChannelCounts([3, 2, 2]);
     let mirrored: Vec<usize> = (0..7).map(|channel| counts.mirrored(channel)).collect();
     assert_eq!(mirrored, [2, 1, 0, 4, 3, 5, 6]);

@@ -3,22 +3,22 @@ use lumbar_dicom::{Geometry, Plane, Stack};
 use super::{CropConfig, CropPlace};
 use crate::data::Affine2;
 
-/// How a crop lies in a stack: its axes in the patient and the slices that it takes.
+/// A crop in a stack: its axes in the patient and the slices that it shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CropFrame {
     plane: Plane,
     centre_mm: [f64; 3],
-    /// mm in the patient from one pixel of the crop to the next, along its columns and along its rows.
+    /// The step in patient mm from one pixel of the crop to the next, along its columns and along its rows.
     along_mm: [f64; 3],
     down_mm: [f64; 3],
-    /// Column and row of the crop's middle.
+    /// Column and row of the crop's centre.
     middle: [f64; 2],
-    /// For each slice of the crop the stack's, if there is one.
+    /// For each slice of the crop the index of the stack's slice, if there is one.
     slices: Vec<Option<usize>>,
 }
 
 impl CropFrame {
-    /// The frame of a crop; none when the stack lies nowhere.
+    /// The frame of a crop; `None` if the stack has no position in the patient.
     #[must_use]
     pub fn new(stack: &Stack, place: &CropPlace, config: &CropConfig) -> Option<Self> {
         let nearest = stack.nearest_slice(place.centre_mm)?.slice;
@@ -44,21 +44,21 @@ impl CropFrame {
         self.plane
     }
 
-    /// Index in the stack of the crop's slice number `number`; none beyond the stack and in its holes.
+    /// The index in the stack of the crop's slice number `number`; `None` outside the stack and in its gaps.
     #[must_use]
     pub fn slice(&self, number: usize) -> Option<usize> {
         self.slices.get(number).copied().flatten()
     }
 
-    /// Patient mm of a pixel of the crop (column, row), on the plane through the centre.
+    /// The position in patient mm of a pixel of the crop (column, row), on the plane through the centre.
     #[must_use]
     pub fn patient_at(&self, column: f64, row: f64) -> [f64; 3] {
         let (x, y) = (column - self.middle[0], row - self.middle[1]);
         std::array::from_fn(|k| self.centre_mm[k] + x * self.along_mm[k] + y * self.down_mm[k])
     }
 
-    /// Column and row in the crop (before any mirroring and augmentation) of a patient position: its foot on
-    /// the crop's plane.
+    /// Column and row in the crop, before mirroring and augmentation, of the projection of a patient position onto the
+    /// crop's plane.
     #[must_use]
     pub fn project(&self, point_mm: [f64; 3]) -> [f64; 2] {
         let dot = |a: &[f64; 3], b: &[f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -70,8 +70,8 @@ impl CropFrame {
         ]
     }
 
-    /// Where the crop lies as if it were a slice: the plane through its centre, before any mirroring and
-    /// augmentation. None when the slices' axes are no geometry.
+    /// The crop's geometry as that of a slice through its centre, before mirroring and augmentation. `None` if the
+    /// slices' axes are no valid geometry.
     #[must_use]
     pub fn geometry(&self) -> Option<Geometry> {
         let length = |axis: [f64; 3]| axis.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -81,7 +81,7 @@ impl CropFrame {
         Geometry::new(self.patient_at(0.0, 0.0), [a, b, c, d, e, f], [down, across]).ok()
     }
 
-    /// Pixels of the crop to pixels of a slice.
+    /// The map from pixels of the crop to pixels of a slice.
     #[must_use]
     pub fn from_crop(&self, slice: &Geometry) -> Affine2 {
         let at = |column: f64, row: f64| {
@@ -93,8 +93,8 @@ impl CropFrame {
     }
 }
 
-/// Unit vectors of the slice along which a crop's columns and rows run: the slice's own axes, turned and
-/// exchanged so that they point where those of every crop of this plane do.
+/// Unit vectors along a crop's columns and rows: the slice's own axes, flipped and swapped so that they point in the
+/// directions that all crops of this plane have.
 fn canonical_axes(geometry: &Geometry, plane: Plane) -> ([f64; 3], [f64; 3]) {
     // (axis of the patient, sign) for columns and rows
     let ((along, along_sign), (down, down_sign)) = match plane {
@@ -136,7 +136,7 @@ fn neighbours(stack: &Stack, nearest: usize, plane: Plane, count: usize) -> Vec<
             let distance = |index: usize| position(index).map(|at| (at - wanted).abs());
             let each = (0..stack.slices.len()).filter_map(|index| Some((index, distance(index)?)));
             let (index, off) = each.min_by(|a, b| a.1.total_cmp(&b.1))?;
-            // Uneven stacks: the nearest one, but never a slice that belongs to the next step.
+            // In stacks with uneven spacing the nearest slice, but none that belongs to the next step.
             (off <= 0.5 * spacing_mm && index != nearest).then_some(index)
         })
         .collect()

@@ -6,7 +6,7 @@ use super::*;
 
 const WINDOW: IntensityWindow = IntensityWindow { low: 0.0, high: 1000.0 };
 
-/// Slices of 160 × 140 pixels of odd spacing that show a bright ball of 3 mm about `dot_mm`.
+/// Slices of 160 × 140 pixels, with different row and column spacing, that show a bright ball of 3 mm about `dot_mm`.
 fn stack_of(geometries: impl IntoIterator<Item = Geometry>, dot_mm: [f64; 3]) -> Stack {
     let slices = geometries.into_iter().enumerate().map(|(number, geometry)| {
         let (rows, columns) = (160, 140);
@@ -58,10 +58,10 @@ fn take(stack: &Stack, place: &CropPlace, config: &CropConfig, augmentation: &Au
 }
 
 fn centre_of_mass(crop: &Array3<f32>, slice: usize) -> [f64; 2] {
-    let picture = crop.index_axis(ndarray::Axis(0), slice);
-    let mass: f32 = picture.sum();
+    let image = crop.index_axis(ndarray::Axis(0), slice);
+    let mass: f32 = image.sum();
     let sum = |axis: fn((usize, usize)) -> usize| {
-        picture.indexed_iter().map(|(at, value)| f64::from(*value) * axis(at) as f64).sum::<f64>() / f64::from(mass)
+        image.indexed_iter().map(|(at, value)| f64::from(*value) * axis(at) as f64).sum::<f64>() / f64::from(mass)
     };
     [sum(|(_, x)| x), sum(|(y, _)| y)]
 }
@@ -93,7 +93,7 @@ fn slices_are_taken_by_position_and_holes_stay_empty() {
     let whole = sagittal([0.0, 5.0, 3.0]);
     let config = CropConfig { outside: 0.125, ..CropConfig::default() };
     let place = CropPlace::at([0.3, 5.0, 3.0]);
-    // where the crop's slices lie, in mm across the patient
+    // the positions of the crop's slices, in mm across the patient
     let places = |stack: &Stack, place: &CropPlace| -> Vec<Option<f64>> {
         let frame = CropFrame::new(stack, place, &config).unwrap();
         (0..5).map(|n| frame.slice(n).map(|index| stack.slices[index].geometry.unwrap().origin_mm[0])).collect()
@@ -111,12 +111,12 @@ fn slices_are_taken_by_position_and_holes_stay_empty() {
 }
 
 #[test]
-fn crops_look_the_same_whichever_way_the_scanner_wrote_them() {
+fn crops_do_not_depend_on_the_orientation_of_the_files() {
     let dot_mm = [1.0, 5.0, 3.0];
     let place = CropPlace { centre_mm: [0.0, 3.0, 5.0], angle_deg: 20.0, mirror: false };
     let config = CropConfig::default();
     let usual = take(&sagittal(dot_mm), &place, &config, &Augmentation::NONE);
-    // from left to right, upside down, turned round, and with rows and columns exchanged
+    // from left to right, upside down, rotated, and with rows and columns swapped
     let other_ways = [
         along([16.0, -30.0, 50.0], [-4.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], 9),
         along([-16.0, 36.0, -47.0], [4.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0, 0.0, 1.0], 9),
@@ -129,7 +129,7 @@ fn crops_look_the_same_whichever_way_the_scanner_wrote_them() {
     }
 }
 
-/// The same patient mirrored left to right: positions and directions with −x, pixels as they are.
+/// The same patient mirrored left to right: positions and directions with −x, the same pixels.
 fn mirrored(stack: &Stack) -> Stack {
     let slices = stack.slices.iter().map(|slice| {
         let old = slice.geometry.unwrap();
@@ -154,7 +154,7 @@ fn a_mirrored_patient_gives_the_mirrored_crop_through_every_flip() {
         let centre_mm = [1.2, -4.0, -8.0];
         let [x, y, z] = centre_mm;
         let (straight, other_side) = (CropPlace::at(centre_mm), CropPlace::at([-x, y, z]));
-        // by the augmentation, and by looking at one side as the other
+        // by the augmentation, and by showing one side as the other
         let expected = take(&mirrored(&stack), &other_side, &config, &Augmentation::NONE);
         for found in [
             take(&stack, &straight, &config, &mirror),
@@ -172,7 +172,7 @@ fn a_mirrored_patient_gives_the_mirrored_crop_through_every_flip() {
 }
 
 #[test]
-fn a_stack_that_lies_nowhere_gives_no_crop() {
+fn a_stack_without_a_position_gives_no_crop() {
     let slice = Slice::in_memory(2, 2, Pixels::U16(Arc::new(vec![0; 4])), None, Some(1)).unwrap();
     let place = CropPlace::at([0.0; 3]);
     let error = crop(
@@ -194,7 +194,7 @@ fn settings_out_of_range_are_named() {
 }
 
 #[test]
-fn a_crop_has_the_geometry_of_a_slice_that_lies_there() {
+fn a_crop_has_the_geometry_of_a_slice_at_its_position() {
     let place = CropPlace { angle_deg: 20.0, ..CropPlace::at([1.0, 2.0, 3.0]) };
     let config = CropConfig { width_mm: 40.0, height_mm: 60.0, width_px: 80, height_px: 90, ..CropConfig::default() };
     let frame = CropFrame::new(&axial([1.0, 2.0, 3.0]), &place, &config).unwrap();

@@ -1,9 +1,9 @@
 use rand::{Rng, RngExt};
 
-/// Assigns samples to folds by iterative stratification: always the rarest label that is left first, each of
-/// its samples to the fold that lacks it most, then to the one that lacks samples most, then by lot.
+/// Assigns samples to folds by iterative stratification: the rarest remaining label first, each of its samples to the
+/// fold that needs the label most, then to the one that needs samples most, then at random.
 ///
-/// `samples` holds the labels of each, numbers below `labels`.
+/// `samples` are the labels of each sample, numbers below `labels`.
 pub(super) fn assign(samples: &[Vec<usize>], labels: usize, folds: usize, random: &mut impl Rng) -> Vec<usize> {
     // Each fold gets its share of every label and of the samples; folds are full at a whole number.
     let mut left = vec![0_usize; labels];

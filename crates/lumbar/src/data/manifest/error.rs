@@ -8,15 +8,15 @@ use crate::data::table::TableError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// The path leads nowhere or to a file.
+    /// There is nothing at the path, or a file.
     #[error("no data set at {}: {found}, expected a folder in the competition's layout", quoted_path(path))]
     NoFolder {
-        /// Where was looked.
+        /// The path.
         path: PathBuf,
         /// `there is nothing` or `it is a file`.
         found: &'static str,
     },
-    /// The folder holds none of the tables.
+    /// The folder has none of the tables.
     #[error("no data set in {}: found none of {expected}", quoted_path(path))]
     NoTables {
         /// The folder.
@@ -24,7 +24,7 @@ pub enum ManifestError {
         /// The tables of which one is needed.
         expected: String,
     },
-    /// A file or folder that is there could not be read.
+    /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", quoted_path(path))]
     Io {
         /// The file or folder.

@@ -221,7 +221,7 @@ fn examine_points(study: &StudyRecord, listed: bool, warnings: &mut Vec<Manifest
         // The middle of the first pixel is 0, its edge −½.
         if point.x_px < -0.5 || point.y_px < -0.5 {
             let (x_px, y_px) = (point.x_px, point.y_px);
-            warnings.push(ManifestWarning::PointOutsidePicture { study: id, target, x_px, y_px });
+            warnings.push(ManifestWarning::PointOutsideImage { study: id, target, x_px, y_px });
         }
     }
     for same in study.points.chunk_by(|a, b| a.target == b.target).filter(|same| same.len() > 1) {

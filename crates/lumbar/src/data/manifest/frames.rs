@@ -6,7 +6,7 @@ use super::{Manifest, ManifestWarning, PointRecord, SeriesRecord, StudyRecord};
 use crate::anatomy::{Severity, Target};
 
 impl Manifest {
-    /// One row a study: `split`, `study_id`, `series` (how many), `labelled` (how many of the 25 targets),
+    /// One row per study: `split`, `study_id`, `series` (how many), `labelled` (how many of the 25 targets),
     /// `severe` (how many of them), `points`.
     #[must_use]
     pub fn studies_frame(&self) -> DataFrame {
@@ -26,7 +26,7 @@ impl Manifest {
         ])
     }
 
-    /// One row a series: `split`, `study_id`, `series_id`, `series_description` (null when no table names the
+    /// One row per series: `split`, `study_id`, `series_id`, `series_description` (null when no table names the
     /// series), `instances` (how many files), `first_instance`, `last_instance`.
     #[must_use]
     pub fn series_frame(&self) -> DataFrame {
@@ -44,7 +44,7 @@ impl Manifest {
         ])
     }
 
-    /// One row a labelled study and target, in `train.csv`'s order: `study_id`, `condition`, `level`
+    /// One row per labelled study and target, in `train.csv`'s order: `study_id`, `condition`, `level`
     /// (`L1/L2`), `severity` (null when the label is missing).
     #[must_use]
     pub fn labels_frame(&self) -> DataFrame {
@@ -63,7 +63,7 @@ impl Manifest {
         ])
     }
 
-    /// One row a mark: `study_id`, `series_id`, `instance_number`, `condition` and `level` spelled as in
+    /// One row per annotation: `study_id`, `series_id`, `instance_number`, `condition` and `level` spelled as in
     /// [`Manifest::labels_frame`], `x`, `y` in pixels.
     #[must_use]
     pub fn points_frame(&self) -> DataFrame {
@@ -81,7 +81,7 @@ impl Manifest {
         ])
     }
 
-    /// One row an warning: `warning` (its kind), `study_id` (null when it is about no one study), `text`.
+    /// One row per warning: `warning` (its kind), `study_id` (null if it is not about one study), `text`.
     #[must_use]
     pub fn warnings_frame(&self) -> DataFrame {
         let texts: Vec<String> = self.warnings.iter().map(ManifestWarning::to_string).collect();

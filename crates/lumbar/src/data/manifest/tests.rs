@@ -6,7 +6,7 @@ use crate::anatomy::{Condition, Level};
 
 const STUDY: u64 = 4_003_253;
 
-/// A folder that is gone when the test ends.
+/// A folder that is removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -81,7 +81,7 @@ fn names(manifest: &Manifest) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_whole_data_set_has_nothing_odd() {
+fn a_complete_data_set_has_no_warnings() {
     let manifest = whole("whole").read().unwrap();
     assert_eq!(manifest.warnings(), []);
     let study = manifest.study(DataSplit::Train, StudyId(STUDY)).unwrap();
@@ -94,7 +94,7 @@ fn a_whole_data_set_has_nothing_odd() {
 }
 
 #[test]
-fn frames_hold_what_the_records_hold() {
+fn frames_have_the_values_of_the_records() {
     let manifest = whole("frames").read().unwrap();
     assert_eq!(manifest.studies_frame().shape(), (1, 6));
     assert_eq!(manifest.series_frame().shape(), (3, 7));
@@ -177,7 +177,7 @@ fn every_warning_of_the_tables_is_reported_and_nothing_is_dropped() {
         "point_on_other_kind",
         "point_on_missing_instance",
         "point_on_unknown_series",
-        "point_outside_picture",
+        "point_outside_image",
         "several_points",
         "several_series_of_kind",
         "no_series_of_kind",
@@ -227,7 +227,7 @@ fn every_warning_of_the_folders_is_reported() {
 }
 
 #[test]
-fn files_and_folders_keep_the_names_that_they_have() {
+fn records_have_the_real_names_of_files_and_folders() {
     let folder = whole("names");
     let series = folder.0.join(format!("train_images/{STUDY}/11"));
     fs::rename(series.join("1.dcm"), series.join("0001.DCM")).unwrap();
@@ -292,7 +292,7 @@ fn what_cannot_be_read_is_a_warning_and_the_rest_is_read() {
     let start = format!("\"train_images/{STUDY}/11/9.dcm\" is left out: ");
     assert!(text.starts_with(&start), "{text}");
 
-    // root may list what nobody else may
+    // root can list every folder
     let closed = folder.0.join(format!("train_images/{STUDY}/12"));
     fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
     let is_closed = fs::read_dir(&closed).is_err();
@@ -384,7 +384,7 @@ fn labels_mirror_left_and_right() {
 }
 
 #[test]
-fn a_series_of_an_unknown_description_is_kept_and_reported() {
+fn a_series_with_an_unknown_description_is_used_and_reported() {
     let folder = Folder::new("unknown");
     folder.write("test_series_descriptions.csv", &series_csv(&[(STUDY, 11, "Axial T1"), (STUDY, 12, "Sagittal T1")]));
     let manifest = Manifest::read(&folder.0).unwrap();

@@ -6,12 +6,12 @@ use crate::anatomy::Target;
 use crate::data::names::{one_line, quoted, quoted_path};
 use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 
-/// Something in a data set that deserves a look but stops nobody.
+/// Something in a data set that needs attention and does not prevent its use.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ManifestWarning {
-    /// A table of a half that is there otherwise is missing.
+    /// A table of a half that has other tables is missing.
     #[error("there is no {file}")]
     TableMissing {
         /// The table.
@@ -29,20 +29,20 @@ pub enum ManifestWarning {
         /// The study.
         study: StudyId,
     },
-    /// The study has no folder of pictures.
+    /// The study has no folder of images.
     #[error("study {study} has no folder in {}", split.images_folder())]
     StudyFolderMissing {
         /// The study.
         study: StudyId,
-        /// Its half.
+        /// Training or test half.
         split: DataSplit,
     },
-    /// A folder of pictures that no table names.
+    /// A folder of images that no table names.
     #[error("folder {}/{study} is in no table", split.images_folder())]
     StudyNotInTables {
         /// The study.
         study: StudyId,
-        /// Its half.
+        /// Training or test half.
         split: DataSplit,
     },
     /// The same study is in the training and in the test half, as the competition's public test study is.
@@ -59,15 +59,15 @@ pub enum ManifestWarning {
         /// The series.
         series: SeriesId,
     },
-    /// The folder of a series holds no pictures.
-    #[error("series {series} of study {study} has no pictures")]
+    /// The folder of a series has no images.
+    #[error("series {series} of study {study} has no images")]
     SeriesEmpty {
         /// The study.
         study: StudyId,
         /// The series.
         series: SeriesId,
     },
-    /// A folder of a series that the table does not name; its plane can only come from the pictures.
+    /// A folder of a series that the table does not name; its kind can only be told from the images.
     #[error("series {series} of study {study} is not in the table of series")]
     SeriesNotInTable {
         /// The study.
@@ -75,8 +75,8 @@ pub enum ManifestWarning {
         /// The series.
         series: SeriesId,
     },
-    /// The table calls a series something that is none of the competition's kinds; what it is can only come from
-    /// the pictures.
+    /// The table describes a series as something that is none of the competition's kinds; its kind can only be told
+    /// from the images.
     #[error("series {series} of study {study} is called {}, expected {}", quoted(found), known_kinds())]
     UnknownDescription {
         /// The study.
@@ -104,7 +104,7 @@ pub enum ManifestWarning {
         /// The series.
         series: Vec<SeriesId>,
     },
-    /// Instance numbers leave some out.
+    /// Instance numbers have gaps.
     #[error("series {series} of study {study} has {count} instances from {first} to {last}: {missing} are left out")]
     InstanceGap {
         /// The study.
@@ -178,7 +178,7 @@ pub enum ManifestWarning {
         /// The path from the data set's folder on.
         path: PathBuf,
     },
-    /// A cell of `train.csv` is empty: masked out of loss and score.
+    /// A cell of `train.csv` is empty: it is masked in loss and score.
     #[error("study {study} has no label for {target}")]
     LabelMissing {
         /// The study.
@@ -186,7 +186,7 @@ pub enum ManifestWarning {
         /// The target.
         target: Target,
     },
-    /// A labelled cell that nobody marked.
+    /// A label without an annotation.
     #[error("study {study} has a label but no point for {target}")]
     LabelWithoutPoint {
         /// The study.
@@ -194,7 +194,7 @@ pub enum ManifestWarning {
         /// The target.
         target: Target,
     },
-    /// A mark without a label.
+    /// An annotation without a label.
     #[error("study {study} has a point but no label for {target}")]
     PointWithoutLabel {
         /// The study.
@@ -202,7 +202,7 @@ pub enum ManifestWarning {
         /// The target.
         target: Target,
     },
-    /// Several marks of one target.
+    /// Several annotations of one target.
     #[error("study {study} has {count} points for {target}")]
     SeveralPoints {
         /// The study.
@@ -212,7 +212,7 @@ pub enum ManifestWarning {
         /// How many.
         count: usize,
     },
-    /// A mark on a series that the study does not have.
+    /// An annotation on a series that the study does not have.
     #[error("the point of study {study} for {target} is on series {series}, which the study does not have")]
     PointOnUnknownSeries {
         /// The study.
@@ -222,7 +222,7 @@ pub enum ManifestWarning {
         /// The series that the point names.
         series: SeriesId,
     },
-    /// A mark on another kind of series than the condition is marked on.
+    /// An annotation on another kind of series than the condition is annotated on.
     #[error("the point of study {study} for {target} is on series {series}, {found} instead of {expected}")]
     PointOnOtherKind {
         /// The study.
@@ -236,7 +236,7 @@ pub enum ManifestWarning {
         /// What it should be.
         expected: SeriesKind,
     },
-    /// A mark on a slice whose file is not there.
+    /// An annotation on a slice whose file is missing.
     #[error("the point of study {study} for {target} is on instance {instance} of series {series}, which has no file")]
     PointOnMissingInstance {
         /// The study.
@@ -248,9 +248,9 @@ pub enum ManifestWarning {
         /// The instance that the point names.
         instance: u32,
     },
-    /// A mark left of or above the picture; right of or below it shows when the picture is opened.
-    #[error("the point of study {study} for {target} is outside of the picture: x {x_px}, y {y_px}")]
-    PointOutsidePicture {
+    /// An annotation left of or above the image. One right of or below it is found when the image is opened.
+    #[error("the point of study {study} for {target} is outside of the image: x {x_px}, y {y_px}")]
+    PointOutsideImage {
         /// The study.
         study: StudyId,
         /// The target.
@@ -293,11 +293,11 @@ impl ManifestWarning {
             Self::PointOnUnknownSeries { .. } => "point_on_unknown_series",
             Self::PointOnOtherKind { .. } => "point_on_other_kind",
             Self::PointOnMissingInstance { .. } => "point_on_missing_instance",
-            Self::PointOutsidePicture { .. } => "point_outside_picture",
+            Self::PointOutsideImage { .. } => "point_outside_image",
         }
     }
 
-    /// The study that it is about, if it is about one.
+    /// The study that it is about; `None` if it is not about one study.
     #[must_use]
     pub const fn study(&self) -> Option<StudyId> {
         match self {
@@ -327,7 +327,7 @@ impl ManifestWarning {
             | Self::PointOnUnknownSeries { study, .. }
             | Self::PointOnOtherKind { study, .. }
             | Self::PointOnMissingInstance { study, .. }
-            | Self::PointOutsidePicture { study, .. } => Some(*study),
+            | Self::PointOutsideImage { study, .. } => Some(*study),
         }
     }
 }

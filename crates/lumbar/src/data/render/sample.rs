@@ -1,19 +1,19 @@
-//! Bilinear interpolation of one row of a crop: where its pixels lie, the four stored values about each place,
-//! and what they make. Three loops over arrays, so that all but the loads become vector instructions.
+//! Bilinear interpolation of one row of a crop: the positions of its pixels, the four stored values around each
+//! position, and their weighted mean. Three loops over arrays, so that all but the loads become vector instructions.
 
 use super::super::Affine2;
 use super::super::augment::{WarpRows, to_unit};
 use super::source::Pixel;
 use super::{Border, NotCached, Samples, SourceImage};
 
-/// The places of one row's pixels in a slice, whole pixels and the rest, and the values found there.
+/// The positions of one row's pixels in a slice, as whole pixels and fractions, and the values there.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     column: Vec<i32>,
     line: Vec<i32>,
     right: Vec<f32>,
     down: Vec<f32>,
-    /// Index of the upper left of the four pixels in what is kept of the slice.
+    /// Index of the upper left of the four pixels in the region.
     at: Vec<u32>,
     pairs: Pairs,
 }
@@ -25,13 +25,13 @@ pub(super) struct Pairs {
     pub(super) wide: [Vec<u64>; 2],
 }
 
-/// Adding this to a coordinate leaves it in the mantissa's low bits as a fixed-point number with 32 bits
-/// behind the point: 2⁵²⁺¹ · 2⁻³² · ¾.
+/// Adding this to a coordinate puts it into the mantissa's low bits as a fixed-point number with 32 fractional bits:
+/// 2⁵²⁺¹ · 2⁻³² · ¾.
 const FIXED: f64 = 1_572_864.0;
-/// Farther away lies no pixel.
+/// No pixel is farther away.
 const FAR: f64 = 262_144.0;
 
-/// Whole pixels and the rest in 0…1, exact to 2⁻²⁴ pixels, in a few instructions of any vector unit.
+/// Whole pixels and the fraction in 0…1, exact to 2⁻²⁴ pixels, in a few vector instructions.
 #[inline(always)]
 fn split(coordinate: f64) -> (i32, f32) {
     let above = if coordinate > -FAR { coordinate } else { -FAR };
@@ -59,7 +59,7 @@ impl Row {
         self.pairs.wide.iter_mut().for_each(|pairs| pairs.resize(width, 0));
     }
 
-    /// Row `y` of a crop into `out`: interpolated, rescaled and cut off at 0 and 1.
+    /// Writes row `y` of a crop into `out`: interpolated, rescaled and clamped to 0…1.
     #[inline(always)]
     pub(super) fn sample(
         &mut self,
@@ -80,7 +80,7 @@ impl Row {
                 };
                 self.place(warp, to_source, y, |x| fold(x, last_x), |y| fold(y, last_y));
             }
-            // Once turned round at each end; what is still outside is dealt with pixel by pixel.
+            // Reflected once at each end; positions that are still outside are handled pixel by pixel.
             Border::Reflect => {
                 let fold = |at: f64, last: f64| last - (last - at.abs()).abs();
                 self.place(warp, to_source, y, |x| fold(x, last_x), |y| fold(y, last_y));
@@ -95,8 +95,8 @@ impl Row {
         }
     }
 
-    /// Works out where the pixels of output row `y` lie; `fold_x` and `fold_y` bring coordinates beyond the
-    /// edge back.
+    /// Computes the positions of the pixels of output row `y`; `fold_x` and `fold_y` map coordinates beyond the edge
+    /// back into the slice.
     #[inline(always)]
     fn place(
         &mut self,
@@ -157,8 +157,8 @@ impl Row {
         Ok(())
     }
 
-    /// Works out the index of each place in what is kept of the slice. Returns whether all four pixels about
-    /// every place are kept; if not, the indices mean nothing.
+    /// Computes the index of each position in the region. Returns whether all four pixels around every position are in
+    /// the region; if not, the indices have no meaning.
     #[inline(always)]
     fn index(&mut self, image: &SourceImage) -> bool {
         let region = image.region;
@@ -201,7 +201,7 @@ impl Row {
     }
 }
 
-/// The four pixels about a place of which some lie beyond the edge.
+/// The four pixels around a position of which some are beyond the edge.
 fn edge<P: Pixel>(
     image: &SourceImage,
     pixels: &[P],
@@ -210,7 +210,7 @@ fn edge<P: Pixel>(
     line: i32,
 ) -> Result<[[f32; 2]; 2], NotCached> {
     let (columns, rows) = (image.columns as i32, image.rows as i32);
-    // in stored units, so that rescaling makes the constant of it
+    // in stored units, so that rescaling gives the constant
     let outside = match border {
         Border::Constant(value) if image.gain != 0.0 => (value - image.offset) / image.gain,
         _ => 0.0,

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::super::Affine2;
 use super::sample::Pairs;
 
-/// A stored value that turns into a float.
+/// A stored value that can be converted into a float.
 pub(super) trait Pixel: Copy {
-    /// Two neighbours in a row.
+    /// Two neighbours in a row, packed.
     type Pair: Copy;
 
     fn value(self) -> f32;
@@ -16,7 +16,7 @@ pub(super) trait Pixel: Copy {
     fn pairs(pairs: &mut Pairs) -> &mut [Vec<Self::Pair>; 2];
 }
 
-/// Up to 16 bits: a pair is 32.
+/// Values of up to 16 bits: a pair has 32.
 macro_rules! narrow {
     ($($kind:ty => $values:ident),*) => {
         $(impl Pixel for $kind {
@@ -81,7 +81,7 @@ impl Pixel for f32 {
     }
 }
 
-/// Stored values of one of the kinds that are sampled from as they are.
+/// Stored values of one of the kinds that can be sampled without conversion.
 ///
 /// An enum and not a type parameter, so that the code is compiled (and optimised) in this crate.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +103,7 @@ macro_rules! kinds {
         })*
 
         impl Samples<'_> {
-            /// How many there are.
+            /// The number of values.
             #[must_use]
             pub const fn len(&self) -> usize {
                 match self {
@@ -111,7 +111,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// Whether there is none.
+            /// Whether there are no values.
             #[must_use]
             pub const fn is_empty(&self) -> bool {
                 self.len() == 0
@@ -130,11 +130,11 @@ pub struct SourceImage<'a> {
     pub rows: usize,
     /// Width of the slice.
     pub columns: usize,
-    /// Which part of the slice `pixels` holds: all of it ([`Region::whole`]), or what was kept of it.
+    /// The part of the slice that `pixels` are: all of it ([`Region::whole`]), or the cached part.
     pub region: Region,
-    /// Where each pixel of the crop (before augmentation) lies in this slice, in pixels.
+    /// The map from pixels of the crop, before augmentation, to pixels of this slice.
     pub from_crop: Affine2,
-    /// A stored value times `gain` plus `offset` is 0…1; beyond, it is cut off.
+    /// A stored value times `gain` plus `offset`, clamped to 0…1, is the value.
     pub gain: f32,
     /// See `gain`.
     pub offset: f32,
@@ -161,14 +161,14 @@ impl Region {
         Self { x: 0, y: 0, width: columns, height: rows }
     }
 
-    /// Where a pixel of the slice lies in row-major pixels of the region; none outside of it.
+    /// The index of a pixel of the slice in the row-major pixels of the region; `None` outside of it.
     #[must_use]
     pub const fn index(&self, column: usize, row: usize) -> Option<usize> {
         let (column, row) = (column.wrapping_sub(self.x), row.wrapping_sub(self.y));
         if column < self.width && row < self.height { Some(row * self.width + column) } else { None }
     }
 
-    /// The smallest region that holds both.
+    /// The smallest region that contains both.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
@@ -178,9 +178,9 @@ impl Region {
     }
 }
 
-/// A crop shows a pixel of the slice that lies outside of what was kept of it.
+/// A crop shows a pixel of the slice that is outside the cached part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the crop shows column {column}, row {row} of the slice, which was not kept")]
+#[error("the crop shows column {column}, row {row} of the slice, which is not cached")]
 pub struct NotCached {
     /// Of the slice.
     pub column: usize,

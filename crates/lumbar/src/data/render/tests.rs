@@ -29,7 +29,7 @@ fn a_crop_of_whole_pixels_is_those_pixels() {
 }
 
 #[test]
-fn between_pixels_a_ramp_goes_on() {
+fn between_pixels_a_ramp_is_interpolated() {
     let pixels = ramp(20, 30);
     let turn = Affine2::rotation_deg(20.0, [3.0, 2.0]).then(&Affine2::shift([8.3, 9.6]));
     let mut out = vec![0.0; 24];
@@ -57,7 +57,7 @@ fn beyond_the_edge_is_the_constant_and_so_is_a_missing_slice() {
 }
 
 #[test]
-fn a_picture_of_one_pixel_is_that_pixel_under_every_border() {
+fn an_image_of_one_pixel_is_that_pixel_under_every_border() {
     for border in [Border::Repeat, Border::Reflect] {
         let one = image(&[400], 1, 1, Affine2::IDENTITY);
         let mut out = vec![0.0; 4];
@@ -69,8 +69,8 @@ fn a_picture_of_one_pixel_is_that_pixel_under_every_border() {
 }
 
 #[test]
-fn a_point_moves_with_the_picture() {
-    // A bright blob at a known place; its centre of mass after augmentation is where the point went.
+fn a_point_moves_with_the_image() {
+    // A bright blob at a known position; its centre of mass after augmentation is where the point is mapped to.
     let (size, place) = (128, [70.0, 55.0]);
     let pixels: Vec<u16> = (0..size * size)
         .map(|k| {
@@ -121,7 +121,7 @@ fn vector_instructions_change_no_bit() {
         let mut crops = [vec![0.0; 67 * 61], vec![0.0; 67 * 61], vec![0.0; 67 * 61]];
         let [here, avx2, best] = &mut crops;
         Renderer::new().render_here(Some(&image), &request, 0, here).unwrap();
-        // SAFETY: asked for above.
+        // SAFETY: checked above.
         unsafe { Renderer::new().render_avx2(Some(&image), &request, 0, avx2) }.unwrap();
         Renderer::new().render(Some(&image), &request, 0, best).unwrap();
         assert!(crops[0] == crops[1] && crops[0] == crops[2], "{augmentation:?}");
@@ -129,11 +129,11 @@ fn vector_instructions_change_no_bit() {
 }
 
 #[test]
-fn what_is_kept_of_a_slice_gives_the_same_crop_and_no_other() {
+fn the_cached_part_of_a_slice_gives_the_same_crop_and_no_other() {
     let (rows, columns) = (120, 150);
     let whole = ramp(rows, columns);
     let region = Region { x: 41, y: 24, width: 72, height: 70 };
-    let kept: Vec<u16> = (0..region.height)
+    let cached: Vec<u16> = (0..region.height)
         .flat_map(|y| whole[(region.y + y) * columns + region.x..][..region.width].to_vec())
         .collect();
     let config = AugmentConfig::default();
@@ -142,7 +142,7 @@ fn what_is_kept_of_a_slice_gives_the_same_crop_and_no_other() {
     for _ in 0..200 {
         let augmentation = config.draw(40, 40, &mut random);
         let whole = image(&whole, rows, columns, Affine2::shift([57.25, 39.5]));
-        let part = SourceImage { pixels: kept[..].into(), region, ..whole };
+        let part = SourceImage { pixels: cached[..].into(), region, ..whole };
         let (mut expected, mut found) = (vec![0.0; 1600], vec![0.0; 1600]);
         for border in [Border::Constant(0.25), Border::Repeat, Border::Reflect] {
             let request = Request { border, ..request(&augmentation, 40, 40) };
@@ -163,7 +163,7 @@ fn what_is_kept_of_a_slice_gives_the_same_crop_and_no_other() {
 }
 
 #[test]
-fn a_picture_turned_round_many_times_is_still_reflected() {
+fn an_image_far_beyond_the_edge_is_still_reflected() {
     let pixels = ramp(5, 7);
     let border = Border::Reflect;
     let far = image(&pixels, 5, 7, Affine2::shift([-40.5, 63.25]));

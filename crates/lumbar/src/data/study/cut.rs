@@ -8,18 +8,18 @@ use crate::data::crop::{CropConfig, CropFrame, CropPlace, crop};
 use crate::data::intensity::{IntensityConfig, IntensityWindow};
 use crate::data::render::Renderer;
 
-/// A crop of a study and where it was taken: for looking at single crops. Loaders cut with
-/// [`crop_into`](crate::data::crop::crop_into) and keep windows and buffers.
+/// A crop of a study and where it is from: for single crops. Loaders use
+/// [`crop_into`](crate::data::crop::crop_into) with windows and buffers of their own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyCrop {
-    /// The pictures.
+    /// The images.
     ///
     /// # Shapes
     /// `[slices, height, width]`.
     pub pixels: Array3<f32>,
-    /// The series, stack and slice that show the place best.
+    /// The series, stack and slice that show the position best.
     pub slice_match: SliceMatch,
-    /// How the crop lies in the patient, before mirroring and augmentation.
+    /// The crop's axes in the patient, before mirroring and augmentation.
     pub frame: CropFrame,
     /// The window of the series.
     pub window: IntensityWindow,
@@ -28,8 +28,8 @@ pub struct StudyCrop {
 }
 
 impl StudyCrop {
-    /// Whether its columns were turned round: in axial and coronal crops of the mirrored patient. Mirrored
-    /// sagittal crops have their slices in reverse order instead.
+    /// Whether its columns are reversed, as in axial and coronal crops of the mirrored patient. Mirrored sagittal crops
+    /// have their slices in reverse order instead.
     #[must_use]
     pub fn has_turned_columns(&self) -> bool {
         self.is_mirrored && self.frame.plane() != Plane::Sagittal
@@ -37,8 +37,8 @@ impl StudyCrop {
 }
 
 impl Study {
-    /// The crop about a place from the series of `kind` that shows it best ([`Study::find`]), with the window of
-    /// that series. None when the study has no such series with a place in the patient.
+    /// The crop about a position from the series of `kind` that shows it best ([`Study::find`]), with the window of that
+    /// series. `None` if the study has no such series with a position in the patient.
     ///
     /// # Errors
     /// When a slice cannot be decoded.

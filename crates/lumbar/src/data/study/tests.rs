@@ -41,7 +41,7 @@ fn study() -> Study {
     Study { id: StudyId(7), split: DataSplit::Train, series: series.into(), warnings: Vec::new() }
 }
 
-fn mark(condition: Condition, series: u64, instance: u32, x_px: f64, y_px: f64) -> PointRecord {
+fn annotation(condition: Condition, series: u64, instance: u32, x_px: f64, y_px: f64) -> PointRecord {
     PointRecord { target: Target::new(condition, Level::L4L5), series: SeriesId(series), instance, x_px, y_px }
 }
 
@@ -57,9 +57,9 @@ fn record(points: Vec<PointRecord>) -> StudyRecord {
 }
 
 #[test]
-fn a_mark_goes_from_sagittal_to_axial_and_back() {
+fn an_annotation_goes_from_sagittal_to_axial_and_back() {
     let study = study();
-    let point = mark(Condition::SpinalCanalStenosis, 1, 3, 40.0, 47.0);
+    let point = annotation(Condition::SpinalCanalStenosis, 1, 3, 40.0, 47.0);
     let position_mm = study.locate(&point).unwrap();
     assert_eq!(position_mm, [0.0, -10.0, 3.0]);
     let seen = study.find(position_mm, SeriesKind::AxialT2, Some(point.series)).unwrap();
@@ -74,16 +74,16 @@ fn a_mark_goes_from_sagittal_to_axial_and_back() {
 }
 
 #[test]
-fn a_mark_without_a_place_says_why() {
+fn an_annotation_without_a_place_says_why() {
     let study = study();
     let canal = Condition::SpinalCanalStenosis;
-    assert_eq!(study.locate(&mark(canal, 9, 3, 0.0, 0.0)), Err(PointError::NoSeries { series: SeriesId(9) }));
+    assert_eq!(study.locate(&annotation(canal, 9, 3, 0.0, 0.0)), Err(PointError::NoSeries { series: SeriesId(9) }));
     let missing = PointError::NoInstance { series: SeriesId(1), instance: 77 };
-    assert_eq!(study.locate(&mark(canal, 1, 77, 0.0, 0.0)), Err(missing));
-    let outside = study.locate(&mark(canal, 1, 3, 100.0, 5.0)).unwrap_err();
+    assert_eq!(study.locate(&annotation(canal, 1, 77, 0.0, 0.0)), Err(missing));
+    let outside = study.locate(&annotation(canal, 1, 3, 100.0, 5.0)).unwrap_err();
     assert_eq!(
         outside.to_string(),
-        "the mark at x 100, y 5 is outside of instance 3 of series 1 with 100 columns and 100 rows"
+        "the point at x 100, y 5 is outside of instance 3 of series 1 with 100 columns and 100 rows"
     );
 }
 
@@ -91,14 +91,14 @@ fn a_mark_without_a_place_says_why() {
 fn missing_points_are_told_from_the_level_and_never_invented() {
     let study = study();
     let record = record(vec![
-        mark(Condition::SpinalCanalStenosis, 1, 3, 40.0, 47.0),
-        mark(Condition::LeftSubarticularStenosis, 2, 3, 60.0, 41.0),
-        mark(Condition::RightSubarticularStenosis, 9, 3, 60.0, 41.0),
+        annotation(Condition::SpinalCanalStenosis, 1, 3, 40.0, 47.0),
+        annotation(Condition::LeftSubarticularStenosis, 2, 3, 60.0, 41.0),
+        annotation(Condition::RightSubarticularStenosis, 9, 3, 60.0, 41.0),
     ]);
     let points = StudyPoints::locate(&study, &record);
     let get = |condition| *points.get(Target::new(condition, Level::L4L5));
-    let marked = StudyPoint::Annotated { position_mm: [10.0, -9.0, 0.0], series: SeriesId(2) };
-    assert_eq!(get(Condition::LeftSubarticularStenosis), marked);
+    let annotated = StudyPoint::Annotated { position_mm: [10.0, -9.0, 0.0], series: SeriesId(2) };
+    assert_eq!(get(Condition::LeftSubarticularStenosis), annotated);
     let other_side = StudyPoint::FromOtherSide { position_mm: [-10.0, -9.0, 0.0] };
     assert_eq!(get(Condition::RightSubarticularStenosis), other_side);
     let canal = StudyPoint::FromCanal { position_mm: [0.0, -10.0, 3.0] };
