@@ -7,13 +7,13 @@ use lumbar::metric::{BootstrapConfig, LabelTable, Ladder, PredictionTable, Score
 use lumbar::predict::read_predictions;
 use lumbar::run::{Run, read_labels};
 
-/// Predictions, and what they are held against.
+/// Predictions, and the labels they are compared with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A trained run: its out-of-fold table against its own labels
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["predictions", "labels"])]
     run: Option<PathBuf>,
-    /// The run's out-of-fold table after temperature scaling, each fold at the temperatures of the others
+    /// Use the run's out-of-fold table after temperature scaling, each fold at the temperatures of the others
     #[arg(long, requires = "run")]
     scaled: bool,
     /// A submission or another table of probabilities
@@ -22,10 +22,10 @@ pub(crate) struct Arguments {
     /// Labels in the form of train.csv
     #[arg(long, value_name = "FILE", requires = "predictions")]
     labels: Option<PathBuf>,
-    /// Predictions of an oracle; by default the phantom's truth/oracle.csv, where the data has one
+    /// Predictions of an oracle; by default truth/oracle.csv of the data set, which phantoms have
     #[arg(long, value_name = "FILE")]
     oracle: Option<PathBuf>,
-    /// Draws of the bootstrap over studies
+    /// Replicates of the bootstrap over studies
     #[arg(long, value_name = "N", default_value_t = BootstrapConfig::default().replicates)]
     replicates: usize,
     /// Print one JSON value instead of text
@@ -54,14 +54,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         _ => bail!("say --run FOLDER, or --predictions FILE with --labels FILE"),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string(&ladder)?);
-    } else {
-        print(&ladder);
+        return print_line!("{}", serde_json::to_string(&ladder)?);
     }
-    Ok(())
+    print(&ladder)
 }
 
-/// The ladder of a run, as it is trained; none when its studies are too few for all parts of the score.
+/// The scores of a complete run beside the baselines; `None` if its studies are too few for all parts of the score.
 pub(crate) fn of_run(run: &Run) -> Result<Option<Ladder>> {
     let oracle = oracle(None, &run.data().folder)?;
     let fold_of = |study: &str| run.fold_of(study);
@@ -69,7 +67,7 @@ pub(crate) fn of_run(run: &Run) -> Result<Option<Ladder>> {
     match Ladder::new(run.labels(), &run.out_of_fold()?, oracle.as_ref(), Some(&fold_of), &config) {
         Ok(ladder) => Ok(Some(ladder)),
         Err(error @ lumbar::metric::MetricError::NothingLabelled { .. }) => {
-            eprintln!("no score: {error}");
+            log_line!("no score: {error}");
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -80,7 +78,7 @@ fn covers(oracle: &PredictionTable, labels: &LabelTable) -> bool {
     labels.studies().iter().all(|study| oracle.get(study).is_some())
 }
 
-/// The named oracle, or the phantom's.
+/// The named oracle, or that of a phantom.
 fn oracle(named: Option<&Path>, data: &Path) -> Result<Option<PredictionTable>> {
     if let Some(path) = named {
         return Ok(Some(read_predictions(path)?));
@@ -93,25 +91,26 @@ fn oracle(named: Option<&Path>, data: &Path) -> Result<Option<PredictionTable>> 
 }
 
 /// A table for people.
-pub(crate) fn print(ladder: &Ladder) {
+pub(crate) fn print(ladder: &Ladder) -> Result<()> {
     let parts = Score::PARTS.map(|part| part.replace('_', " "));
-    println!(
-        "\n{} studies, {} labelled cells; log losses, lower is better; 95% of the bootstrap's draws\n",
-        ladder.studies, ladder.cells
-    );
-    println!("{:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", "", "score", parts[0], parts[1], parts[2], parts[3]);
-    row("uniform", &ladder.uniform);
-    row("best constant", &ladder.best_constant);
-    row("model", &ladder.model);
+    print_line!(
+        "\n{} studies, {} labelled cells; log losses, lower is better; 95% intervals of the bootstrap\n",
+        ladder.studies,
+        ladder.cells
+    )?;
+    print_line!("{:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", "", "score", parts[0], parts[1], parts[2], parts[3])?;
+    row("uniform", &ladder.uniform)?;
+    row("best constant", &ladder.best_constant)?;
+    row("model", &ladder.model)?;
     if let Some(oracle) = &ladder.oracle {
-        row("oracle", oracle);
+        row("oracle", oracle)?;
     }
-    row("model − constant", &ladder.to_best_constant);
+    row("model − constant", &ladder.to_best_constant)?;
     if ladder.oracle.is_some() {
         let share = |part: usize| {
             ladder.gap_closed[part].map_or_else(|| "–".to_owned(), |share| format!("{:.0}%", 100.0 * share))
         };
-        println!(
+        print_line!(
             "{:<16} {:>21} {:>21} {:>21} {:>21} {:>21}",
             "gap closed",
             share(4),
@@ -119,7 +118,7 @@ pub(crate) fn print(ladder: &Ladder) {
             share(1),
             share(2),
             share(3)
-        );
+        )?;
     }
     let total = ladder.to_best_constant.total;
     let verdict = if total.high < 0.0 {
@@ -127,15 +126,15 @@ pub(crate) fn print(ladder: &Ladder) {
     } else if total.low > 0.0 {
         "The model is worse than the best constant."
     } else {
-        "The model cannot be told from the best constant with so few studies."
+        "With so few studies, the model and the best constant cannot be told apart."
     };
-    println!("\n{verdict}");
+    print_line!("\n{verdict}")
 }
 
-fn row(name: &str, intervals: &ScoreIntervals) {
+fn row(name: &str, intervals: &ScoreIntervals) -> Result<()> {
     let cell = |part: usize| {
         let interval = intervals.five()[part];
         format!("{:.3} [{:.3}, {:.3}]", interval.estimate, interval.low, interval.high)
     };
-    println!("{name:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", cell(4), cell(0), cell(1), cell(2), cell(3));
+    print_line!("{name:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", cell(4), cell(0), cell(1), cell(2), cell(3))
 }
