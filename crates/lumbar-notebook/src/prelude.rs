@@ -1,4 +1,4 @@
-//! The names that a notebook works with: `use lumbar_notebook::prelude::*;`
+//! The names that a notebook uses: `use lumbar_notebook::prelude::*;`
 
 pub use std::collections::{BTreeMap, HashMap};
 pub use std::path::{Path, PathBuf};
@@ -48,5 +48,5 @@ pub use polars::prelude::*;
 pub use tch::{self, Cuda, Device, Kind, Tensor};
 
 pub use crate::banner::{self, banner, data_folder, runs_folder};
-pub use crate::lines::Lines;
+pub use crate::progress::ProgressPrinter;
 pub use crate::show::{EvcxrDisplay, Show, Shown};
