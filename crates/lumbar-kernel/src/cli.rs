@@ -66,8 +66,15 @@ fn link_arguments(folders: &[&Path]) -> Vec<String> {
     paths.chain(["-Clink-arg=-Wl,--no-as-needed", "-Clink-arg=-ltorch"].map(str::to_owned)).collect()
 }
 
-/// Copies a program; a running one is not disturbed.
+/// Copies a program unless the copy is newer; a running one is not disturbed.
 pub(crate) fn install(from: &Path, to: &Path) -> Result<()> {
+    let (built, installed) = (fs::metadata(from), fs::metadata(to));
+    if let (Ok(built), Ok(installed)) = (built, installed)
+        && built.len() == installed.len()
+        && built.modified()? <= installed.modified()?
+    {
+        return Ok(());
+    }
     let temporary: PathBuf = to.with_extension("new");
     let folder = to.parent().context("a program has a folder")?;
     fs::create_dir_all(folder)

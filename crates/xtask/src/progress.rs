@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -156,6 +156,9 @@ pub(crate) struct Work {
     failed: AtomicBool,
 }
 
+/// Steps that run one after the other.
+pub(crate) type Lane<'a> = Box<dyn FnOnce(&Work) -> Result<()> + Send + 'a>;
+
 /// One running step.
 #[derive(Debug)]
 pub(crate) struct Task<'a> {
@@ -189,12 +192,13 @@ impl Work {
     }
 
     /// Runs the lanes side by side and returns the first error. The other lanes are stopped then.
-    pub(crate) fn run(&self, lanes: Vec<Box<dyn FnOnce(&Self) -> Result<()> + Send + '_>>) -> Result<()> {
+    pub(crate) fn run<const N: usize>(&self, lanes: [Lane<'_>; N]) -> Result<()> {
         let errors = thread::scope(|scope| {
-            let lane = |lane: Box<dyn FnOnce(&Self) -> Result<()> + Send + '_>| {
-                scope.spawn(move || lane(self).inspect_err(|_| self.failed.store(true, Ordering::SeqCst)))
-            };
-            let running: Vec<_> = lanes.into_iter().map(lane).collect();
+            let mut running = Vec::new();
+            for lane in lanes {
+                running
+                    .push(scope.spawn(move || lane(self).inspect_err(|_| self.failed.store(true, Ordering::SeqCst))));
+            }
             while !running.iter().all(thread::ScopedJoinHandle::is_finished) {
                 self.board().draw();
                 // Short steps are not delayed by the display.
@@ -264,7 +268,7 @@ impl Task<'_> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{} does not start", line(command)))?;
         let tail = Mutex::new(VecDeque::new());
-        let status = thread::scope(|scope| {
+        let status = thread::scope(|scope| -> io::Result<Option<ExitStatus>> {
             let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
             scope.spawn(|| stdout.map(|stream| self.read(stream, &tail)));
             scope.spawn(|| stderr.map(|stream| self.read(stream, &tail)));
@@ -281,7 +285,6 @@ impl Task<'_> {
                 thread::sleep(Duration::from_millis(10));
             }
         });
-        let status: Result<Option<_>, io::Error> = status;
         let Some(status) = status.with_context(|| format!("cannot wait for {}", line(command)))? else {
             return Err(Stopped.into());
         };
@@ -294,18 +297,15 @@ impl Task<'_> {
 
     /// Reads lines until the stream ends.
     fn read(&self, stream: impl Read, tail: &Mutex<VecDeque<String>>) {
-        let mut reader = BufReader::new(stream);
         let mut text = Vec::new();
-        let mut byte = [0];
-        // Cargo ends its progress bar with a carriage return.
-        while matches!(reader.read(&mut byte), Ok(1)) {
-            if byte[0] != b'\n' && byte[0] != b'\r' {
-                text.push(byte[0]);
+        for byte in BufReader::new(stream).bytes().map_while(Result::ok) {
+            // Cargo ends its progress bar with a carriage return.
+            if byte != b'\n' && byte != b'\r' {
+                text.push(byte);
                 continue;
             }
-            let line = String::from_utf8_lossy(&text).into_owned();
+            self.take(String::from_utf8_lossy(&text).into_owned(), tail);
             text.clear();
-            self.take(line, tail);
         }
         self.take(String::from_utf8_lossy(&text).into_owned(), tail);
     }
@@ -396,17 +396,17 @@ mod tests {
             command.args(["-c", script]);
             command
         };
-        let failing: Box<dyn FnOnce(&Work) -> Result<()> + Send> = Box::new(|work| {
+        let failing: Lane<'_> = Box::new(|work| {
             work.step("download", |task| {
                 task.run(&mut shell("echo before; echo 'error: no network' >&2; echo after >&2; exit 3"))?;
                 Ok("done".to_owned())
             })
         });
-        let long: Box<dyn FnOnce(&Work) -> Result<()> + Send> = Box::new(|work| {
+        let long: Lane<'_> = Box::new(|work| {
             work.step("kernel", |task| task.run(&mut shell("exec sleep 60")).map(|()| "done".to_owned()))?;
             work.step("library", |_| Ok("must not run".to_owned()))
         });
-        let error = format!("{:#}", work.run(vec![long, failing]).unwrap_err());
+        let error = format!("{:#}", work.run([long, failing]).unwrap_err());
         assert!(start.elapsed() < Duration::from_secs(30));
         for part in ["step “download”", "exit status: 3", "error: no network", "after", "its log is"] {
             assert!(error.contains(part), "{part} is not in {error}");
@@ -421,7 +421,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let work = work(&folder);
         let meet = std::sync::Barrier::new(2);
-        let lane = |name: &'static str| -> Box<dyn FnOnce(&Work) -> Result<()> + Send + '_> {
+        let lane = |name: &'static str| -> Lane<'_> {
             let meet = &meet;
             Box::new(move |work: &Work| {
                 work.step(name, |_| {
@@ -430,6 +430,6 @@ mod tests {
                 })
             })
         };
-        work.run(vec![lane("download"), lane("kernel")]).unwrap();
+        work.run([lane("download"), lane("kernel")]).unwrap();
     }
 }

@@ -60,19 +60,19 @@ pub(crate) fn setup(places: &Places, for_user: bool) -> Result<()> {
     }
     let (environment, drawer) = (Signal::default(), Signal::default());
     let work = Work::new("set-up", &STEPS, &places.home.join("setup.log"))?;
-    work.run(vec![
-        Box::new(|work| {
+    work.run([
+        Box::new(|work: &Work| {
             let result = work.step(STEPS[0].name, |task| python::prepare(places, task));
             environment.set(result.is_ok());
             result
         }),
-        Box::new(|work| {
+        Box::new(|work: &Work| {
             let result = work.step(STEPS[1].name, |task| data::build_program(places, task));
             drawer.set(result.is_ok());
             result?;
             compile(places, work, &environment)
         }),
-        Box::new(|work| {
+        Box::new(|work: &Work| {
             // The other lane reports why there is no program.
             if drawer.wait() { work.step(STEPS[6].name, |task| data::prepare(places, task)) } else { Ok(()) }
         }),
