@@ -2,9 +2,9 @@
 //!
 //! Both kernels run the same cells through Jupyter's protocol, one after the other on the same machine. Stock
 //! evcxr is the same program without what `lumbar-kernel` puts around it: it compiles the library statically
-//! into every cell, with its own profile. Its very first `:dep` compiles everything (a quarter of an hour and
-//! more on two cores; kept in `LUMBAR_HOME/stock` for the next run); the times below it are those of a second
-//! start, with everything compiled. `--ours` leaves stock out.
+//! into every cell, with its own profile. Its first `:dep` compiles everything (a quarter of an hour and
+//! more on two cores; stored in `LUMBAR_HOME/stock` for the next run); the times below it are those of a second
+//! start, with everything compiled. `--ours` measures ours alone.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::path::Path;
 use lumbar_tests::{home, oracle, workspace};
 use serde_json::{Value, json};
 
-/// Cells as notebooks have them; they use nothing that only one of the two kernels has.
+/// Cells like those of notebooks; both kernels can run them.
 const CELLS: [&str; 24] = [
     "println!(\"hello\");",
     "let frame = df!(\"level\" => [\"L4/L5\", \"L5/S1\", \"L4/L5\"], \"grade\" => [2, 0, 1]).unwrap();",
@@ -91,7 +91,7 @@ fn main() {
     }
 }
 
-/// Stock evcxr knows nothing of the workspace's lock file: the versions are the ones of the manifest.
+/// Stock evcxr does not read the workspace's lock file: the versions are those of the manifest.
 fn stock_imports() -> String {
     let manifest = fs::read_to_string(workspace().join("Cargo.toml")).expect("the workspace has a manifest");
     let pinned = |name: &str| {

@@ -1,7 +1,7 @@
-//! The kernel, through Jupyter's own protocol: state survives cells, errors leave it alone, two notebooks do not
-//! disturb each other, versions hold.
+//! The kernel, through Jupyter's protocol: state survives cells and errors, two notebooks do not disturb each other,
+//! versions are those of the workspace.
 //!
-//! Needs the set-up (`cargo xtask setup`), as `cargo xtask test` runs it first.
+//! Needs the set-up (`cargo xtask setup`), which `cargo xtask test` runs first.
 
 mod alongside;
 mod session;

@@ -1,4 +1,4 @@
-//! One conversation with kernels.
+//! A conversation with kernels.
 
 use lumbar_tests::{home, oracle, workspace};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 pub(crate) const FIRST: &str =
     ":dep lumbar-notebook = { path = \"../crates/lumbar-notebook\" }\nuse lumbar_notebook::prelude::*;";
 
-/// What a cell did.
+/// The outcome of a cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer(Value);
 
@@ -39,13 +39,13 @@ pub(crate) fn installed() -> Value {
     json!({"argv": spec["argv"], "env": spec["env"]})
 }
 
-/// Runs `(kernel, code)` one after the other; kernels start when they are first named.
+/// Runs `(kernel, code)` pairs in order; a kernel starts when it is first named.
 pub(crate) fn run(steps: &[(&str, &str)]) -> Vec<Answer> {
     let steps: Vec<Value> = steps.iter().map(|(kernel, code)| json!({"kernel": kernel, "code": code})).collect();
     run_with(installed(), &steps).1
 }
 
-/// The same with full control; also the seconds that each kernel took to start.
+/// The same for any kernel and steps; also returns the seconds that each kernel took to start.
 pub(crate) fn run_with(kernel: Value, steps: &[Value]) -> (Value, Vec<Answer>) {
     let mut kernels = serde_json::Map::new();
     for step in steps {

@@ -1,11 +1,11 @@
-//! What a cell leaves to the next one.
+//! State that cells share.
 
 use serde_json::json;
 
 use crate::session::{FIRST, installed, run, run_with};
 
 #[test]
-fn frames_tensors_and_models_live_on_and_threads_do_not_multiply() {
+fn frames_tensors_and_models_survive_cells_and_threads_do_not_multiply() {
     let threads = "let threads = std::fs::read_dir(\"/proc/self/task\").unwrap().count();\n\
                    let _ = df!(\"n\" => (0..200_000).map(|n| n % 7).collect::<Vec<i32>>()).unwrap()\
                    .lazy().group_by([col(\"n\")]).agg([len()]).collect().unwrap();\n\
@@ -31,17 +31,17 @@ fn frames_tensors_and_models_live_on_and_threads_do_not_multiply() {
             "a",
             "use lumbar_notebook::lumbar::model::{Architecture, Backbone, BackboneConfig, Mode, Module};\n\
              let model = Backbone::new(&BackboneConfig::new(Architecture::EfficientNetB0), 0, Device::Cpu)?;\n\
-             let picture = Tensor::ones([1, 3, 32, 32], (Kind::Float, Device::Cpu));\n\
-             let logits = model.forward(&picture, Mode::Eval)?;",
+             let image = Tensor::ones([1, 3, 32, 32], (Kind::Float, Device::Cpu));\n\
+             let logits = model.forward(&image, Mode::Eval)?;",
         ),
-        ("a", "println!(\"{}\", (model.forward(&picture, Mode::Eval)? - &logits).abs().max().double_value(&[]));"),
+        ("a", "println!(\"{}\", (model.forward(&image, Mode::Eval)? - &logits).abs().max().double_value(&[]));"),
     ]);
     for answer in &answers {
         assert!(answer.is_ok(), "{answer:?}");
     }
     assert_eq!(answers[3].stdout(), "[Some(3), Some(0)]");
     assert_eq!(answers[6].stdout(), "[2.0, 4.0, 6.0]");
-    assert_eq!(answers[8].stdout(), answers[9].stdout(), "each cell would start threads of its own");
+    assert_eq!(answers[8].stdout(), answers[9].stdout(), "each cell starts threads of its own");
     assert_eq!(answers[11].stdout(), "0", "the same model with the same weights: {:?}", answers[11]);
 }
 
@@ -49,11 +49,11 @@ fn frames_tensors_and_models_live_on_and_threads_do_not_multiply() {
 fn a_panic_and_an_error_keep_earlier_variables_and_are_seen() {
     let answers = run(&[
         ("a", FIRST),
-        ("a", "let kept = vec![1, 2, 3];"),
-        ("a", "let gone: Vec<i32> = Vec::new(); println!(\"{}\", gone[7]);"),
-        ("a", "println!(\"{}\", kept.len());"),
+        ("a", "let earlier = vec![1, 2, 3];"),
+        ("a", "let empty: Vec<i32> = Vec::new(); println!(\"{}\", empty[7]);"),
+        ("a", "println!(\"{}\", earlier.len());"),
         ("a", "let manifest = Manifest::read(\"no/such/folder\")?;"),
-        ("a", "println!(\"{}\", kept.len());"),
+        ("a", "println!(\"{}\", earlier.len());"),
     ]);
     assert!(answers[2].text("stderr").contains("panicked"), "{:?}", answers[2]);
     assert_eq!(answers[3].stdout(), "3");

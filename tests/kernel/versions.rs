@@ -1,4 +1,4 @@
-//! What notebooks compile against is what the workspace's Cargo.lock says.
+//! Notebooks compile against the versions of the workspace's Cargo.lock.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,8 +16,8 @@ fn resolved(lock: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Newer releases of some of these crates are on the registry, today and more so later: cargo would take them
-/// if it were asked to resolve a notebook's dependencies by itself.
+/// The registry has newer releases of some of these crates: cargo would take them if it resolved a notebook's
+/// dependencies by itself.
 #[test]
 fn a_kernel_compiles_against_the_workspaces_versions() {
     let answers = run(&[
@@ -34,8 +34,8 @@ fn a_kernel_compiles_against_the_workspaces_versions() {
     assert!(floating.is_empty(), "these are not the workspace's: {floating:?}");
 }
 
-/// A crate that the workspace does not have, without disturbing the ones that it has. `fastrand` is small,
-/// depends on nothing, and its sources are here already, so that no network is needed.
+/// A crate of the user's own must not move the others. `fastrand` is small, depends on nothing, and its sources are
+/// downloaded already, so that no network is needed.
 #[test]
 fn a_user_can_add_a_crate_and_the_others_keep_their_versions() {
     let lock = fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
@@ -57,8 +57,8 @@ fn a_user_can_add_a_crate_and_the_others_keep_their_versions() {
     assert!(floating.is_empty(), "these moved: {floating:?}");
 }
 
-/// polars is compiled once for notebooks, tests and command line only if every build asks for the same features
-/// of the crates below it.
+/// polars is compiled once for notebooks, tests and command line only if every build asks for the same features of the
+/// crates below it; the command is built in the notebooks' folder, so it must ask for the same, too.
 #[test]
 fn all_builds_ask_for_the_same_features() {
     let features = |arguments: &[&str]| -> BTreeSet<String> {
@@ -76,4 +76,9 @@ fn all_builds_ask_for_the_same_features() {
     let everything = features(&["--workspace", "--edges", "normal,dev"]);
     let different: Vec<_> = notebook.difference(&everything).collect();
     assert!(different.is_empty(), "ask for their features in crates/lumbar/Cargo.toml: {different:?}");
+    let command = features(&["--package", "lumbar-cli", "--edges", "normal"]);
+    let name = |line: &String| line.split('|').next().unwrap_or_default().to_owned();
+    let in_notebook: BTreeSet<String> = notebook.iter().map(name).collect();
+    let different: Vec<_> = command.difference(&notebook).filter(|line| in_notebook.contains(&name(line))).collect();
+    assert!(different.is_empty(), "the command asks for other features of these: {different:?}");
 }

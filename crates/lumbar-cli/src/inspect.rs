@@ -14,7 +14,7 @@ use crate::progress::Progress;
 pub(crate) struct Arguments {
     /// A folder in the competition's layout, or any folder with DICOM files
     folder: PathBuf,
-    /// Decode every picture as well, and report those that do not decode (only without tables)
+    /// Decode every image as well, and report those that do not decode (only without tables)
     #[arg(long)]
     pixels: bool,
     /// Print one JSON value instead of text
@@ -28,7 +28,7 @@ impl Observer for Progress {
     }
 }
 
-/// Prints what is there and what is odd.
+/// Prints what is there and every warning.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let tables = ["train.csv", "train_series_descriptions.csv", "test_series_descriptions.csv"];
     if tables.iter().any(|name| arguments.folder.join(name).exists()) {
@@ -43,14 +43,16 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
     let series: usize = manifest.studies().iter().map(|study| study.series.len()).sum();
     let labelled = manifest.studies().iter().filter(|study| study.labels.is_some()).count();
     if arguments.json {
-        let oddities: Vec<_> = manifest.warnings().iter().map(ToString::to_string).collect();
+        let warnings: Vec<_> = manifest.warnings().iter().map(ToString::to_string).collect();
         let studies = manifest.studies().len();
-        println!("{}", json!({"studies": studies, "labelled": labelled, "series": series, "oddities": oddities}));
-        return Ok(());
+        return print_line!(
+            "{}",
+            json!({"studies": studies, "labelled": labelled, "series": series, "warnings": warnings})
+        );
     }
-    println!("{} studies, {labelled} of them labelled, {series} series", manifest.studies().len());
-    for oddity in manifest.warnings() {
-        println!("odd: {oddity}");
+    print_line!("{} studies, {labelled} of them labelled, {series} series", manifest.studies().len())?;
+    for warning in manifest.warnings() {
+        print_line!("warning: {warning}")?;
     }
     Ok(())
 }
@@ -59,19 +61,17 @@ fn files_of(arguments: &Arguments) -> Result<()> {
     let options = ReadOptions { check_pixels: arguments.pixels, ..ReadOptions::default() };
     let folder = read_folder(&arguments.folder, &options, &Progress::new("files"))?;
     if folder.series.is_empty() && folder.report.files.is_empty() {
-        bail!("{} holds no files", arguments.folder.display());
+        bail!("{} contains no files", arguments.folder.display());
     }
     if arguments.json {
         let series: Vec<_> = folder.series.iter().map(|series| series.to_string()).collect();
-        println!("{}", json!({"series": series, "report": folder.report.to_string()}));
-        return Ok(());
+        return print_line!("{}", json!({"series": series, "report": folder.report.to_string()}));
     }
     for series in &folder.series {
-        println!("{series}");
-        for oddity in &series.report.oddities {
-            println!("  odd: {oddity}");
+        print_line!("{series}")?;
+        for warning in &series.report.oddities {
+            print_line!("  warning: {warning}")?;
         }
     }
-    println!("{}", folder.report);
-    Ok(())
+    print_line!("{}", folder.report)
 }

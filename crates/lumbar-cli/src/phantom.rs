@@ -12,7 +12,7 @@ use crate::progress::Progress;
 /// What is drawn, and where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder to make; it must not exist or be empty
+    /// The folder to make; it must be empty or not exist
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// tiny (seconds, for tests), default, or large (2,000 studies)
@@ -44,22 +44,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let summary = generate(&config, &arguments.out, &|at| progress.at(at.studies_done, at.studies))?;
         drop(progress);
         if !arguments.json {
-            println!(
+            print_line!(
                 "{} studies, {:.0} MB, {:.1} s: {}",
                 config.studies + config.test_studies,
                 summary.bytes as f64 / 1e6,
                 start.elapsed().as_secs_f64(),
                 arguments.out.display()
-            );
+            )?;
         }
     }
     let references = score_references(&arguments.out).context("the phantom's reference scores")?;
-    if arguments.json {
-        print_json(&references)
-    } else {
-        print_text(&references)
-    }
-    Ok(())
+    if arguments.json { print_json(&references) } else { print_text(&references) }
 }
 
 fn rows(references: &References) -> [(&'static str, lumbar_phantom::Score); 4] {
@@ -71,30 +66,37 @@ fn rows(references: &References) -> [(&'static str, lumbar_phantom::Score); 4] {
     ]
 }
 
-fn print_text(references: &References) {
-    println!(
+fn print_text(references: &References) -> Result<()> {
+    print_line!(
         "\n{:<26} {:>7} {:>7} {:>9} {:>12} {:>10}",
-        "", "score", "spinal", "foraminal", "subarticular", "any severe"
-    );
+        "",
+        "score",
+        "spinal",
+        "foraminal",
+        "subarticular",
+        "any severe"
+    )?;
     for (name, score) in rows(references) {
-        println!(
+        print_line!(
             "{name:<26} {:>7.4} {:>7.4} {:>9.4} {:>12.4} {:>10.4}",
             score.total(),
             score.spinal,
             score.foraminal,
             score.subarticular,
             score.any_severe_spinal
-        );
+        )?;
     }
-    println!("\n{:<42} {:>11} {:>8} {:>6} {:>7}   competition, %", "", "normal/mild", "moderate", "severe", "missing");
+    let head = ["normal/mild", "moderate", "severe", "missing"];
+    print_line!("\n{:<42} {:>11} {:>8} {:>6} {:>7}   competition, %", "", head[0], head[1], head[2], head[3])?;
     for count in &references.classes {
         let [mild, moderate, severe] = count.cells;
         let aim = count.aim.map(|share| format!("{:.1}", 100.0 * share)).join(" / ");
-        println!("{:<42} {mild:>11} {moderate:>8} {severe:>6} {:>7}   {aim}", count.column, count.missing);
+        print_line!("{:<42} {mild:>11} {moderate:>8} {severe:>6} {:>7}   {aim}", count.column, count.missing)?;
     }
+    Ok(())
 }
 
-fn print_json(references: &References) {
+fn print_json(references: &References) -> Result<()> {
     let scores: serde_json::Map<String, serde_json::Value> = rows(references)
         .into_iter()
         .map(|(name, score)| {
@@ -110,5 +112,5 @@ fn print_json(references: &References) {
         .iter()
         .map(|count| json!({"column": count.column, "cells": count.cells, "missing": count.missing, "aim": count.aim}))
         .collect();
-    println!("{}", json!({"scores": scores, "classes": classes}));
+    print_line!("{}", json!({"scores": scores, "classes": classes}))
 }

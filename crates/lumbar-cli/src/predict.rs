@@ -10,7 +10,8 @@ use lumbar::predict::submission::{Overwrite, Sample, validate, write};
 use lumbar::run::Run;
 use serde_json::json;
 
-use crate::device::Machine;
+use crate::device::DeviceArgs;
+use crate::output_file;
 use crate::progress::Progress;
 
 /// A trained run, studies, and the file to write.
@@ -32,31 +33,29 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: Machine,
+    device: DeviceArgs,
 }
 
-/// Predicts, writes, validates, and lists what was odd.
+/// Predicts, writes, validates, and lists the warnings.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.out.exists() && !arguments.overwrite {
-        bail!("{} exists; say --overwrite to replace it", arguments.out.display());
-    }
-    let device = arguments.machine.set_up()?;
+    output_file::check(&arguments.out, arguments.overwrite, "--overwrite")?;
+    let device = arguments.device.set_up()?;
     let run = Run::open(&arguments.run)?;
     let start = Instant::now();
     let manifest = Manifest::read(&arguments.data)?;
     let sample = sample(&manifest)?;
-    let records = records(&manifest, &sample)?;
+    let records = records(&manifest, &sample);
     let progress = Progress::new("studies");
-    let forecast =
+    let predictions =
         run.predict(&records.iter().collect::<Vec<_>>(), device, &mut |done, total| progress.at(done, total))?;
     drop(progress);
     let overwrite = if arguments.overwrite { Overwrite::Replace } else { Overwrite::Refuse };
-    write(&arguments.out, &forecast.table, &sample, overwrite)?;
+    write(&arguments.out, &predictions.table, &sample, overwrite)?;
     let violations = validate(&arguments.out, &sample)?;
     if let Some(first) = violations.first() {
         bail!("{} has {} violations after writing, the first: {first}", arguments.out.display(), violations.len());
     }
-    let oddities: Vec<String> = manifest
+    let warnings: Vec<String> = manifest
         .warnings()
         .iter()
         .filter(|warning| records.iter().any(|record| warning.study() == Some(record.id)))
@@ -64,26 +63,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .collect();
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
-        let (out, studies) = (&arguments.out, records.len());
-        println!(
-            "{}",
-            json!({"out": out, "studies": studies, "seconds": seconds, "odd": forecast.odd, "oddities": oddities})
-        );
-        return Ok(());
+        // A path that is not UTF-8 has no JSON form: shown with replacement characters.
+        let (out, studies) = (arguments.out.display().to_string(), records.len());
+        let value = json!({
+            "out": out, "studies": studies, "seconds": seconds, "warnings": warnings, "study_warnings": predictions.warnings,
+        });
+        return print_line!("{value}");
     }
-    for oddity in oddities {
-        println!("odd: {oddity}");
+    for warning in warnings {
+        print_line!("warning: {warning}")?;
     }
-    for odd in &forecast.odd {
-        for what in &odd.what {
-            println!("odd: study {}: {what}", odd.study);
+    for study in &predictions.warnings {
+        for warning in &study.warnings {
+            print_line!("warning: study {}: {warning}", study.study)?;
         }
-        if odd.from_prior > 0 {
-            println!("odd: study {}: {} of 25 targets are predicted from the prior", odd.study, odd.from_prior);
+        if study.from_prior > 0 {
+            print_line!(
+                "warning: study {}: {} of 25 targets are predicted from the prior",
+                study.study,
+                study.from_prior
+            )?;
         }
     }
-    println!("{}: {} studies, {} rows, {seconds:.1} s", arguments.out.display(), records.len(), 25 * records.len());
-    Ok(())
+    print_line!("{}: {} studies, {} rows, {seconds:.1} s", arguments.out.display(), records.len(), 25 * records.len())
 }
 
 /// The data set's own sample, or one of its test half, or of all of it.
@@ -101,20 +103,17 @@ fn sample(manifest: &Manifest) -> Result<Sample> {
 }
 
 /// The sample's studies; one that the data set does not have is a study without series.
-fn records(manifest: &Manifest, sample: &Sample) -> Result<Vec<StudyRecord>> {
-    let record = |name: &String| -> Result<StudyRecord> {
-        let Ok(id) = name.parse::<StudyId>() else {
-            bail!("study {name:?} of the sample submission is not named by a number");
-        };
+fn records(manifest: &Manifest, sample: &Sample) -> Vec<StudyRecord> {
+    let record = |&id: &StudyId| {
         let found = manifest.study(DataSplit::Test, id).or_else(|| manifest.study(DataSplit::Train, id));
-        Ok(found.cloned().unwrap_or_else(|| StudyRecord {
+        found.cloned().unwrap_or_else(|| StudyRecord {
             id,
             split: DataSplit::Test,
-            folder: manifest.folder().join(DataSplit::Test.images_folder()).join(name),
+            folder: manifest.folder().join(DataSplit::Test.images_folder()).join(id.to_string()),
             series: Vec::new(),
             labels: None,
             points: Vec::new(),
-        }))
+        })
     };
     sample.studies().iter().map(record).collect()
 }

@@ -1,4 +1,4 @@
-//! A bar on a terminal, a line every few seconds elsewhere.
+//! A progress bar on a terminal, a line every few seconds elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Plain lines come this far apart.
-const QUIET: Duration = Duration::from_secs(10);
+/// The time between two lines.
+const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shows how far a long piece of work is, on standard error.
+/// Shows the progress of a long piece of work on standard error.
 pub(crate) struct Progress {
     what: &'static str,
     bar: Option<ProgressBar>,
@@ -34,10 +34,10 @@ impl Progress {
             return;
         }
         if let Ok(mut last) = self.last.lock()
-            && last.elapsed() >= QUIET
+            && last.elapsed() >= INTERVAL
         {
             *last = Instant::now();
-            eprintln!("{done} of {total} {}", self.what);
+            log_line!("{done} of {total} {}", self.what);
         }
     }
 }

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use lumbar::metric::{BootstrapConfig, LabelTable, Ladder, PredictionTable, Score, ScoreIntervals};
-use lumbar::predict::read_predictions;
-use lumbar::run::{Run, read_labels};
+use lumbar::data::StudyId;
+use lumbar::metric::{
+    Baselines, BootstrapConfig, LabelTable, PredictionTable, Score, ScoreIntervals, read_labels, read_predictions,
+};
+use lumbar::run::Run;
 
-/// Predictions, and what they are held against.
+/// Predictions, and the labels they are compared with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A trained run: its out-of-fold table against its own labels
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["predictions", "labels"])]
     run: Option<PathBuf>,
-    /// The run's out-of-fold table after temperature scaling, each fold at the temperatures of the others
+    /// Use the run's out-of-fold table after temperature scaling, each fold at the temperatures of the others
     #[arg(long, requires = "run")]
     scaled: bool,
     /// A submission or another table of probabilities
@@ -22,10 +24,10 @@ pub(crate) struct Arguments {
     /// Labels in the form of train.csv
     #[arg(long, value_name = "FILE", requires = "predictions")]
     labels: Option<PathBuf>,
-    /// Predictions of an oracle; by default the phantom's truth/oracle.csv, where the data has one
+    /// Predictions of an oracle; by default truth/oracle.csv of the data set, which phantoms have
     #[arg(long, value_name = "FILE")]
     oracle: Option<PathBuf>,
-    /// Draws of the bootstrap over studies
+    /// Replicates of the bootstrap over studies
     #[arg(long, value_name = "N", default_value_t = BootstrapConfig::default().replicates)]
     replicates: usize,
     /// Print one JSON value instead of text
@@ -36,40 +38,38 @@ pub(crate) struct Arguments {
 /// Scores and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let config = BootstrapConfig { replicates: arguments.replicates, ..BootstrapConfig::default() };
-    let ladder = match (&arguments.run, &arguments.predictions, &arguments.labels) {
+    let baselines = match (&arguments.run, &arguments.predictions, &arguments.labels) {
         (Some(folder), ..) => {
             let run = Run::open(folder)?;
             let table = if arguments.scaled { run.out_of_fold_scaled()? } else { run.out_of_fold()? };
             let oracle = oracle(arguments.oracle.as_deref(), &run.data().folder)?;
-            let fold_of = |study: &str| run.fold_of(study);
-            Ladder::new(run.labels(), &table, oracle.as_ref(), Some(&fold_of), &config)?
+            let fold_of = |study: StudyId| run.fold_of(study);
+            Baselines::new(run.labels(), &table, oracle.as_ref(), Some(&fold_of), &config)?
         }
         (None, Some(predictions), Some(labels)) => {
             let table = read_predictions(predictions)?;
             let data = labels.parent().unwrap_or(Path::new(""));
             let labels = read_labels(labels)?;
             let oracle = oracle(arguments.oracle.as_deref(), data)?.filter(|oracle| covers(oracle, &labels));
-            Ladder::new(&labels, &table, oracle.as_ref(), None, &config)?
+            Baselines::new(&labels, &table, oracle.as_ref(), None, &config)?
         }
         _ => bail!("say --run FOLDER, or --predictions FILE with --labels FILE"),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string(&ladder)?);
-    } else {
-        print(&ladder);
+        return print_line!("{}", serde_json::to_string(&baselines)?);
     }
-    Ok(())
+    print(&baselines)
 }
 
-/// The ladder of a run, as it is trained; none when its studies are too few for all parts of the score.
-pub(crate) fn of_run(run: &Run) -> Result<Option<Ladder>> {
+/// The scores of a complete run beside the baselines; `None` if its studies are too few for all parts of the score.
+pub(crate) fn of_run(run: &Run) -> Result<Option<Baselines>> {
     let oracle = oracle(None, &run.data().folder)?;
-    let fold_of = |study: &str| run.fold_of(study);
+    let fold_of = |study: StudyId| run.fold_of(study);
     let config = BootstrapConfig::default();
-    match Ladder::new(run.labels(), &run.out_of_fold()?, oracle.as_ref(), Some(&fold_of), &config) {
-        Ok(ladder) => Ok(Some(ladder)),
+    match Baselines::new(run.labels(), &run.out_of_fold()?, oracle.as_ref(), Some(&fold_of), &config) {
+        Ok(baselines) => Ok(Some(baselines)),
         Err(error @ lumbar::metric::MetricError::NothingLabelled { .. }) => {
-            eprintln!("no score: {error}");
+            log_line!("no score: {error}");
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -77,10 +77,10 @@ pub(crate) fn of_run(run: &Run) -> Result<Option<Ladder>> {
 }
 
 fn covers(oracle: &PredictionTable, labels: &LabelTable) -> bool {
-    labels.studies().iter().all(|study| oracle.get(study).is_some())
+    labels.studies().iter().all(|study| oracle.get(*study).is_some())
 }
 
-/// The named oracle, or the phantom's.
+/// The named oracle, or that of a phantom.
 fn oracle(named: Option<&Path>, data: &Path) -> Result<Option<PredictionTable>> {
     if let Some(path) = named {
         return Ok(Some(read_predictions(path)?));
@@ -93,25 +93,26 @@ fn oracle(named: Option<&Path>, data: &Path) -> Result<Option<PredictionTable>> 
 }
 
 /// A table for people.
-pub(crate) fn print(ladder: &Ladder) {
+pub(crate) fn print(baselines: &Baselines) -> Result<()> {
     let parts = Score::PARTS.map(|part| part.replace('_', " "));
-    println!(
-        "\n{} studies, {} labelled cells; log losses, lower is better; 95% of the bootstrap's draws\n",
-        ladder.studies, ladder.cells
-    );
-    println!("{:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", "", "score", parts[0], parts[1], parts[2], parts[3]);
-    row("uniform", &ladder.uniform);
-    row("best constant", &ladder.best_constant);
-    row("model", &ladder.model);
-    if let Some(oracle) = &ladder.oracle {
-        row("oracle", oracle);
+    print_line!(
+        "\n{} studies, {} labelled cells; log losses, lower is better; 95% intervals of the bootstrap\n",
+        baselines.studies,
+        baselines.cells
+    )?;
+    print_line!("{:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", "", "score", parts[0], parts[1], parts[2], parts[3])?;
+    row("uniform", &baselines.uniform)?;
+    row("best constant", &baselines.best_constant)?;
+    row("model", &baselines.model)?;
+    if let Some(oracle) = &baselines.oracle {
+        row("oracle", oracle)?;
     }
-    row("model − constant", &ladder.to_best_constant);
-    if ladder.oracle.is_some() {
+    row("model − constant", &baselines.to_best_constant)?;
+    if baselines.oracle.is_some() {
         let share = |part: usize| {
-            ladder.gap_closed[part].map_or_else(|| "–".to_owned(), |share| format!("{:.0}%", 100.0 * share))
+            baselines.gap_closed[part].map_or_else(|| "–".to_owned(), |share| format!("{:.0}%", 100.0 * share))
         };
-        println!(
+        print_line!(
             "{:<16} {:>21} {:>21} {:>21} {:>21} {:>21}",
             "gap closed",
             share(4),
@@ -119,23 +120,23 @@ pub(crate) fn print(ladder: &Ladder) {
             share(1),
             share(2),
             share(3)
-        );
+        )?;
     }
-    let total = ladder.to_best_constant.total;
+    let total = baselines.to_best_constant.total;
     let verdict = if total.high < 0.0 {
         "The model is better than the best constant."
     } else if total.low > 0.0 {
         "The model is worse than the best constant."
     } else {
-        "The model cannot be told from the best constant with so few studies."
+        "With so few studies, the model and the best constant cannot be told apart."
     };
-    println!("\n{verdict}");
+    print_line!("\n{verdict}")
 }
 
-fn row(name: &str, intervals: &ScoreIntervals) {
+fn row(name: &str, intervals: &ScoreIntervals) -> Result<()> {
     let cell = |part: usize| {
         let interval = intervals.five()[part];
         format!("{:.3} [{:.3}, {:.3}]", interval.estimate, interval.low, interval.high)
     };
-    println!("{name:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", cell(4), cell(0), cell(1), cell(2), cell(3));
+    print_line!("{name:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", cell(4), cell(0), cell(1), cell(2), cell(3))
 }

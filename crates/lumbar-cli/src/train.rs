@@ -5,19 +5,20 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use lumbar::data::manifest::Manifest;
-use lumbar::run::{Fitted, Preset, Run, RunConfig};
+use lumbar::run::{Fitted, Run, RunConfig};
+use lumbar::tasks::Preset;
 use serde_json::json;
 
-use crate::device::Machine;
-use crate::{score, signal, watch};
+use crate::device::DeviceArgs;
+use crate::{output, score, signal, watch};
 
-/// What is trained, on what, and where it is kept.
+/// What is trained, on what, and where the results are stored.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The run's folder; made when it is not there, gone on with when it is
+    /// The folder of the run: made if there is none, continued if there is one
     #[arg(long, value_name = "FOLDER", required_unless_present = "print_config")]
     run: Option<PathBuf>,
-    /// The data set, a folder in the competition's layout; a run that is there knows where its data lay
+    /// The data set, a folder in the competition's layout; not needed to continue a run
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// whole-study (all slices to all 25 targets) or crops (around the annotated points); small enough for five
@@ -33,14 +34,14 @@ pub(crate) struct Arguments {
     /// Train this fold alone, from 0; others may be trained by other processes
     #[arg(long, value_name = "K")]
     fold: Option<usize>,
-    /// Print the config, every field spelled out, and do nothing
+    /// Print the config with every field, and do nothing else
     #[arg(long)]
     print_config: bool,
     /// Print one JSON value at the end instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: Machine,
+    device: DeviceArgs,
 }
 
 fn setting(text: &str) -> Result<(String, String)> {
@@ -48,10 +49,10 @@ fn setting(text: &str) -> Result<(String, String)> {
     Ok((field.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// Trains, then prints the score when all folds are there.
+/// Trains, then prints the score if all folds are complete.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let there = arguments.run.as_ref().filter(|folder| folder.join("run.toml").exists());
-    let known = there.map(|folder| Run::open(folder)).transpose()?;
+    let existing = arguments.run.as_ref().filter(|folder| folder.join("run.toml").exists());
+    let known = existing.map(|folder| Run::open(folder)).transpose()?;
     let mut config = match (&arguments.config, arguments.preset, &known) {
         (Some(path), _, _) => RunConfig::read(path)?,
         (_, Some(preset), _) => RunConfig::preset(preset),
@@ -62,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         config.set(field, value)?;
     }
     if arguments.print_config {
-        print!("{}", config.to_toml()?);
+        output::print(format_args!("{}", config.to_toml()?))?;
         return Ok(ExitCode::SUCCESS);
     }
     let folder = arguments.run.as_ref().context("--run is missing")?;
@@ -72,28 +73,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         (None, None) => bail!("there is no run yet: say --data FOLDER"),
     };
     let stop = signal::stop_token();
-    let device = arguments.machine.set_up()?;
+    let device = arguments.device.set_up()?;
     let manifest = Manifest::read(std::path::absolute(&data).unwrap_or(data))?;
     let run = Run::create(folder, &config, &manifest)?;
     let outcome = run.fit(arguments.fold, device, &stop, &mut watch::Watch::new())?;
     let text = match outcome {
-        Fitted::Stopped => "stopped; the same command goes on",
-        Fitted::Tried => "tried; nothing was kept, as train.extent says",
+        Fitted::Stopped => "stopped; the same command continues",
+        Fitted::Tried => "tried; nothing was kept, as train.scope says",
         Fitted::Partly => "trained in part",
         Fitted::Complete => "complete",
     };
-    let ladder = if outcome == Fitted::Complete { score::of_run(&run)? } else { None };
+    let baselines = if outcome == Fitted::Complete { score::of_run(&run)? } else { None };
     if arguments.json {
         let missing = run.missing_folds();
-        println!("{}", json!({"run": folder, "outcome": text, "missing_folds": missing, "ladder": ladder}));
+        // A path that is not UTF-8 has no JSON form: shown with replacement characters.
+        let run = folder.display().to_string();
+        print_line!("{}", json!({"run": run, "outcome": text, "missing_folds": missing, "baselines": baselines}))?;
     } else {
         let missing: Vec<String> = run.missing_folds().iter().map(ToString::to_string).collect();
-        println!("{}: {text}", folder.display());
+        print_line!("{}: {text}", folder.display())?;
         if !missing.is_empty() {
-            println!("folds {} are still to be trained", missing.join(", "));
+            print_line!("folds {} are not trained yet", missing.join(", "))?;
         }
-        if let Some(ladder) = &ladder {
-            score::print(ladder);
+        if let Some(baselines) = &baselines {
+            score::print(baselines)?;
         }
     }
     Ok(if outcome == Fitted::Stopped { signal::exit_code() } else { ExitCode::SUCCESS })

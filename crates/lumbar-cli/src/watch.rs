@@ -1,4 +1,4 @@
-//! What a training run shows: a bar on a terminal, plain lines elsewhere.
+//! The progress of a training run: a bar on a terminal, lines elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use lumbar::train::observer::{Event, Observer};
 
-/// Plain lines within an epoch come this far apart.
-const QUIET: Duration = Duration::from_secs(10);
+/// The time between two lines within an epoch.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows events on standard error.
 pub(crate) struct Watch {
@@ -17,8 +17,8 @@ pub(crate) struct Watch {
     fold: usize,
     waited: Duration,
     worked: Duration,
-    /// Oddities of studies, counted by study.
-    odd: BTreeMap<String, usize>,
+    /// Number of warnings by study.
+    warnings: BTreeMap<String, usize>,
 }
 
 impl Watch {
@@ -33,26 +33,26 @@ impl Watch {
             fold: 0,
             waited: Duration::ZERO,
             worked: Duration::ZERO,
-            odd: BTreeMap::new(),
+            warnings: BTreeMap::new(),
         }
     }
 
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => log_line!("{text}"),
         }
     }
 
-    /// Moves the bar, or prints a line when the last one is long ago.
+    /// Moves the bar, or prints a line if the last one is long ago.
     fn at(&mut self, done: u64, total: u64, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(text.to_owned());
-        } else if self.last.elapsed() >= QUIET {
+        } else if self.last.elapsed() >= INTERVAL {
             self.last = Instant::now();
-            eprintln!("{done} of {total} {text}");
+            log_line!("{done} of {total} {text}");
         }
     }
 }
@@ -62,16 +62,16 @@ impl Observer for Watch {
         let fold = self.fold;
         match event {
             Event::Preparing { done, total } => self.at(*done as u64, *total as u64, "studies decoded"),
-            Event::StudyOdd { study, .. } => *self.odd.entry(study.clone()).or_default() += 1,
+            Event::StudyWarning { study, .. } => *self.warnings.entry(study.clone()).or_default() += 1,
             Event::FoldStarted { fold, training, validation, parameters, steps } => {
-                if !self.odd.is_empty() {
-                    let some = self.odd.keys().take(5).cloned().collect::<Vec<_>>().join(", ");
-                    let more = if self.odd.len() > 5 { ", …" } else { "" };
+                if !self.warnings.is_empty() {
+                    let some = self.warnings.keys().take(5).cloned().collect::<Vec<_>>().join(", ");
+                    let more = if self.warnings.len() > 5 { ", …" } else { "" };
                     self.line(&format!(
-                        "something is missing or unreadable in {} studies: {some}{more}",
-                        self.odd.len()
+                        "warning: files are missing or unreadable in {} studies: {some}{more}",
+                        self.warnings.len()
                     ));
-                    self.odd.clear();
+                    self.warnings.clear();
                 }
                 self.fold = *fold;
                 self.line(&format!(
@@ -80,10 +80,13 @@ impl Observer for Watch {
                 ));
             }
             Event::Resumed { path, epoch, step } => {
-                self.line(&format!("fold {fold}: goes on after epoch {epoch}, step {step}, from {}", path.display()));
+                self.line(&format!("fold {fold}: continues after epoch {epoch}, step {step}, from {}", path.display()));
             }
             Event::CheckpointDamaged { path, reason } => {
-                self.line(&format!("fold {fold}: {} is damaged ({reason}); the one before is tried", path.display()));
+                self.line(&format!(
+                    "fold {fold}: {} is damaged ({reason}); the one before it is tried",
+                    path.display()
+                ));
             }
             Event::Step { epoch, step, steps, loss, data, total, .. } => {
                 self.waited += *data;
@@ -93,7 +96,7 @@ impl Observer for Watch {
                 self.at(*step, *steps, &text);
             }
             Event::StepSkipped { epoch, step, what } => {
-                self.line(&format!("fold {fold}, epoch {epoch}, step {step} is left out: its {what} is not finite"));
+                self.line(&format!("fold {fold}, epoch {epoch}, step {step} is skipped: its {what} is not finite"));
             }
             Event::EpochEnded { fold, record, training, validation } => {
                 let score = record.score().map_or_else(|| "no score".to_owned(), |score| format!("score {score:.4}"));
@@ -107,10 +110,13 @@ impl Observer for Watch {
                 (self.waited, self.worked, self.last) = (Duration::ZERO, Duration::ZERO, Instant::now());
             }
             Event::CheckpointFailed { path, reason } => {
-                self.line(&format!("fold {fold}: {} could not be written: {reason}; training goes on", path.display()));
+                self.line(&format!(
+                    "fold {fold}: {} could not be written: {reason}; training continues",
+                    path.display()
+                ));
             }
             Event::EarlyStop { best_epoch, .. } => {
-                self.line(&format!("fold {fold}: nothing better since epoch {best_epoch}, stopped early"));
+                self.line(&format!("fold {fold}: stopped early, no better score since epoch {best_epoch}"));
             }
             Event::FoldEnded { table, .. } => {
                 self.line(&format!("fold {fold}: done, {}", table.display()));

@@ -1,7 +1,7 @@
 //! The program's commands.
 //!
 //! - `lumbar-kernel --control_file FILE`: what Jupyter calls to start a kernel.
-//! - `lumbar-kernel warm`: builds the notebooks' library into the warm build folder.
+//! - `lumbar-kernel warm`: builds the notebooks' library and the command `lumbar` in the warm build folder.
 //! - `lumbar-kernel install --data FOLDER | --user`: writes the kernelspec.
 
 use std::env;
@@ -12,24 +12,25 @@ use anyhow::{Context, Result, bail};
 use crate::environment::{self, Toolchain};
 use crate::folder::Folder;
 use crate::places::Places;
-use crate::{kernelspec, warm};
+use crate::{kernelspec, parent, warm};
 
 const HELP: &str = "usage: lumbar-kernel --control_file FILE | warm | install (--user | --data FOLDER)";
 
-/// Does what the program's arguments say; `serve` is evcxr's kernel, which reads the same arguments.
+/// Runs the command that the arguments name; `serve` is evcxr's kernel, which reads the same arguments.
 ///
 /// # Errors
-/// What the command met.
+/// If the arguments are wrong or the command fails.
 pub fn run(serve: impl FnOnce() -> Result<()>) -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let places = Places::from_environment();
     let program = env::current_exe().context("the kernel's own path is unknown")?;
     match words.as_slice() {
-        // What the benchmark compares with: evcxr as it comes.
+        // The benchmark compares with evcxr without our additions.
         ["--control_file", _] if env::var_os("LUMBAR_KERNEL_STOCK").is_some() => serve(),
         ["--control_file", _] => {
             let _folder = prepare(&places)?;
+            parent::end_with_it();
             serve()
         }
         ["warm"] => warm::build(&places, program.parent().context("the kernel's own folder is unknown")?),

@@ -1,8 +1,8 @@
 //! The variables that cells, cargo and evcxr need.
 //!
-//! A kernel may be started by a JupyterLab from another Python environment with an almost empty
-//! environment, so nothing is taken from a shell: `install` writes what it sees into the kernelspec, and
-//! the kernel adds the rest at start.
+//! A JupyterLab of another Python environment, or a service, may start a kernel with almost no variables, so nothing is
+//! taken from a shell: `install` writes the variables that it sees into the kernelspec, and the kernel adds the rest
+//! when it starts.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,15 +20,15 @@ pub struct Toolchain {
     pub cargo: PathBuf,
     /// `rustc`, not rustup's proxy.
     pub rustc: PathBuf,
-    /// `rustup`, where there is one.
+    /// `rustup`, if there is one.
     pub rustup: Option<PathBuf>,
 }
 
 impl Toolchain {
-    /// Asks rustup in `workspace` (a `rust-toolchain.toml` there counts), else searches the `PATH`.
+    /// Asks rustup in `workspace` (it reads a `rust-toolchain.toml` there), else searches the `PATH`.
     ///
     /// # Errors
-    /// Where there is no cargo or rustc.
+    /// If there is no cargo or rustc.
     pub fn find(workspace: &Path) -> Result<Self> {
         let rustup = on_path("rustup");
         let find = |tool: &str| -> Result<PathBuf> {
@@ -45,6 +45,16 @@ impl Toolchain {
         Ok(Self { cargo: find("cargo")?, rustc: find("rustc")?, rustup })
     }
 
+    /// The folder of Rust's own dynamic library.
+    ///
+    /// # Errors
+    /// If rustc does not start.
+    pub fn rust_libraries(&self) -> Result<PathBuf> {
+        let output =
+            Command::new(&self.rustc).args(["--print", "target-libdir"]).output().context("rustc does not start")?;
+        Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    }
+
     /// The variables that tell our `cargo` where the real one is.
     pub fn variables(&self) -> Vec<(&'static str, OsString)> {
         let mut list = vec![
@@ -58,7 +68,7 @@ impl Toolchain {
     }
 }
 
-/// First program of that name on the `PATH`.
+/// The first program of that name on the `PATH`.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
@@ -66,7 +76,7 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 /// The variables of a running kernel whose build folder is `folder`.
 ///
 /// # Errors
-/// Where the toolchain or torch is missing.
+/// If torch is missing.
 pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Result<Vec<(&'static str, OsString)>> {
     let torch = checked_torch(places.torch(), &places.workspace)?;
     let prepend = |first: &[PathBuf], variable: &str| -> OsString {
@@ -88,13 +98,13 @@ pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Resul
         ("CARGO", places.bin().join("cargo").into_os_string()),
         ("EVCXR_TMPDIR", folder.as_os_str().to_owned()),
         ("EVCXR_CONFIG_DIR", places.workspace.join("notebooks").into_os_string()),
-        // evcxr refreshes `<this>/kernels/rust` at start: the user's own Rust kernel must not be the one.
+        // evcxr updates `<this>/kernels/rust` when it starts, which must not be a user's own Rust kernel.
         ("JUPYTER_PATH", folder.join("no-such-kernels").into_os_string()),
     ]);
     Ok(list)
 }
 
-/// The folder with libtorch, or what to do when it is not there.
+/// The folder with libtorch; the error says what to do if there is none.
 fn checked_torch(torch: PathBuf, workspace: &Path) -> Result<PathBuf> {
     if !torch.join("lib").is_dir() {
         bail!("no libtorch at {}: run `cargo xtask setup` in {}", torch.display(), workspace.display());
@@ -115,7 +125,7 @@ fn library_folders(folder: &Path, torch: &Path) -> Vec<PathBuf> {
     libraries
 }
 
-/// Variables that would change what cargo does in a build folder, to be removed.
+/// Variables that would change what cargo does in a build folder; a kernel removes them.
 pub const REMOVED: &[&str] = &[
     "CARGO_TARGET_DIR",
     "CARGO_BUILD_TARGET",

@@ -1,10 +1,9 @@
-//! Build folders: one warm one that the set-up fills, one for each running kernel.
+//! Build folders: a warm one, which the set-up fills, and one for each running kernel.
 //!
-//! evcxr keeps a package and cargo's target folder in one place and two kernels in the same place collide.
-//! A kernel therefore takes a folder `kernel-0`, `kernel-1`, … that no running kernel holds (a file lock
-//! that ends with the process) and brings it up to date with the warm one by cloning: compiled libraries
-//! become hard links, because cargo replaces and never rewrites them; cargo's records are copied with their
-//! times, because cargo rewrites those.
+//! evcxr stores a package and cargo's target folder in one place, and two kernels in the same place collide. A kernel
+//! therefore takes a folder `kernel-0`, `kernel-1`, … that no running kernel has locked (a file lock ends with its
+//! process) and updates it by cloning the warm one: compiled libraries become hard links, because cargo replaces them
+//! and never rewrites them; cargo's records are copied with their times, because cargo rewrites those.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,11 +14,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::places::Places;
 
-/// Written last into a folder: which state of the warm folder it holds.
+/// Written last into a folder: the state of the warm folder that it is a clone of.
 const STAMP: &str = ".lumbar-stamp";
 
-/// What cargo reads in every build folder (it looks into the parents), so that libraries are as fast there
-/// as the ones that the workspace's `[profile.dev.package."*"]` builds, and are the same files.
+/// Cargo's configuration for every build folder (cargo also searches the parents): libraries are optimised as by the
+/// workspace's `[profile.dev.package."*"]`, and are the same files.
 pub const PARENT_CONFIG: &str = r#"# written by lumbar-kernel
 [profile.dev.package."*"]
 opt-level = 3
@@ -27,20 +26,20 @@ debug-assertions = false
 overflow-checks = false
 "#;
 
-/// A build folder held by this process.
+/// A build folder that this process has locked.
 #[derive(Debug)]
 pub struct Folder {
     /// Where it is.
     pub path: PathBuf,
-    /// The lock lasts as long as this file is open.
+    /// The lock ends when this file is closed.
     _lock: File,
 }
 
 impl Folder {
-    /// Takes the first folder that no running kernel holds and makes it a clone of the warm one.
+    /// Takes the first folder that no running kernel has locked and makes it a clone of the warm one.
     ///
     /// # Errors
-    /// When there is no warm folder (the set-up has not run), or the disk refuses.
+    /// If there is no warm folder (the set-up has not run), or the folder cannot be written.
     pub fn take(places: &Places) -> Result<Self> {
         let warm = places.warm();
         let stamp = fs::read_to_string(warm.join(STAMP)).with_context(|| {
@@ -65,7 +64,7 @@ impl Folder {
     }
 }
 
-/// The lock on a file, or none when another process has it.
+/// The lock on a file; `None` if another process has it.
 fn try_lock(path: &Path) -> Result<Option<File>> {
     let file = File::options().create(true).append(true).open(path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
@@ -80,10 +79,10 @@ fn try_lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Marks `folder` as complete, with what it was made from.
+/// Marks `folder` as complete. `text` says what it was made from.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the file cannot be written.
 pub fn stamp(folder: &Path, text: &str) -> io::Result<()> {
     let temporary = folder.join(".lumbar-stamp.new");
     fs::write(&temporary, text)?;
@@ -100,22 +99,30 @@ pub fn unstamp(folder: &Path) {
     let _ = fs::remove_file(folder.join(STAMP));
 }
 
-/// Clones a whole build folder; its stamp comes last.
+/// Clones a build folder without its programs, which no cell links to. The stamp is written last.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If a file cannot be read or written.
 pub fn clone(from: &Path, to: &Path) -> io::Result<()> {
     let stamp_text = fs::read_to_string(from.join(STAMP))?;
-    clone_tree(from, to, &|path| !path.ends_with(STAMP))?;
+    clone_tree(from, to, &|path| !path.ends_with(STAMP) && !is_program(path))?;
     stamp(to, &stamp_text)
 }
 
-/// Clones what cargo built for crates that are not the workspace's own from one target folder to another.
+/// A linked program in a `deps` folder or above it. Programs of build scripts are in other folders, and cargo looks at
+/// them.
+fn is_program(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let stem = name.split('-').next().unwrap_or_default();
+    stem == "lumbar" && path.is_file() && path.extension().is_none()
+}
+
+/// Clones third-party crates that cargo has built from one target folder to another.
 ///
-/// `own` names the workspace's crates; their units, and programs, stay behind.
+/// `own` lists prefixes of the workspace's crates; what was built of these, and programs, is left out.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If a file cannot be read or written.
 pub fn clone_libraries(from: &Path, to: &Path, own: &[&str]) -> io::Result<()> {
     let wanted = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -177,6 +184,7 @@ mod tests {
         fs::create_dir_all(&deps).unwrap();
         fs::write(deps.join("libpolars-1.rlib"), "library").unwrap();
         fs::write(deps.join("polars-1.d"), "record").unwrap();
+        fs::write(deps.join("lumbar-0123456789abcdef"), "the command").unwrap();
         stamp(&places.warm(), "first").unwrap();
     }
 
@@ -210,6 +218,7 @@ mod tests {
         let (record, copied) = pair("polars-1.d");
         assert_ne!(record.ino(), copied.ino());
         assert_eq!(record.modified().unwrap(), copied.modified().unwrap());
+        assert!(!folder.path.join("target/debug/deps/lumbar-0123456789abcdef").exists(), "programs are left out");
     }
 
     #[test]
@@ -219,7 +228,7 @@ mod tests {
         warm(&places);
         let path = Folder::take(&places).unwrap().path;
         fs::write(path.join("left-over"), "").unwrap();
-        assert!(Folder::take(&places).unwrap().path.join("left-over").exists(), "same stamp: kept");
+        assert!(Folder::take(&places).unwrap().path.join("left-over").exists(), "same stamp: not cloned again");
         stamp(&places.warm(), "second").unwrap();
         assert!(!Folder::take(&places).unwrap().path.join("left-over").exists(), "new stamp: cloned anew");
     }
@@ -232,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_workspaces_own_units_stay_behind() {
+    fn crates_of_the_workspace_are_left_out() {
         let home = tempfile::tempdir().unwrap();
         let (from, to) = (home.path().join("a"), home.path().join("b"));
         fs::create_dir_all(from.join("deps")).unwrap();

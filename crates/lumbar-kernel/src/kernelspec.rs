@@ -13,13 +13,13 @@ pub const NAME: &str = "lumbar";
 /// The kernel's name in JupyterLab's launcher.
 pub const DISPLAY_NAME: &str = "Rust (lumbar)";
 
-/// What `kernel.json` says: the kernel's program, and the few variables it cannot find out by itself.
+/// The content of `kernel.json`: the kernel's program, and the few variables that it cannot find out by itself.
 pub fn of(places: &Places, program: &Path) -> Value {
     let mut variables = serde_json::Map::new();
     variables.insert("LUMBAR_WORKSPACE".into(), places.workspace.display().to_string().into());
     variables.insert("LUMBAR_HOME".into(), places.home.display().to_string().into());
     variables.insert("LIBTORCH".into(), places.torch().display().to_string().into());
-    // A JupyterLab that a service starts has neither of these; cargo and rustup need them.
+    // A JupyterLab that was started by a service has none of these; cargo and rustup need them.
     for name in ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
         if let Some(value) = env::var_os(name) {
             variables.insert(name.into(), value.to_string_lossy().into_owned().into());
@@ -35,10 +35,10 @@ pub fn of(places: &Places, program: &Path) -> Value {
     })
 }
 
-/// Writes the kernelspec below `data` (the folder that holds `kernels/`) and returns where.
+/// Writes the kernelspec below `data` (the folder that contains `kernels/`) and returns its path.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the file cannot be written.
 pub fn install(places: &Places, program: &Path, data: &Path) -> Result<PathBuf> {
     let folder = data.join("kernels").join(NAME);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -53,7 +53,7 @@ pub fn install(places: &Places, program: &Path, data: &Path) -> Result<PathBuf> 
 /// Jupyter's data folder of this user.
 ///
 /// # Errors
-/// When `HOME` is not set.
+/// If `HOME` is not set.
 pub fn user_data_folder() -> Result<PathBuf> {
     if let Some(folder) = env::var_os("JUPYTER_DATA_DIR") {
         return Ok(folder.into());

@@ -1,10 +1,9 @@
 //! Keeps a kernel's `Cargo.lock` on the workspace's versions.
 //!
-//! evcxr starts each kernel with an empty package, for which cargo empties the folder's lock file; the next
-//! `:dep` would then take the newest releases on the registry and rebuild, or break, what the set-up
-//! built. Cargo takes any lock file as a preference and drops what it does not need, so writing the
-//! workspace's lock file before cargo reads it holds every version, offline and a year from now, and a
-//! further crate that a user adds is still resolved in the ordinary way.
+//! evcxr starts each kernel with an empty package, for which cargo empties the folder's lock file. The next `:dep` would
+//! then take the newest releases of the registry and compile everything again, or fail. Cargo treats any lock file as a
+//! preference and drops what it does not need. So the workspace's lock file is written before cargo reads it, which
+//! fixes every version, offline and in a year, and a crate that a user adds is still resolved as usual.
 
 use std::collections::HashSet;
 
@@ -24,7 +23,7 @@ impl<'a> Package<'a> {
         Some(Self { text, name: field("name")?, version: field("version")?, source: field("source") })
     }
 
-    /// What cargo treats as one choice: of the versions `1.2.3` and `1.9.0` a build holds only one.
+    /// Versions that cargo treats as one choice: of `1.2.3` and `1.9.0` a build holds only one.
     fn compatible_range(&self) -> (&'a str, Option<&'a str>, String) {
         let mut parts = self.version.split(['.', '-', '+']);
         let mut range = String::new();
@@ -60,8 +59,7 @@ pub fn resolved(lock: &str) -> Vec<String> {
 
 /// The workspace's lock file with the packages that only the kernel's has.
 ///
-/// A package of `kernel` stays out where the workspace has a compatible version of it: that one is built,
-/// and that one holds.
+/// A package of `kernel` is left out if the workspace has a compatible version of it, which is the one that is compiled.
 ///
 /// ```
 /// let package = |name: &str, version: &str| {
@@ -73,11 +71,11 @@ pub fn resolved(lock: &str) -> Vec<String> {
 /// assert_eq!(lumbar_kernel::lockfile::resolved(&merged), ["serde 1.0.200", "umap 0.3.1"]);
 /// ```
 pub fn merge(workspace: &str, kernel: &str) -> String {
-    let held: HashSet<_> = packages(workspace).map(|package| package.compatible_range()).collect();
+    let workspace_ranges: HashSet<_> = packages(workspace).map(|package| package.compatible_range()).collect();
     let mut merged = workspace.trim_end().to_owned();
     merged.push('\n');
     for package in packages(kernel) {
-        if package.source.is_some() && !held.contains(&package.compatible_range()) {
+        if package.source.is_some() && !workspace_ranges.contains(&package.compatible_range()) {
             merged.push_str("\n[[package]]\n");
             merged.push_str(package.text.trim_end());
             merged.push('\n');

@@ -1,4 +1,4 @@
-//! Where things live: the workspace, `LUMBAR_HOME`, the kernels' build folders.
+//! The folders of a kernel: the workspace, `LUMBAR_HOME`, the kernels' build folders.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Places {
 
 impl Places {
     /// From the variables `LUMBAR_WORKSPACE`, `LUMBAR_HOME` and `CARGO_TARGET_DIR`; their defaults are the
-    /// workspace this program was built in, its `.lumbar` and its `target`.
+    /// workspace that this program was built in, its `.lumbar` and its `target`.
     pub fn from_environment() -> Self {
         let workspace = env::var_os("LUMBAR_WORKSPACE").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders up").to_owned(),
@@ -38,7 +38,12 @@ impl Places {
         self.kernels().join("warm")
     }
 
-    /// Programs that stand before the toolchain's on a kernel's `PATH`: our `cargo` and `rustup`.
+    /// The command `lumbar`, compiled as the notebooks' library is.
+    pub fn command(&self) -> PathBuf {
+        self.home.join("bin/lumbar")
+    }
+
+    /// Programs that come before the toolchain's on a kernel's `PATH`: our `cargo` and `rustup`.
     pub fn bin(&self) -> PathBuf {
         self.kernels().join("bin")
     }
@@ -48,7 +53,7 @@ impl Places {
         env::var_os("LIBTORCH").map_or_else(|| self.workspace.join(".lumbar/torch"), PathBuf::from)
     }
 
-    /// The dynamic library's package, the one dependency of every notebook.
+    /// The package of the dynamic library, the only dependency of a notebook.
     pub fn notebook_crate(&self) -> PathBuf {
         self.workspace.join("crates/lumbar-notebook")
     }

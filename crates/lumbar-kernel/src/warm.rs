@@ -1,4 +1,4 @@
-//! Fills the warm build folder, so that the first cell of a notebook finds everything compiled.
+//! Fills the warm build folder, so that everything is compiled when the first cell of a notebook runs.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,24 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::environment::{self, Toolchain};
-use crate::folder;
 use crate::places::Places;
+use crate::{cli, folder};
 
-/// The package that evcxr would write for a notebook whose only dependency is ours. Its profile is evcxr
-/// 0.22.0's, with the `opt_level` of `notebooks/evcxr.toml`.
+/// The profile of the packages that evcxr 0.22.0 writes, with the `opt_level` of `notebooks/evcxr.toml`.
+pub(crate) const PROFILE: &str = "[profile.dev]
+opt-level = 0
+debug = false
+strip = \"debuginfo\"
+rpath = true
+lto = false
+debug-assertions = true
+codegen-units = 16
+panic = 'unwind'
+incremental = true
+overflow-checks = true
+";
+
+/// The package that evcxr writes for a notebook whose only dependency is ours.
 fn manifest(places: &Places) -> String {
     format!(
         r#"
@@ -24,18 +37,7 @@ edition = "2024"
 crate-type = ["cdylib"]
 path = "src/lib.rs"
 
-[profile.dev]
-opt-level = 0
-debug = false
-strip = "debuginfo"
-rpath = true
-lto = false
-debug-assertions = true
-codegen-units = 16
-panic = 'unwind'
-incremental = true
-overflow-checks = true
-
+{PROFILE}
 [dependencies]
 lumbar-notebook = {{ path = "{}" }}
 "#,
@@ -43,13 +45,14 @@ lumbar-notebook = {{ path = "{}" }}
     )
 }
 
-/// Names with which the workspace's own crates begin.
+/// Prefixes of the names of the workspace's own crates.
 const OWN: &[&str] = &["lumbar", "torch_ext", "xtask", "ctx"];
 
-/// Builds the notebooks' library in the warm folder; what the workspace has compiled is taken over.
+/// Builds the notebooks' library and the command `lumbar` in the warm folder. Crates that the workspace has compiled
+/// are taken over the first time.
 ///
 /// # Errors
-/// When cargo fails; its own messages have been shown by then.
+/// If cargo fails; it has shown its own messages.
 pub fn build(places: &Places, programs: &Path) -> Result<()> {
     let warm = places.warm();
     let toolchain = Toolchain::find(&places.workspace)?;
@@ -60,7 +63,7 @@ pub fn build(places: &Places, programs: &Path) -> Result<()> {
     write_if_new(&places.kernels().join(".cargo/config.toml"), folder::PARENT_CONFIG)?;
     if !warm.join("target").exists() && places.target.exists() {
         folder::clone_libraries(&places.target, &warm.join("target"), OWN)
-            .with_context(|| format!("cannot take over what is compiled in {}", places.target.display()))?;
+            .with_context(|| format!("cannot take over the crates compiled in {}", places.target.display()))?;
     }
     write_if_new(&warm.join("Cargo.toml"), &manifest(places))?;
     write_if_new(&warm.join("src/lib.rs"), "pub use lumbar_notebook::prelude;\n")?;
@@ -81,17 +84,17 @@ pub fn build(places: &Places, programs: &Path) -> Result<()> {
     if !status.success() {
         bail!("the notebooks' library does not build (cargo's messages are above)");
     }
-    // rust-analyzer asks for every platform's packages: have their sources at hand, so that a kernel
-    // needs no network.
+    // rust-analyzer asks for the packages of every platform: their sources are downloaded now, so that a kernel needs
+    // no network.
     let output = cargo(&["metadata", "--format-version", "1"])?.output().context("cargo does not start")?;
     if !output.status.success() {
         bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     folder::stamp(&warm, &fingerprint(&warm.join("target"), &host)?)?;
-    Ok(())
+    cli::build(places, || cargo(&[]), &host, &toolchain.rust_libraries()?)
 }
 
-/// Changes when the notebooks' library has been built anew: its file's name and time.
+/// The name and the time of the notebooks' library: changes whenever it is built again.
 fn fingerprint(target: &Path, host: &str) -> Result<String> {
     let deps = target.join(host).join("debug/deps");
     let mut lines = Vec::new();
@@ -117,24 +120,20 @@ fn host(toolchain: &Toolchain) -> Result<String> {
     host.map(str::to_owned).context("rustc -vV names no host")
 }
 
-/// Copies the kernel and its `cargo` out of the target folder, where a `cargo clean` would take them away.
+/// Copies the kernel and its `cargo` out of the target folder, where `cargo clean` would remove them.
 fn install_programs(places: &Places, programs: &Path) -> Result<()> {
-    fs::create_dir_all(places.bin())?;
     for (program, name) in [("lumbar-kernel", "lumbar-kernel"), ("lumbar-cargo", "cargo"), ("lumbar-cargo", "rustup")] {
         let (from, to) = (programs.join(program), places.bin().join(name));
         if from == to {
             continue;
         }
-        // A running kernel keeps the old file.
-        let temporary = places.bin().join(format!("{name}.new"));
-        fs::copy(&from, &temporary)
-            .and_then(|_| fs::rename(&temporary, &to))
-            .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+        cli::install(&from, &to)?;
     }
     Ok(())
 }
 
-fn write_if_new(path: &Path, text: &str) -> Result<()> {
+/// Writes a file unless it has this content, so that cargo sees no change.
+pub(crate) fn write_if_new(path: &Path, text: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }

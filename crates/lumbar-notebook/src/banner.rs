@@ -1,4 +1,4 @@
-//! What a notebook says first: versions, device, data.
+//! What a notebook prints first: versions, device, data.
 
 use std::env;
 use std::path::PathBuf;
@@ -15,19 +15,19 @@ pub fn data_folder() -> PathBuf {
     named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("phantom"), PathBuf::from)
 }
 
-/// Where notebooks keep their runs, which outlive the kernel: `LUMBAR_RUNS`, else `runs` below `LUMBAR_HOME`.
-/// `cargo xtask notebooks` names a folder of its own, empty at the start.
+/// Where notebooks store their runs, which outlive the kernel: `LUMBAR_RUNS`, else `runs` below `LUMBAR_HOME`.
+/// `cargo xtask notebooks` sets an empty folder of its own.
 pub fn runs_folder() -> PathBuf {
     let named = env::var_os("LUMBAR_RUNS").filter(|value| !value.is_empty());
     named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("runs"), PathBuf::from)
 }
 
-/// The GPU where torch can use one, else the CPU; a GPU that is there but unusable is named as the reason.
+/// The first GPU if torch can use one, else the CPU.
 pub fn device() -> Device {
     if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
 }
 
-/// One page on versions, device and data, as text.
+/// Versions, device and data as text.
 pub fn banner() -> String {
     let data = data_folder();
     let which = match env::var_os("LUMBAR_DATA") {

@@ -1,17 +1,34 @@
-//! What notebooks import, as one dynamic library.
+//! What notebooks import: one dynamic library with everything in it.
 //!
 //! ```text
 //! :dep lumbar-notebook = { path = "../crates/lumbar-notebook" }
 //! use lumbar_notebook::prelude::*;
 //! ```
 //!
-//! The prelude brings the library's names, polars, tch, ndarray, plotters and image, and the trait
-//! [`show::EvcxrDisplay`], with which a value at the end of a cell shows itself: tables as HTML, tensors with
-//! shape and statistics, slices and figures as pictures. This is the only crate that knows evcxr.
+//! # Why one dynamic library
+//!
+//! evcxr compiles each cell to a library of its own and links every dependency statically into it. A cell that uses polars
+//! and torch is then 30 MB large, takes seconds to link, and has its own copy of every static: thread pools multiply,
+//! hash seeds differ, a data frame from one cell cannot be read in the next. As a dynamic library all of it exists once,
+//! is compiled once, by the set-up, and a cell takes half a second. The price is a build script that exports the symbols
+//! of torch's C++ wrapper, and that a running kernel keeps the library it has loaded: restart it after a change.
+//!
+//! # What is in it
+//!
+//! - [`prelude`]: the names that notebooks use, from `lumbar`, polars, tch, ndarray, plotters and image.
+//! - [`show`]: the last value of a cell shows itself, as a table, an image, or text. evcxr calls a method,
+//!   [`show::EvcxrDisplay`], which the prelude brings into scope for our types and for foreign ones. All that it shows
+//!   passes through [`printable`], because names come from data.
+//! - [`progress`]: the progress of a training run. evcxr has no widgets and no line that is updated, so progress is a
+//!   line every few seconds.
+//! - [`banner`]: versions, device and folders.
+//!
+//! Only this crate and `lumbar-kernel` know evcxr.
 
 pub mod banner;
-pub mod lines;
 pub mod prelude;
+pub mod printable;
+pub mod progress;
 pub mod show;
 
 pub use {image, lumbar, lumbar_dicom, ndarray, plotters, polars, tch};

@@ -1,4 +1,4 @@
-//! The names that a notebook works with: `use lumbar_notebook::prelude::*;`
+//! The names that a notebook uses: `use lumbar_notebook::prelude::*;`
 
 pub use std::collections::{BTreeMap, HashMap};
 pub use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ pub use lumbar::data::augment::{
 pub use lumbar::data::channels::{ChannelConfig, ChannelCounts, Channels, channels};
 pub use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
 pub use lumbar::data::intensity::{IntensityConfig, IntensityWindow};
+pub use lumbar::data::loader::{Batch, Dataset, Loader, LoaderConfig, Plan};
 pub use lumbar::data::manifest::{Labels, Manifest, ManifestWarning, PointRecord, SeriesRecord, StudyRecord};
 pub use lumbar::data::random::generator;
 pub use lumbar::data::render::Renderer;
@@ -22,25 +23,26 @@ pub use lumbar::figure::{
     probability_distributions, reliability_diagram, score_ladder, severity_table, window_of,
 };
 pub use lumbar::metric::{
-    BootstrapConfig, Confusion, Graded, LabelTable, Ladder, PredictionTable, Reference, Score, ScoreIntervals,
-    by_group, by_target, score, score_difference, score_intervals,
+    Baselines, BootstrapConfig, Confusion, ConstantBaseline, Graded, LabelTable, PredictionTable, Score,
+    ScoreIntervals, by_group, by_target, read_labels, read_predictions, score, score_difference, score_intervals,
+    write_predictions,
 };
 pub use lumbar::model::{
     Architecture, BackboneConfig, EfficientNet, Features, Mode, Module, Registry, Role, SpineConfig, SpineModel,
     Summary,
 };
-pub use lumbar::predict::{Temperature, read_predictions, submission, write_predictions};
+pub use lumbar::predict::{Predictions, Temperature, submission};
 pub use lumbar::report::{
-    Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_picture, cell_cam, slice_tile, worst_cells,
+    Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_image, cell_cam, slice_tile, worst_cells,
 };
-pub use lumbar::run::{Fitted, Forecast, Preset, Run, RunConfig};
-pub use lumbar::train::TrainConfig;
-pub use lumbar::train::crop_source::{CropSource, CropSourceConfig, Marked};
+pub use lumbar::run::{Fitted, Run, RunConfig};
+pub use lumbar::tasks::crops::{Annotated, CropSource, CropSourceConfig, CropsTask};
+pub use lumbar::tasks::whole_study::{StudySource, StudySourceConfig, WholeStudyTask};
+pub use lumbar::tasks::{Preset, TaskConfig};
 pub use lumbar::train::history::{EpochRecord, History};
-pub use lumbar::train::network::{Plan, Source};
 pub use lumbar::train::observer::{Event, Observer, StopToken};
-pub use lumbar::train::study_source::{StudySource, StudySourceConfig};
-pub use lumbar::{anatomy, data, metric, model, predict, report, run, train};
+pub use lumbar::train::{TrainConfig, ValidationScore};
+pub use lumbar::{anatomy, data, metric, model, predict, report, run, tasks, train};
 pub use lumbar_dicom::{self, Geometry, Plane, ReadOptions, Series as DicomSeries, Slice, Stack, read_series};
 pub use ndarray::{self, Array1, Array2, Array3, Axis, s};
 pub use plotters::{self, style::RGBColor};
@@ -48,5 +50,5 @@ pub use polars::prelude::*;
 pub use tch::{self, Cuda, Device, Kind, Tensor};
 
 pub use crate::banner::{self, banner, data_folder, runs_folder};
-pub use crate::lines::Lines;
+pub use crate::progress::ProgressPrinter;
 pub use crate::show::{EvcxrDisplay, Show, Shown};

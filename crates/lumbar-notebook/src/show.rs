@@ -1,7 +1,7 @@
 //! How values show themselves at the end of a cell.
 //!
 //! [`Show::show`] turns a value into a [`Shown`]: the same content in one or more mime types, from which
-//! JupyterLab takes the richest that it knows. Nothing here prints; [`EvcxrDisplay::evcxr_display`], which
+//! JupyterLab takes the richest that it supports. Nothing here prints; [`EvcxrDisplay::evcxr_display`], which
 //! evcxr calls, does.
 
 mod array;
@@ -19,6 +19,8 @@ use base64::Engine as _;
 
 pub use html::escape;
 
+use crate::printable::printable;
+
 /// One value in one or more mime types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown {
@@ -33,7 +35,7 @@ impl Shown {
         self
     }
 
-    /// HTML; whatever comes from data has to be [`escape`]d before.
+    /// HTML; text from data has to be [`escape`]d before.
     #[must_use]
     pub fn html(mut self, html: impl Into<String>) -> Self {
         self.parts.push(("text/html", html.into()));
@@ -59,13 +61,12 @@ impl Shown {
         &self.parts
     }
 
-    /// What evcxr reads from a cell's standard output.
+    /// The form in which evcxr reads it from a cell's standard output. Control characters in the content are escaped.
     pub fn to_evcxr(&self) -> String {
         use std::fmt::Write as _;
         let mut all = String::new();
         for (mime, content) in &self.parts {
-            // A content that held evcxr's own mark would end early.
-            let content = content.replace("EVCXR_END_CONTENT", "EVCXR END CONTENT");
+            let content = printable(content);
             let _ = writeln!(all, "EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT");
         }
         all
@@ -74,7 +75,7 @@ impl Shown {
 
 /// A value that can be shown in a notebook.
 pub trait Show {
-    /// The value as text, HTML or picture.
+    /// The value as text, HTML or image.
     fn show(&self) -> Shown;
 }
 
@@ -87,5 +88,18 @@ pub trait EvcxrDisplay {
 impl<T: Show + ?Sized> EvcxrDisplay for T {
     fn evcxr_display(&self) {
         print!("{}", self.show().to_evcxr());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_data_cannot_end_a_content_begin_another_or_move_the_cursor() {
+        let name = "a\nEVCXR_END_CONTENT\nEVCXR_BEGIN_CONTENT text/html\n\x1b[2J";
+        let text = Shown::default().text(name).html(escape(name)).to_evcxr();
+        assert_eq!((text.matches("EVCXR_BEGIN_CONTENT").count(), text.matches("EVCXR_END_CONTENT").count()), (2, 2));
+        assert!(!text.contains('\x1b') && text.contains("\\u{1b}[2J"), "{text}");
     }
 }

@@ -1,15 +1,16 @@
-//! The default data set: the phantom, made at first need.
+//! The default data set: a phantom, drawn when it is first needed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::places::Places;
-use crate::{run, setup};
+use crate::progress::Task;
+use crate::{fingerprint, setup};
 
-/// Where the default data set lies.
+/// The folder of the default data set.
 pub(crate) fn default_folder(places: &Places) -> PathBuf {
     places.home.join("phantom")
 }
@@ -21,60 +22,42 @@ pub(crate) fn folder(places: &Places) -> PathBuf {
         .map_or_else(|| default_folder(places), |value| places.workspace.join(value))
 }
 
-/// Draws the phantom where it is not there yet, and anew after a change of the crate that draws it.
-pub(crate) fn prepare(places: &Places) -> Result<String> {
+/// The file with the hash of the sources that drew the data.
+fn stamp(places: &Places) -> PathBuf {
+    default_folder(places).with_extension("drawn-by")
+}
+
+fn sources(places: &Places) -> Result<String> {
+    fingerprint::of_folder(&places.workspace.join("crates/lumbar-phantom/src"))
+}
+
+/// Whether the data is complete and drawn by the present sources. The folder gets its name when it is complete.
+fn is_current(places: &Places) -> Result<bool> {
+    let drawn_by = fs::read_to_string(stamp(places)).unwrap_or_default();
+    Ok(default_folder(places).join("train.csv").exists() && drawn_by == sources(places)?)
+}
+
+/// Compiles the program that draws, if it is needed.
+pub(crate) fn build_program(places: &Places, task: &Task<'_>) -> Result<String> {
+    if is_current(places)? {
+        return Ok("not needed".to_owned());
+    }
+    // With the packages that are built later, so that both ask for the same features of the crates below.
+    setup::build(places, task, &["-p=lumbar-phantom", "-p=lumbar-notebook", "-p=lumbar-cli", "--example=phantom"])
+}
+
+/// Draws the data if there is none, or if the crate that draws it has changed.
+pub(crate) fn prepare(places: &Places, task: &Task<'_>) -> Result<String> {
     let folder = default_folder(places);
-    let stamp = folder.with_extension("drawn-by");
-    let drawer = fingerprint(&places.workspace.join("crates/lumbar-phantom/src"))?;
-    // It is renamed to its place when it is complete.
-    if folder.join("train.csv").exists() {
-        if fs::read_to_string(&stamp).is_ok_and(|text| text == drawer) {
-            return Ok(format!("{} is there", places.show(&folder)));
-        }
+    if is_current(places)? {
+        return Ok(format!("{} is there", places.show(&folder)));
+    }
+    if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
     }
-    let mut command = Command::new(setup::built(places, "lumbar")?);
-    command.arg("phantom").arg("--out").arg(&folder);
-    run::show(&mut command).context("the phantom cannot be drawn")?;
-    fs::write(&stamp, drawer).with_context(|| format!("cannot write {}", stamp.display()))?;
+    let mut command = Command::new(setup::built(places, "examples/phantom")?);
+    task.run(command.arg(&folder).arg("default")).context("the phantom cannot be drawn")?;
+    let stamp = stamp(places);
+    fs::write(&stamp, sources(places)?).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(format!("{} drawn", places.show(&folder)))
-}
-
-/// Changes with any file below `folder`: names and contents through FNV-1a.
-fn fingerprint(folder: &Path) -> Result<String> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-            let path = entry?.path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for path in files {
-        let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-        let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        for byte in name.bytes().chain(content) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    Ok(format!("{hash:016x}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fingerprint_changes_with_a_files_content_and_not_with_its_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.rs");
-        fs::write(&file, "one").unwrap();
-        let one = fingerprint(folder.path()).unwrap();
-        fs::write(&file, "one").unwrap();
-        assert_eq!(fingerprint(folder.path()).unwrap(), one);
-        fs::write(&file, "two").unwrap();
-        assert_ne!(fingerprint(folder.path()).unwrap(), one);
-    }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: what there is, on one page; each line that is wrong says what to do.
+//! `cargo xtask doctor`: the state of everything on one page. Each line that is wrong says what to do.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::places::{Places, free_bytes};
-use crate::{data, pins, python, run, toolchain};
+use crate::{data, python, run, toolchain};
 
-/// What torch sees, in Python: a GPU that is there but unusable says why.
+/// What torch reports; if it cannot use a GPU of this machine, also the reason.
 const TORCH: &str = r#"
 import os, shutil, subprocess, torch
 print("version", torch.__version__)
@@ -28,7 +28,7 @@ except Exception as error:
     print("reason", " ".join(str(error).split()))
 "#;
 
-/// Prints the page; anything wrong makes the command fail.
+/// Prints the page; the command fails if anything is wrong.
 pub(crate) fn doctor(places: &Places) -> Result<()> {
     let mut wrong = 0;
     let mut say = |name: &str, result: Result<String>| match result {
@@ -45,10 +45,11 @@ pub(crate) fn doctor(places: &Places) -> Result<()> {
     say("torch", torch(places));
     say("gpu", gpu(places));
     say("kernel", kernel(places));
+    say("command", command(places));
     say("disk", disk(places));
     say("data", data_folder(places));
     if wrong > 0 {
-        bail!("{wrong} of these are wrong; `cargo xtask setup` mends what it can");
+        bail!("{wrong} of these are wrong; `cargo xtask setup` repairs what it can");
     }
     Ok(())
 }
@@ -77,12 +78,12 @@ fn environment(places: &Places) -> Result<String> {
     if !places.python().exists() {
         bail!("no environment at {}: run `cargo xtask setup`", places.show(&places.python_environment()));
     }
-    let missing = python::unsatisfied(&places.python_environment(), &pins::read(&places.workspace)?)?;
-    if !missing.is_empty() {
-        bail!("these pins of environment.yml are not satisfied: {}", missing.join(", "));
+    let wrong = python::wrong(places)?;
+    if !wrong.is_empty() {
+        bail!("these versions are wrong: {}; run `cargo xtask setup`", wrong.join(", "));
     }
     let version = run::output(Command::new(places.python()).arg("--version"))?;
-    Ok(format!("{} at {}, pins satisfied", version.trim(), places.show(&places.python_environment())))
+    Ok(format!("{} at {}, versions as locked", version.trim(), places.show(&places.python_environment())))
 }
 
 fn torch(places: &Places) -> Result<String> {
@@ -134,10 +135,21 @@ fn kernel(places: &Places) -> Result<String> {
     Ok(format!("“Rust (lumbar)”, {}", places.show(&spec)))
 }
 
+fn command(places: &Places) -> Result<String> {
+    if !places.command().exists() {
+        bail!("{} is missing: run `cargo xtask setup`", places.show(&places.command()));
+    }
+    let version = run::output(Command::new(places.command()).arg("--version"))?;
+    Ok(format!("{} at {}", version.trim(), places.show(&places.command())))
+}
+
 fn disk(places: &Places) -> Result<String> {
     let free = free_bytes(&places.home).unwrap_or(0) as f64 / 1e9;
     if free < 2.0 {
-        bail!("{free:.1} GB are free at {}: training and notebooks need a few", places.home.display());
+        bail!(
+            "{free:.1} GB are free at {}: training and notebooks write checkpoints of up to 2 GB",
+            places.home.display()
+        );
     }
     Ok(format!("{free:.0} GB free at {}", places.show(&places.home)))
 }
@@ -146,7 +158,7 @@ fn data_folder(places: &Places) -> Result<String> {
     let folder = data::folder(places);
     if !folder.is_dir() {
         bail!(
-            "{} is no folder: set LUMBAR_DATA to a folder in the competition's layout, or run `cargo xtask setup`",
+            "{} is not a folder: set LUMBAR_DATA to a folder in the competition's layout, or run `cargo xtask setup`",
             folder.display()
         );
     }

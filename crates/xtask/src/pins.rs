@@ -1,4 +1,4 @@
-//! The Python pins: the `pip:` section of `environment.yml`, the one list of them.
+//! The Python pins: the `pip:` section of `environment.yml`, the only list of them.
 
 use std::path::Path;
 use std::{fs, str};

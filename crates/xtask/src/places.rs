@@ -1,4 +1,4 @@
-//! Where things live.
+//! The folders that the commands work with.
 
 use std::env;
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The folders that the commands work with.
+/// Paths, all absolute.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// The checkout.
     pub(crate) workspace: PathBuf,
-    /// `LUMBAR_HOME`, absolute.
+    /// `LUMBAR_HOME`.
     pub(crate) home: PathBuf,
     /// Cargo's target folder.
     pub(crate) target: PathBuf,
@@ -20,8 +20,8 @@ pub(crate) struct Places {
 impl Places {
     /// From the environment, with the defaults that the README names.
     pub(crate) fn find() -> Result<Self> {
-        // Cargo says at run time which checkout it is: what was compiled in may be another's, when two of them
-        // share a target folder.
+        // Cargo says at run time which checkout it is. The path at compile time may be another's, if two of them share
+        // a target folder.
         let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let workspace = Path::new(&package).ancestors().nth(2).context("two folders up")?;
         let or = |name: &str, default: &str| {
@@ -39,7 +39,29 @@ impl Places {
         self.workspace.join(".lumbar")
     }
 
-    /// Makes the home, and the workspace's link to it where it lies elsewhere.
+    /// Refuses paths that a program further down would misread: folders are joined with `:` in `LD_LIBRARY_PATH` and
+    /// with `,` in linker arguments, and written between quotes in TOML and JSON files.
+    pub(crate) fn check(&self) -> Result<()> {
+        let torch = self.torch();
+        for (what, path) in [
+            ("the checkout", &self.workspace),
+            ("LUMBAR_HOME", &self.home),
+            ("CARGO_TARGET_DIR", &self.target),
+            ("LIBTORCH", &torch),
+        ] {
+            let Some(text) = path.to_str() else {
+                bail!("{what} is {}, which is not UTF-8: use another folder", path.display());
+            };
+            if let Some(character) =
+                text.chars().find(|c| matches!(c, '"' | '\'' | '\\' | ',' | ':' | '$') || c.is_control())
+            {
+                bail!("{what} is {text:?}, which contains {character:?}: use a folder without it");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the home, and the workspace's link to it if it is elsewhere.
     pub(crate) fn make(&self) -> Result<()> {
         fs::create_dir_all(&self.home).with_context(|| format!("cannot make LUMBAR_HOME {}", self.home.display()))?;
         let link = self.link();
@@ -59,7 +81,7 @@ impl Places {
             .with_context(|| format!("cannot link {} to {}", link.display(), self.home.display()))
     }
 
-    /// The Python environment of the set-up, or a link to the one it chose.
+    /// The Python environment of the set-up, or a link to the one that it chose.
     pub(crate) fn python_environment(&self) -> PathBuf {
         self.home.join("python")
     }
@@ -74,6 +96,11 @@ impl Places {
         env::var_os("LIBTORCH").map_or_else(|| self.link().join("torch"), PathBuf::from)
     }
 
+    /// The command `lumbar`, after a set-up.
+    pub(crate) fn command(&self) -> PathBuf {
+        self.home.join("bin/lumbar")
+    }
+
     /// The notebooks' kernel, after a set-up.
     pub(crate) fn kernel(&self) -> PathBuf {
         self.home.join("kernels/bin/lumbar-kernel")
@@ -84,7 +111,7 @@ impl Places {
         self.workspace.join("notebooks")
     }
 
-    /// A path as people should see it: relative to the workspace where it lies there.
+    /// A path to show: relative to the workspace if it is inside.
     pub(crate) fn show(&self, path: &Path) -> String {
         path.strip_prefix(&self.workspace).unwrap_or(path).display().to_string()
     }
@@ -104,4 +131,21 @@ pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
         statistics.assume_init()
     };
     Some(statistics.f_bavail as u64 * statistics.f_frsize as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_would_be_misread_are_refused_with_their_name() {
+        let places = |home: &str| Places { workspace: "/a b/ä".into(), home: home.into(), target: "/t".into() };
+        places("/home/someone/.lumbar").check().unwrap();
+        for (home, character) in
+            [("/a:b", "':'"), ("/a,b", "','"), ("/a\"b", "'\"'"), ("/a\\b", "'\\\\'"), ("/a\nb", "'\\n'")]
+        {
+            let error = places(home).check().unwrap_err().to_string();
+            assert!(error.contains("LUMBAR_HOME") && error.contains(character), "{error}");
+        }
+    }
 }

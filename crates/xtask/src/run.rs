@@ -1,4 +1,4 @@
-//! Running other programs, and saying what takes how long.
+//! Runs other programs, and measures how long steps take.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +25,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-fn line(command: &Command) -> String {
+/// The command as a person would type it, shortened.
+pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let text = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     if text.len() > 200 { format!("{} …", text.chars().take(200).collect::<String>()) } else { text }
@@ -57,7 +58,7 @@ impl Steps {
         Self { what, total, done: 0, start: Instant::now(), times: Vec::new() }
     }
 
-    /// Runs one step; its error is told with the step's name. The step says in a word what it found or did.
+    /// Runs one step. It returns what it found or did, in a few words; its error gets the step's name.
     pub(crate) fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<String>) -> Result<()> {
         self.done += 1;
         println!("[{}/{}] {name}", self.done, self.total);

@@ -1,8 +1,8 @@
 """Runs notebooks from a fresh kernel, cell by cell, and reports.
 
-The Rust kernel answers "ok" for a panic and for a `?` that met an error, and Run All would go on. Here
-anything on standard error fails a cell, as do an error output and a cell above its time limit; a cell
-that means to show an error carries the tag `raises-exception` and has to have one.
+The Rust kernel answers "ok" after a panic and after a `?` that returned an error, and Run All would continue. Here
+anything on standard error fails a cell, as do an error output and a time above the limit. A cell that is meant to show
+an error carries the tag `raises-exception` and must have one.
 """
 
 import asyncio
@@ -25,10 +25,9 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def hide(text):
-    """Paths of this machine do not go into stored outputs."""
+    """Paths of this machine are not stored in outputs. Inner folders come before outer ones."""
     for path, shown in JOB["hidden"]:
-        if len(path) > 1:
-            text = text.replace(path, shown)
+        text = text.replace(path, shown)
     return text
 
 
@@ -58,8 +57,8 @@ def problem(cell):
 
 
 async def drain(client, cell, index, wait_s):
-    """Takes in what the cell said on standard error: the kernel sends it on a way of its own, and it can come
-    after the cell has ended. What comes later still counts against the next cell."""
+    """Reads what the cell wrote to standard error: the kernel sends it separately, and it can arrive after the
+    cell has ended. What arrives still later counts for the next cell."""
     while True:
         try:
             message = await client.kc.get_iopub_msg(timeout=wait_s)

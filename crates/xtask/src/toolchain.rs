@@ -1,4 +1,4 @@
-//! What has to be on the machine before: Rust with its library's sources, a C++ compiler, room on the disk.
+//! What the machine must have: Rust with the sources of its library, a C++ compiler, room on the disk.
 
 use std::process::Command;
 
@@ -7,9 +7,16 @@ use anyhow::{Context, Result, bail};
 use crate::places::{Places, free_bytes};
 use crate::run;
 
-/// Room that set-up and notebooks take: 6 GB for torch with its CUDA libraries, 6 GB for compiled crates, and for a
-/// while up to 10 GB for the checkpoints of the folds that the notebooks train.
-pub(crate) const NEEDED_GB: u64 = 24;
+/// Room that set-up, notebooks and tests need, as the README says: 5 GB for the Python environment with torch's CUDA
+/// libraries and 3 GB for its download, 4 GB for compiled crates, 8 GB for the checkpoints of the folds that notebooks
+/// train, which are removed at their end.
+pub(crate) const NEEDED_GB: u64 = 20;
+
+/// The platform that rustc compiles for, as in the names of cargo's folders.
+pub(crate) fn host() -> Result<String> {
+    let text = run::output(Command::new("rustc").arg("-vV"))?;
+    text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned).context("rustc -vV names no host")
+}
 
 /// `1.95.0` of `rustc 1.95.0 (…)`.
 pub(crate) fn rustc_version() -> Result<String> {
@@ -30,7 +37,7 @@ pub(crate) fn rust() -> Result<String> {
     }
     run::output(Command::new("rustup").args(["component", "add", "rust-src"])).context(
         "Rust's library sources are missing and rustup cannot add them: run `rustup component add rust-src` \
-         where there is a network (the kernel reads them to know the types of variables)",
+         with a network connection (the kernel reads them to know the types of variables)",
     )?;
     if !has_sources()? {
         bail!("rustup added rust-src, but it is not below `rustc --print sysroot`");
@@ -51,16 +58,39 @@ pub(crate) fn cxx() -> Result<String> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Room for what the set-up makes; nothing is asked for once it is made.
+/// Checks that there is room for what the set-up makes, unless it is made already.
 pub(crate) fn disk(places: &Places) -> Result<String> {
     let free = free_bytes(&places.home).context("the free room on the disk is unknown")? / 1_000_000_000;
     let complete = places.kernel().exists() && places.python().exists();
     if !complete && free < NEEDED_GB {
         bail!(
-            "{free} GB are free at {}, and set-up and notebooks take about {NEEDED_GB} GB: free some, or set LUMBAR_HOME \
-             to a folder on a larger disk",
+            "{free} GB are free at {}, and set-up and notebooks need {NEEDED_GB} GB: free some, or set LUMBAR_HOME to a folder \
+             on a larger disk",
             places.home.display()
         );
     }
     Ok(format!("{free} GB free"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_names_the_same_room_on_the_disk() {
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let readme = std::fs::read_to_string(workspace.join("README.md")).unwrap();
+        let figures: Vec<&str> = readme.match_indices(" GB of disk").map(|(at, _)| &readme[at - 2..at]).collect();
+        assert_eq!(figures, [NEEDED_GB.to_string()]);
+    }
+
+    #[test]
+    fn every_text_names_the_same_versions_of_python() {
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let supported = crate::python::SUPPORTED;
+        let text = format!("Python 3.{}–3.{} with `venv`", supported.start(), supported.end());
+        for name in ["README.md", ".github/CONTRIBUTING.md"] {
+            assert!(std::fs::read_to_string(workspace.join(name)).unwrap().contains(&text), "{name}");
+        }
+    }
 }

@@ -41,7 +41,7 @@ fn files(series: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Predicts, checks the submission, and returns how many targets came from the prior and all that was odd.
+/// Predicts, checks the submission, and returns the number of targets from the prior and all warnings.
 fn predict(preset: &'static str, data: &Path) -> (u64, String) {
     let out = data.join("submission.csv");
     let mut command = lumbar();
@@ -50,18 +50,19 @@ fn predict(preset: &'static str, data: &Path) -> (u64, String) {
     let sample = Sample::read(&data.join("sample_submission.csv")).unwrap();
     assert!(validate(&out, &sample).unwrap().is_empty());
     assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 1 + 25);
-    let from_prior = answer["odd"].as_array().unwrap().iter().filter_map(|odd| odd["from_prior"].as_u64()).sum();
+    let from_prior =
+        answer["study_warnings"].as_array().unwrap().iter().filter_map(|study| study["from_prior"].as_u64()).sum();
     (from_prior, answer.to_string())
 }
 
 fn both(data: &Path, from_prior: u64, words: &[&str]) {
-    let (found, odd) = predict("whole-study", data);
-    assert_eq!(found, from_prior, "{odd}");
-    assert!(words.iter().all(|word| odd.contains(word)), "{odd}");
-    // nobody has marked a point in it
-    let (found, odd) = predict("crops", data);
-    assert_eq!(found, 25, "{odd}");
-    assert!(words.iter().all(|word| odd.contains(word)), "{odd}");
+    let (found, warnings) = predict("whole-study", data);
+    assert_eq!(found, from_prior, "{warnings}");
+    assert!(words.iter().all(|word| warnings.contains(word)), "{warnings}");
+    // no point is annotated in it
+    let (found, warnings) = predict("crops", data);
+    assert_eq!(found, 25, "{warnings}");
+    assert!(words.iter().all(|word| warnings.contains(word)), "{warnings}");
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn a_study_with_broken_files_in_each_series_gives_25_valid_rows() {
 }
 
 #[test]
-fn a_series_that_the_table_calls_something_else_is_told_by_its_pictures() {
+fn a_series_with_another_description_is_identified_by_its_images() {
     let folder = tempfile::tempdir().unwrap();
     unlabelled(folder.path());
     let path = folder.path().join("test_series_descriptions.csv");

@@ -1,6 +1,7 @@
 //! The command from files to submissions: runs that are killed, stopped and refused, studies with every fault.
 
 mod faults;
+mod output;
 mod report;
 mod resume;
 mod scoring;
@@ -15,7 +16,7 @@ use lumbar_tests::{kept_until_exit, scratch};
 /// Labelled studies of the phantom: enough that each part of the score has a label.
 const STUDIES: usize = 8;
 
-/// Small studies without planted oddities, and one held-out study.
+/// Small studies without planted irregularities, and one test study.
 fn phantom() -> PathBuf {
     static PHANTOM: OnceLock<PathBuf> = OnceLock::new();
     let folder = PHANTOM.get_or_init(|| {
@@ -62,7 +63,7 @@ fn ran(command: &mut Command) -> Output {
     output
 }
 
-/// What a command that must fail says, after its exit code was looked at.
+/// The error message of a command that must fail with exit code 1.
 fn refusal(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -74,7 +75,7 @@ fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A trained run of each kind, for all tests.
+/// A trained run of each preset, shared by all tests.
 fn trained(preset: &'static str) -> PathBuf {
     static WHOLE_STUDY: OnceLock<PathBuf> = OnceLock::new();
     static CROPS: OnceLock<PathBuf> = OnceLock::new();

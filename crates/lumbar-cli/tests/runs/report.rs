@@ -1,7 +1,7 @@
 use super::{json, lumbar, phantom, ran, refusal, trained};
 
 #[test]
-fn a_report_is_one_file_that_names_no_path_and_is_not_replaced_unasked() {
+fn a_report_is_one_file_that_names_no_path_and_is_replaced_only_with_force() {
     let folder = tempfile::tempdir().unwrap();
     let (run, page) = (trained("crops"), folder.path().join("report.html"));
     let report = |run: &std::path::Path, more: &[&str]| {
@@ -13,7 +13,7 @@ fn a_report_is_one_file_that_names_no_path_and_is_not_replaced_unasked() {
     assert!(refusal(&mut report(folder.path(), &[])).contains("holds no run"));
     let told = json(&ran(&mut report(&run, &["--json"])));
     assert_eq!(told["studies"], super::STUDIES);
-    assert!(told["pictures"].as_u64().unwrap() >= 1, "{told}");
+    assert!(told["images"].as_u64().unwrap() >= 1, "{told}");
     let text = std::fs::read_to_string(&page).unwrap();
     assert_eq!(told["bytes"], text.len());
     for path in [folder.path(), run.as_path(), phantom().as_path()] {

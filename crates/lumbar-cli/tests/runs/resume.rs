@@ -78,9 +78,9 @@ fn a_run_killed_at_several_moments_ends_with_the_same_bits() {
 }
 
 #[test]
-fn a_run_that_gets_a_signal_saves_says_so_by_its_exit_code_and_goes_on() {
+fn a_run_that_gets_a_signal_saves_tells_it_by_its_exit_code_and_continues() {
     let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGINT, 130)] {
+    for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGHUP, 129), (libc::SIGINT, 130)] {
         let mut child = after_steps(stopped.path(), 1);
         // SAFETY: the child was started here and has not been waited for.
         assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);

@@ -67,7 +67,7 @@ fn tables_that_are_no_predictions_are_refused_with_their_line() {
 }
 
 #[test]
-fn a_submission_is_not_replaced_without_being_told() {
+fn a_submission_is_replaced_only_with_overwrite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("submission.csv");
     let predict = |extra: &[&str]| {

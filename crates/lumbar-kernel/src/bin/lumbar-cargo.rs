@@ -1,9 +1,9 @@
 //! The `cargo` (and `rustup`) that a kernel finds first on its `PATH`.
 //!
-//! evcxr asks `rustup which cargo`, else the `PATH`, for cargo, and runs it in the kernel's build folder.
-//! This program stands there, puts the workspace's versions into the folder's `Cargo.lock` (see
-//! [`lumbar_kernel::lockfile`]), keeps the compiler flags the ones the set-up used, and hands over to the
-//! real program, whose path the kernel has put into `LUMBAR_CARGO` or `LUMBAR_RUSTUP`.
+//! evcxr asks `rustup which cargo`, else searches the `PATH`, and runs that cargo in the kernel's build folder. This
+//! program is found there. It puts the workspace's versions into the folder's `Cargo.lock` (see
+//! [`lumbar_kernel::lockfile`]), passes the compiler flags that the set-up used, and runs the real program, whose path
+//! the kernel has put into `LUMBAR_CARGO` or `LUMBAR_RUSTUP`.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -48,12 +48,11 @@ fn rustup(arguments: &[OsString]) -> io::Result<ExitCode> {
 fn cargo(arguments: &[OsString]) -> io::Result<ExitCode> {
     let mut command = Command::new(real("LUMBAR_CARGO", "cargo"));
     command.args(arguments).env_remove("CARGO");
-    // evcxr adds `-fuse-ld=lld` where it finds lld: other flags, and all of polars would be compiled again.
+    // evcxr adds `-fuse-ld=lld` if it finds lld. With other flags cargo would compile polars and all the rest again.
     if env::var_os("RUSTFLAGS").is_some() {
         command.env("RUSTFLAGS", "-Cprefer-dynamic");
     }
-    let in_build_folder = env::var_os("LUMBAR_BUILD_FOLDER")
-        .is_some_and(|folder| env::current_dir().is_ok_and(|here| here == Path::new(&folder)));
+    let in_build_folder = env::var_os("LUMBAR_BUILD_FOLDER").is_some_and(|folder| is_current(Path::new(&folder)));
     let resolves = arguments.iter().any(|word| word == "build" || word == "check" || word == "metadata");
     if !(in_build_folder && resolves) {
         return Err(command.exec());
@@ -66,8 +65,8 @@ fn cargo(arguments: &[OsString]) -> io::Result<ExitCode> {
     let workspace_lock = env::var_os("LUMBAR_WORKSPACE").map(|folder| Path::new(&folder).join("Cargo.lock"));
     let workspace_lock = fs::read_to_string(workspace_lock.unwrap_or_default()).unwrap_or_default();
     seed(&workspace_lock)?;
-    // The package with which evcxr tries a new `:dep` holds that crate alone: cargo drops all others from
-    // the lock file, and rust-analyzer reads it before the next build.
+    // The package with which evcxr tries a new `:dep` contains that crate alone: cargo drops all others from the lock
+    // file, and rust-analyzer reads the file before the next build.
     let trial = manifest.contains("evcxr_dummy_validate_dep");
     if !trial {
         fs::write(SEEDED, manifest)?;
@@ -76,6 +75,12 @@ fn cargo(arguments: &[OsString]) -> io::Result<ExitCode> {
     let status = command.status()?;
     seed(&workspace_lock)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Whether `folder` is the current folder, also if one of them is reached through a symbolic link.
+fn is_current(folder: &Path) -> bool {
+    let here = env::current_dir().and_then(fs::canonicalize);
+    matches!((here, fs::canonicalize(folder)), (Ok(here), Ok(folder)) if here == folder)
 }
 
 fn seed(workspace_lock: &str) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Slices, stacks and series: a picture and what they are, without a word of free text.
+//! Slices, stacks and series: an image and their attributes, no free text.
 
 use lumbar::figure::{Figure, FigureError, MontageConfig, Tile, montage, window_of};
 use lumbar_dicom::{Series, Slice, Stack};
@@ -11,17 +11,17 @@ const SLICES: usize = 12;
 impl Show for Slice {
     fn show(&self) -> Shown {
         let stack = Stack::new(vec![self.clone()]);
-        let picture = window_of(&stack).and_then(|window| {
+        let image = window_of(&stack).and_then(|window| {
             let config = MontageConfig { columns: 1, tile_px: 360, title: String::new() };
             montage(&[Tile::of_slice(self, window)?], &config)
         });
-        with_picture(of_slice(self), picture)
+        with_image(of_slice(self), image)
     }
 }
 
 impl Show for Stack {
     fn show(&self) -> Shown {
-        with_picture(of_stack(self), picture(self, ""))
+        with_image(of_stack(self), image(self, ""))
     }
 }
 
@@ -30,17 +30,17 @@ impl Show for Series {
         let text = self.to_string();
         match self.stacks.iter().max_by_key(|stack| stack.slices.len()) {
             Some(stack) => {
-                with_picture(text, picture(stack, &format!("{} slices in {} stacks", self.len(), self.stacks.len())))
+                with_image(text, image(stack, &format!("{} slices in {} stacks", self.len(), self.stacks.len())))
             }
             None => Shown::default().text(text),
         }
     }
 }
 
-fn with_picture(text: String, picture: Result<Figure, FigureError>) -> Shown {
-    match picture {
+fn with_image(text: String, image: Result<Figure, FigureError>) -> Shown {
+    match image {
         Ok(figure) => Shown::default().text(text).png(figure.png()),
-        Err(error) => Shown::default().text(format!("{text}\nno picture: {error}")),
+        Err(error) => Shown::default().text(format!("{text}\nno image: {error}")),
     }
 }
 
@@ -73,8 +73,8 @@ fn of_stack(stack: &Stack) -> String {
     text
 }
 
-/// Some slices of a stack; the line above says what they are, since a notebook shows the picture alone.
-fn picture(stack: &Stack, of: &str) -> Result<Figure, FigureError> {
+/// Some slices of a stack; the line above says what they are, since a notebook shows the image alone.
+fn image(stack: &Stack, of: &str) -> Result<Figure, FigureError> {
     let window = window_of(stack)?;
     let count = stack.slices.len();
     let shown = count.min(SLICES);
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_long_stack_shows_some_of_its_slices_and_says_so() {
         let stack = Stack::new((0..40).rev().map(slice).collect());
-        let figure = picture(&stack, "").unwrap();
+        let figure = image(&stack, "").unwrap();
         assert!(figure.alt().starts_with("12 of 40 slices"), "{}", figure.alt());
         assert!(stack.show().parts()[0].1.contains("40 slices, 1.00 mm apart"));
     }

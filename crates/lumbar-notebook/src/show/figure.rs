@@ -14,7 +14,7 @@ impl Show for Figure {
     }
 }
 
-/// A picture that gets narrower with its page instead of being cut at the right edge.
+/// An image that gets narrower with its page instead of being cut at the right edge.
 fn narrowing(svg: &str) -> String {
     svg.replacen("<svg ", "<svg style=\"max-width:100%;height:auto\" ", 1)
 }

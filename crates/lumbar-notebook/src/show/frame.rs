@@ -24,7 +24,7 @@ impl Show for Series {
     }
 }
 
-/// Which of `count` to show when at most `most` are; none stands for what is left out.
+/// The indices to show if at most `most` of `count` are; `None` stands for what is left out.
 fn some_of(count: usize, most: usize) -> Vec<Option<usize>> {
     if count <= most {
         return (0..count).map(Some).collect();
@@ -45,7 +45,7 @@ fn cell(column: &Column, row: usize) -> String {
     }
 }
 
-/// Four decimals at the most, the exponent where the number is very small or large.
+/// At most four decimals, with an exponent if the number is very small or large.
 fn number(value: f64) -> String {
     if value != 0.0 && value.is_finite() && !(1e-3..1e9).contains(&value.abs()) {
         return format!("{value:.3e}");

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use lumbar::anatomy::Severity;
 use lumbar::figure::LadderStep;
-use lumbar::metric::{Confusion, Interval, KappaWeights, Ladder, Score, ScoreIntervals, Summary};
+use lumbar::metric::{Baselines, Confusion, Interval, KappaWeights, Score, ScoreIntervals, Summary};
 
 use super::html::{escape, table};
 use super::{Show, Shown};
@@ -24,13 +24,18 @@ impl Show for ScoreIntervals {
     fn show(&self) -> Shown {
         let [spinal, foraminal, subarticular, any_severe] = self.parts;
         let cells = [self.total, spinal, foraminal, subarticular, any_severe].map(|interval| text_of(&interval));
-        row_of("", &SCORE, &cells, &format!("lower is better; intervals of {} draws of the studies", self.total.draws))
+        row_of(
+            "",
+            &SCORE,
+            &cells,
+            &format!("lower is better; intervals of {} bootstrap samples of the studies", self.total.draws),
+        )
     }
 }
 
 impl Show for Interval {
     fn show(&self) -> Shown {
-        let text = format!("{} of {} draws of the studies", text_of(self), self.draws);
+        let text = format!("{} of {} bootstrap samples of the studies", text_of(self), self.draws);
         Shown::default().html(format!("<p>{}</p>", escape(&text))).text(text)
     }
 }
@@ -70,8 +75,8 @@ fn summary(of: &Summary) -> [String; 10] {
     ]
 }
 
-/// Said below tables of summaries.
-const UNDEFINED: &str = "– where a measure is not defined for want of a class";
+/// The note below tables of summaries.
+const UNDEFINED: &str = "– if a measure is not defined because a class is missing";
 
 impl Show for Summary {
     fn show(&self) -> Shown {
@@ -79,7 +84,7 @@ impl Show for Summary {
     }
 }
 
-/// What `by_target` and `by_group` return: a row each.
+/// What `by_target` and `by_group` return, one row each.
 impl<T: Display> Show for Vec<(T, Summary)> {
     fn show(&self) -> Shown {
         let rows: Vec<Vec<String>> =
@@ -99,7 +104,7 @@ impl<T: Display> Show for Vec<(T, ScoreIntervals)> {
     }
 }
 
-impl Show for Ladder {
+impl Show for Baselines {
     fn show(&self) -> Shown {
         let steps = LadderStep::of(self, "model").into_iter().map(|step| (step.name, step.score));
         let difference = ("model − best constant".to_owned(), self.to_best_constant);
@@ -124,7 +129,7 @@ fn row_of(name: &str, head: &[&str], cells: &[String], note: &str) -> Shown {
     rows_of(head, vec![row], note)
 }
 
-/// Rows whose first cell is a name; no column for names when all are empty.
+/// Rows whose first cell is a name; no column for names if all are empty.
 pub(super) fn rows_of(head: &[&str], rows: Vec<Vec<String>>, note: &str) -> Shown {
     let named = rows.iter().any(|row| row.first().is_some_and(|name| !name.is_empty()));
     let from = usize::from(!named);

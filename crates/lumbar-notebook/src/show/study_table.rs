@@ -39,7 +39,7 @@ fn first<T>(table: &StudyTable<T>, cell: impl Fn(&T) -> String, note: &str) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lumbar::metric::Reference;
+    use lumbar::metric::ConstantBaseline;
 
     #[test]
     fn a_long_table_shows_its_first_studies_and_how_many_there_are() {
@@ -52,7 +52,7 @@ mod tests {
         let html = labels.show().parts()[1].1.clone();
         assert!(html.contains("first 3 of 9 studies; 216 cells are labelled"), "{html}");
         assert_eq!((html.matches("<td>–</td>").count(), html.matches("<tr>").count()), (3, 1 + 3 * 5));
-        let predictions = Reference::uniform().predict(&labels.studies()[..2]);
+        let predictions = ConstantBaseline::uniform().predict(&labels.studies()[..2]);
         let html = predictions.show().parts()[1].1.clone();
         assert!(html.contains("<td>0.33 / 0.33 / 0.33</td>") && html.contains(">2 studies"), "{html}");
     }

@@ -1,4 +1,4 @@
-//! Tensors: kind, shape, device, statistics, and a picture of those that look like one.
+//! Tensors: kind, shape, device, statistics, and an image if the shape is that of one.
 
 use lumbar::figure::{MontageConfig, Tile, montage};
 use ndarray::ArrayView2;
@@ -7,11 +7,11 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::html::escape;
 use super::{Show, Shown};
 
-/// Up to this many elements are written out.
+/// Tensors of up to this many elements are printed in full.
 const WRITTEN: usize = 64;
-/// Pictures of one tensor.
-const PICTURES: i64 = 8;
-/// The least side of a picture, in elements.
+/// Images of one tensor.
+const IMAGES: i64 = 8;
+/// Smallest side of an image, in elements.
 const SIDE: i64 = 16;
 
 impl Show for Tensor {
@@ -20,7 +20,7 @@ impl Show for Tensor {
         let body = statistics(self).unwrap_or_else(|error| format!("values are not readable: {error}"));
         let text = format!("{head}\n{body}");
         let mut shown = Shown::default().text(text.clone());
-        if let Some(figure) = picture(self) {
+        if let Some(figure) = image(self) {
             shown = shown.png(figure.png());
             return shown;
         }
@@ -45,7 +45,7 @@ fn statistics(tensor: &Tensor) -> Result<String, TchError> {
     }
     let values = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_reshape([-1])?;
     let finite = values.f_masked_select(&values.f_isfinite()?)?;
-    let odd = count as i64 - finite.size()[0];
+    let not_finite = count as i64 - finite.size()[0];
     let mut text = if finite.size()[0] == 0 {
         "no finite values".to_owned()
     } else {
@@ -54,8 +54,8 @@ fn statistics(tensor: &Tensor) -> Result<String, TchError> {
         let (mean, deviation) = (read(finite.f_mean(Kind::Double)?)?, read(finite.f_std(false)?)?);
         format!("min {least:.4}  max {most:.4}  mean {mean:.4}  std {deviation:.4}")
     };
-    if odd > 0 {
-        text.push_str(&format!("  NOT FINITE: {odd}"));
+    if not_finite > 0 {
+        text.push_str(&format!("  NOT FINITE: {not_finite}"));
     }
     if count <= WRITTEN {
         let list: Vec<f64> = Vec::try_from(&values)?;
@@ -67,16 +67,16 @@ fn statistics(tensor: &Tensor) -> Result<String, TchError> {
     Ok(text)
 }
 
-/// The last two dimensions as pictures, for floating-point tensors that are large enough for one.
-fn picture(tensor: &Tensor) -> Option<lumbar::figure::Figure> {
+/// The last two dimensions as images, for floating-point tensors that are large enough.
+fn image(tensor: &Tensor) -> Option<lumbar::figure::Figure> {
     let size = tensor.size();
     let (&[height, width], leading) = size.last_chunk::<2>().map(|last| (last, &size[..size.len() - 2]))?;
     let count: i64 = leading.iter().product();
-    let picture_like = tensor.is_floating_point() && height >= SIDE && width >= SIDE && height <= 4096 && width <= 4096;
-    if !picture_like || count == 0 {
+    let image_like = tensor.is_floating_point() && height >= SIDE && width >= SIDE && height <= 4096 && width <= 4096;
+    if !image_like || count == 0 {
         return None;
     }
-    let shown = count.min(PICTURES);
+    let shown = count.min(IMAGES);
     let values = tensor.f_detach().ok()?.f_to_device(Device::Cpu).ok()?.f_to_kind(Kind::Float).ok()?;
     let values = values.f_reshape([count, height, width]).ok()?.f_narrow(0, 0, shown).ok()?;
     let list: Vec<f32> = Vec::try_from(values.f_reshape([-1]).ok()?).ok()?;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_shown_as_one_and_an_empty_tensor_is_no_error() {
+    fn a_tensor_of_an_image_is_shown_as_one_and_an_empty_tensor_is_no_error() {
         let mimes = |tensor: Tensor| tensor.show().parts().iter().map(|(mime, _)| *mime).collect::<Vec<_>>();
         assert_eq!(mimes(Tensor::rand([3, 32, 32], (Kind::Float, Device::Cpu))), ["text/plain", "image/png"]);
         assert_eq!(mimes(Tensor::zeros([0, 32, 32], (Kind::Float, Device::Cpu))), ["text/plain", "text/html"]);

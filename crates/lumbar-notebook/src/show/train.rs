@@ -1,4 +1,4 @@
-//! Histories of training, and where a network looks.
+//! Histories of training, and Grad-CAM.
 
 use lumbar::explain::CellCam;
 use lumbar::figure::{MontageConfig, montage};
@@ -42,11 +42,11 @@ impl Show for History {
 
 impl Show for CellCam {
     fn show(&self) -> Shown {
-        let text = format!("{} slices, the {}. counts most", self.weights.len(), self.strongest() + 1);
+        let text = format!("{} slices, number {} counts most", self.weights.len(), self.strongest() + 1);
         let config = MontageConfig { columns: 2, tile_px: 280, title: String::new() };
         match montage(&cam_tiles(self), &config) {
             Ok(figure) => Shown::default().text(text).png(figure.png()),
-            Err(error) => Shown::default().text(format!("{text}\nno picture: {error}")),
+            Err(error) => Shown::default().text(format!("{text}\nno image: {error}")),
         }
     }
 }

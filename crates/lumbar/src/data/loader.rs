@@ -56,8 +56,8 @@ pub use config::LoaderConfig;
 pub use error::{BoxError, LoaderError};
 
 use super::StudyId;
-pub(crate) use worker::panic_message;
 use worker::Worker;
+pub(crate) use worker::panic_message;
 
 /// Makes samples and batches. Calls come from several threads at once.
 pub trait Dataset: Send + Sync + 'static {

@@ -6,8 +6,8 @@ use tch::{Kind, Tensor};
 
 use crate::model::{Error, Mode, Module, Pass, Result};
 
-pub(crate) use cell::{array, fine_level, in_batch, list};
 pub use cell::{CellCam, ExplainCell};
+pub(crate) use cell::{array, fine_level, in_batch, list};
 
 /// A heat map over each image: where the features of one level raise a score.
 ///

@@ -202,10 +202,7 @@ mod tests {
         for &study in labels.studies() {
             assert_eq!(before.get(study) == after.get(study), fold_of(study) == Some(3), "study {study}");
         }
-        assert!(matches!(
-            ConstantBaseline::best_out_of_fold(&labels, |_| None),
-            Err(MetricError::NoFold { .. })
-        ));
+        assert!(matches!(ConstantBaseline::best_out_of_fold(&labels, |_| None), Err(MetricError::NoFold { .. })));
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub fn read_labels(path: &Path) -> Result<LabelTable, TableError> {
                 *label = Some(cells[column].parse().map_err(|error: UnknownName| refused(error.to_string()))?);
             }
         }
-        let id = cells[study].parse().map_err(|_| refused(format!("study_id is {:?}, expected a number", cells[study])))?;
+        let id =
+            cells[study].parse().map_err(|_| refused(format!("study_id is {:?}, expected a number", cells[study])))?;
         labels.insert(id, row).map_err(|error| refused(error.to_string()))?;
     }
     Ok(labels)

@@ -117,7 +117,8 @@ impl SubmissionRow<'_> {
 pub(crate) fn submission_rows(text: &str) -> impl Iterator<Item = (usize, Result<SubmissionRow<'_>, String>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let header = text.lines().next().unwrap_or_default().trim_end();
-    let wrong = (header != SUBMISSION_HEADER).then(|| (1, Err(format!("the header is {header:?}, expected {SUBMISSION_HEADER:?}"))));
+    let wrong = (header != SUBMISSION_HEADER)
+        .then(|| (1, Err(format!("the header is {header:?}, expected {SUBMISSION_HEADER:?}"))));
     let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()).map(|(index, line)| {
         let fields: Vec<&str> = line.trim_end().split(',').collect();
         let row = match fields[..] {

@@ -127,7 +127,12 @@ mod tests {
     fn uniform_predictions_give_ln_3_whatever_the_labels() {
         let mut labels = LabelTable::new();
         for study in 0..30 {
-            labels.insert(StudyId(study as u64), std::array::from_fn(|index| Some(Severity::ALL[(index * 7 + study) % 3]))).unwrap();
+            labels
+                .insert(
+                    StudyId(study as u64),
+                    std::array::from_fn(|index| Some(Severity::ALL[(index * 7 + study) % 3])),
+                )
+                .unwrap();
         }
         let uniform = ConstantBaseline::uniform().predict(labels.studies());
         let score = score(&Graded::join(&labels, &uniform).unwrap()).unwrap();

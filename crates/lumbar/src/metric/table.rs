@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn cells_come_in_any_order_but_each_once() {
-        let cells = |study: u64| Target::SUBMISSION.into_iter().map(move |target| (StudyId(study), target, target.index()));
+        let cells =
+            |study: u64| Target::SUBMISSION.into_iter().map(move |target| (StudyId(study), target, target.index()));
         let table = StudyTable::from_cells(cells(1).chain(cells(2))).unwrap();
         assert_eq!(table.get(StudyId(2)), Some(&std::array::from_fn(|index| index)));
         let error = StudyTable::from_cells(cells(1).chain(cells(1))).unwrap_err();

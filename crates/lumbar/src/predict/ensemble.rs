@@ -152,8 +152,7 @@ where
                 };
                 for target in Target::ALL {
                     let index = target.index();
-                    let row =
-                        row[index].map_or(self.prior.rows()[index], |cell| self.temperature.scale(target, &cell));
+                    let row = row[index].map_or(self.prior.rows()[index], |cell| self.temperature.scale(target, &cell));
                     for (sum, value) in sum[index].iter_mut().zip(row) {
                         *sum += value / self.networks.len() as f64;
                     }

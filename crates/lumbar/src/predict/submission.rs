@@ -156,8 +156,7 @@ impl Sample {
         let mut seen = HashSet::new();
         for (line, row) in submission_rows(&text) {
             let row = row.map_err(|reason| refused(format!("line {line}: {reason}")))?;
-            let (study, target) =
-                row.study_and_target().map_err(|reason| refused(format!("line {line}: {reason}")))?;
+            let (study, target) = row.study_and_target().map_err(|reason| refused(format!("line {line}: {reason}")))?;
             if !seen.insert(row.row_id) {
                 return Err(refused(format!("line {line}: row {:?} is there twice", row.row_id)));
             }
@@ -182,10 +181,8 @@ impl Sample {
     /// The rows that Kaggle would ask for these studies: 25 each in [`Target::SUBMISSION`] order.
     pub fn of_studies(studies: impl IntoIterator<Item = StudyId>) -> Self {
         let studies: Vec<StudyId> = studies.into_iter().collect();
-        let rows = studies
-            .iter()
-            .flat_map(|study| Target::SUBMISSION.into_iter().map(|target| (*study, target)))
-            .collect();
+        let rows =
+            studies.iter().flat_map(|study| Target::SUBMISSION.into_iter().map(|target| (*study, target))).collect();
         Self { studies, rows }
     }
 
@@ -385,7 +382,8 @@ mod tests {
         let sample = Sample::of_studies([StudyId(7)]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("submission.csv");
-        let error = write(&path, &ConstantBaseline::uniform().predict(&[StudyId(8)]), &sample, Overwrite::Refuse).unwrap_err();
+        let error =
+            write(&path, &ConstantBaseline::uniform().predict(&[StudyId(8)]), &sample, Overwrite::Refuse).unwrap_err();
         let SubmissionError::Invalid { violations } = error else { panic!("{error}") };
         assert_eq!(violations.len(), 26);
         assert_eq!(violations[25], Violation::OtherStudy { study: StudyId(8) });

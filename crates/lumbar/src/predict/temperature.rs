@@ -181,9 +181,7 @@ mod tests {
     #[test]
     fn scaling_helps_out_of_fold_too_and_keeps_probabilities() {
         let (labels, predictions) = bold(200, 3.0);
-        let scaled =
-            Temperature::out_of_fold(&labels, &predictions, |study| Some(study.0 as usize % 5))
-                .unwrap();
+        let scaled = Temperature::out_of_fold(&labels, &predictions, |study| Some(study.0 as usize % 5)).unwrap();
         let total = |table: &PredictionTable| score(&Graded::join(&labels, table).unwrap()).unwrap().total();
         assert!(total(&scaled) < total(&predictions));
         for cell in scaled.iter().flat_map(|(_, row)| row) {

@@ -10,9 +10,9 @@ use super::{
 use crate::anatomy::{Severity, Target};
 use crate::config::check_range;
 use crate::data::loader::{BoxError, Loader, LoaderConfig, Plan};
-use crate::data::{DataSplit, StudyId};
 use crate::data::manifest::{Manifest, StudyRecord};
 use crate::data::study::{Study, StudyPoints};
+use crate::data::{DataSplit, StudyId};
 use crate::explain::{CellCam, ExplainCell};
 use crate::figure::FoldHistory;
 use crate::metric::{BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, read_predictions};
@@ -118,11 +118,7 @@ fn trained_folds(run: &Run, missing: &[usize]) -> Result<PredictionTable, RunErr
     Ok(table)
 }
 
-fn baselines(
-    run: &Run,
-    oracle: Option<&PredictionTable>,
-    is_complete: bool,
-) -> Result<Vec<Baseline>, RunError> {
+fn baselines(run: &Run, oracle: Option<&PredictionTable>, is_complete: bool) -> Result<Vec<Baseline>, RunError> {
     let labels: &LabelTable = run.labels();
     let constant = ConstantBaseline::best_out_of_fold(labels, |study| run.fold_of(study))?;
     let mut found = vec![
@@ -147,10 +143,7 @@ fn facts(run: &Run, network: String) -> Vec<(String, String)> {
         ("network", network),
         ("folds", format!("{}, split by study (seed {})", config.folds.count, config.folds.seed)),
         ("training", format!("{} epochs, {} studies a batch, seed {}", train.epochs, train.batch_size, train.seed)),
-        (
-            "data",
-            format!("{} studies, {} series, {} images, {labelled} labels", data.studies, data.series, data.files),
-        ),
+        ("data", format!("{} studies, {} series, {} images, {labelled} labels", data.studies, data.series, data.files)),
         ("fingerprint of the data", data.fingerprint.chars().take(16).collect()),
         ("code", checkpoint::CODE_VERSION.to_owned()),
     ]

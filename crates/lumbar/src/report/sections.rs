@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::page::{Section, escape, page as whole_page, picture, table};
-use super::{DISCLAIMER, Mistake, BaselineKind, Report, ReportError, WorstCase};
+use super::{BaselineKind, DISCLAIMER, Mistake, Report, ReportError, WorstCase};
 use crate::anatomy::{Condition, Severity, Target};
 use crate::figure::{
     CellGroup, ClassCount, LadderStep, ReferenceLine, class_bars, confusion_matrices, learning_curves,

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::RunError;
 use crate::anatomy::Target;
-use crate::data::manifest::StudyRecord;
 use crate::data::atomic;
+use crate::data::manifest::StudyRecord;
 use crate::metric::{ConstantBaseline, LabelTable, submission_rows, write_rows};
 
 /// The labelled studies that a run was trained on.

@@ -72,7 +72,8 @@ impl Run {
         if !self.missing_folds().is_empty() {
             return Ok(Fitted::Partly);
         }
-        let temperature = Temperature::fit(&Graded::join(&self.labels, &self.folds_of_run.merge::<PredictionTable>()?)?);
+        let temperature =
+            Temperature::fit(&Graded::join(&self.labels, &self.folds_of_run.merge::<PredictionTable>()?)?);
         let path = self.folder.join("temperature.toml");
         let text = toml::to_string(&temperature).map_err(|error| RunError::format(&path, error))?;
         atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;

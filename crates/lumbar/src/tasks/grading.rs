@@ -64,9 +64,7 @@ impl Grading {
         let probabilities = logits.f_softmax(-1, Kind::Double)?.f_to_device(Device::Cpu)?;
         let probabilities: Vec<f64> = Vec::try_from(probabilities.f_flatten(0, -1)?)?;
         let visible: Vec<bool> = Vec::try_from(truth.visible.f_to_device(Device::Cpu)?.f_flatten(0, -1)?)?;
-        let cell = |cell: usize| {
-            visible[cell].then(|| std::array::from_fn(|class| probabilities[cell * 3 + class]))
-        };
+        let cell = |cell: usize| visible[cell].then(|| std::array::from_fn(|class| probabilities[cell * 3 + class]));
         let row = |place: usize| std::array::from_fn(|target| cell(place * Target::COUNT + target));
         Ok((0..visible.len() / Target::COUNT).map(row).collect())
     }

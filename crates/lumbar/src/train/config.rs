@@ -302,7 +302,10 @@ mod tests {
     fn not_a_number_is_out_of_every_range() {
         let mut config = TrainConfig::default();
         config.optimizer.lr = f64::NAN;
-        assert_eq!(config.check().unwrap_err().to_string(), "optimizer.lr is NaN, expected a number from 0.000000001 to 10");
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "optimizer.lr is NaN, expected a number from 0.000000001 to 10"
+        );
     }
 
     #[test]

@@ -86,7 +86,8 @@ where
         let checkpoints = CheckpointFolder::open(&self.folder.join("checkpoints"))?;
         checkpoints.remove_partial()?;
         same_split(&split, self.split)?;
-        let _deterministic = self.config.deterministic.then(torch_ext::determinism::enforce).transpose()?;
+        let _deterministic =
+            self.config.deterministic.then(|| torch_ext::determinism::enforce(self.device)).transpose()?;
         let mut fold = Fold::start(self, checkpoints, stop)?;
         fold.resume(observer)?;
         fold.run(observer)
@@ -304,10 +305,8 @@ where
 
     fn draw(&mut self, record: &EpochRecord) {
         let Some(events) = &mut self.events else { return };
-        let mut curves = vec![
-            ("loss/epoch".to_owned(), record.training_loss),
-            ("gradient_norm".to_owned(), record.gradient_norm),
-        ];
+        let mut curves =
+            vec![("loss/epoch".to_owned(), record.training_loss), ("gradient_norm".to_owned(), record.gradient_norm)];
         if let Some(score) = &record.validation {
             curves.push(("validation/score".to_owned(), score.total()));
             curves.extend(score.parts().map(|(name, value)| (format!("validation/{name}"), value)));

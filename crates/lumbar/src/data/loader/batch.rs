@@ -70,10 +70,7 @@ impl<V: Tensors> Tensors for Option<V> {
 }
 
 impl<I: Tensors, T: Tensors> Batch<I, T> {
-    pub(super) fn try_map(
-        self,
-        change: &mut dyn FnMut(Tensor) -> Result<Tensor, TchError>,
-    ) -> Result<Self, TchError> {
+    pub(super) fn try_map(self, change: &mut dyn FnMut(Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
         let Self { studies, inputs, truth } = self;
         Ok(Self { studies, inputs: inputs.try_map(change)?, truth: truth.try_map(change)? })
     }

@@ -1,5 +1,5 @@
-use crate::data::StudyId;
 use crate::config::ConfigError;
+use crate::data::StudyId;
 
 /// An error of a data set or a network, whose types the loader and the trainer do not know.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

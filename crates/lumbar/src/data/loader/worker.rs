@@ -30,12 +30,12 @@ impl<D: Dataset> Worker<D> {
     }
 
     fn make(&self, studies: Vec<StudyId>) -> Result<Batch<D::Inputs, D::Truth>, LoaderError> {
-        let samples: Vec<Result<D::Sample, LoaderError>> = studies.par_iter().map(|&study| self.sample(study)).collect();
+        let samples: Vec<Result<D::Sample, LoaderError>> =
+            studies.par_iter().map(|&study| self.sample(study)).collect();
         let samples = samples.into_iter().collect::<Result<Vec<_>, _>>()?;
         let joined = catch_unwind(AssertUnwindSafe(|| self.dataset.collate(&self.plan, samples)));
-        let joined = joined.unwrap_or_else(|panic| {
-            Err(BoxError::from(format!("the data set panicked: {}", panic_message(&*panic))))
-        });
+        let joined = joined
+            .unwrap_or_else(|panic| Err(BoxError::from(format!("the data set panicked: {}", panic_message(&*panic)))));
         let (inputs, truth) = match joined {
             Ok(joined) => joined,
             Err(source) => return Err(LoaderError::Collate { studies, source }),

@@ -56,11 +56,7 @@ impl CropSource {
     /// # Errors
     /// When the config is out of range or a study's points cannot be found. What cannot be read or decoded is left
     /// out, see [`CropSource::warnings`].
-    pub fn open(
-        records: &[&StudyRecord],
-        points: &dyn Points,
-        config: &CropSourceConfig,
-    ) -> Result<Self, TaskError> {
+    pub fn open(records: &[&StudyRecord], points: &dyn Points, config: &CropSourceConfig) -> Result<Self, TaskError> {
         config.check()?;
         let extent = config.extent();
         let decode = |record: &&StudyRecord| {

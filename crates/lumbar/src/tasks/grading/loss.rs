@@ -82,7 +82,13 @@ impl Loss {
 
     /// Per study: is any labelled level severe, predicted by the largest predicted severe of those levels? Smoothed as a
     /// severe label, or as the label of that level.
-    fn any_severe(&self, log_p: &Tensor, labels: &Tensor, soft_targets: &Tensor, weight: &Tensor) -> Result<Part, TrainError> {
+    fn any_severe(
+        &self,
+        log_p: &Tensor,
+        labels: &Tensor,
+        soft_targets: &Tensor,
+        weight: &Tensor,
+    ) -> Result<Part, TrainError> {
         let (first, levels) = columns(ConditionGroup::Spinal);
         let log_p = log_p.f_narrow(1, first, levels)?;
         let labels = labels.f_narrow(1, first, levels)?;
@@ -92,7 +98,8 @@ impl Loss {
         let at_level = |values: &Tensor| values.f_gather(1, &level, false)?.f_squeeze_dim(1);
         let label = labels.f_eq(2)?.f_any_dim(1, false)?;
         let soft_severe = soft_targets.f_narrow(1, first, levels)?.f_select(2, 2)?;
-        let soft_severe = self.soft_targets.f_select(0, 2)?.f_select(0, 2)?.f_where_self(&label, &at_level(&soft_severe)?)?;
+        let soft_severe =
+            self.soft_targets.f_select(0, 2)?.f_select(0, 2)?.f_where_self(&label, &at_level(&soft_severe)?)?;
         let loss = at_level(&not_severe)?.f_lerp_tensor(&at_level(&severe)?, &soft_severe)?.f_neg()?;
         let weight = weight.f_narrow(1, first, levels)?.f_amax([1i64].as_slice(), false)?;
         Part::of(&loss, &weight, self.config.any_severe)
@@ -223,7 +230,9 @@ mod tests {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
         }
         assert!(
-            (soft_targets[2][1] - 0.12).abs() < 1e-6 && (soft_targets[1][0] - 0.07).abs() < 1e-6 && (soft_targets[0][2] - 0.02).abs() < 1e-6
+            (soft_targets[2][1] - 0.12).abs() < 1e-6
+                && (soft_targets[1][0] - 0.07).abs() < 1e-6
+                && (soft_targets[0][2] - 0.02).abs() < 1e-6
         );
     }
 
@@ -232,7 +241,8 @@ mod tests {
         let config = LossConfig { label_smoothing: 0.06, neighbour_smoothing: 0.1, ..Default::default() };
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1].repeat(5)).view([1, 25]);
         let soft_targets = Tensor::from_slice(&soft_targets(&config).concat()).view([3, 3]);
-        let logits = soft_targets.index_select(0, &labels.flatten(0, -1)).log().view([1, 25, 3]).set_requires_grad(true);
+        let logits =
+            soft_targets.index_select(0, &labels.flatten(0, -1)).log().view([1, 25, 3]).set_requires_grad(true);
         Loss::new(&config, Device::Cpu).unwrap().of(&logits, &labels).unwrap().backward();
         assert!(logits.grad().abs().max().double_value(&[]) < 1e-6);
     }

@@ -31,7 +31,8 @@ mod studies_as_text {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StudyId>, D::Error> {
-        let parse = |text: String| text.parse().map_err(|_| D::Error::custom(format!("study {text:?} is not a number")));
+        let parse =
+            |text: String| text.parse().map_err(|_| D::Error::custom(format!("study {text:?} is not a number")));
         Vec::<String>::deserialize(deserializer)?.into_iter().map(parse).collect()
     }
 }

@@ -1,43 +1,45 @@
-//! A training run as lines of text in a cell's output.
+//! The progress of a training run, in a cell's output.
 
 use std::time::{Duration, Instant};
 
 use lumbar::train::observer::{Event, Observer};
 
-/// Lines within an epoch come this far apart. Workbench ends idle machines, and new output is what it counts.
-const QUIET: Duration = Duration::from_secs(10);
+use crate::printable::one_line;
 
-/// Prints what happens in a run: a line a fold and an epoch, and one every ten seconds in between.
+/// The time between two lines within an epoch. Workbench shuts idle machines down, and new output is what it counts.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Prints a line for each fold and each epoch of a run, and one every ten seconds in between.
 ///
 /// ```
 /// use lumbar::train::observer::{Event, Observer};
-/// use lumbar_notebook::lines::Lines;
+/// use lumbar_notebook::progress::ProgressPrinter;
 ///
-/// let mut lines = Lines::new();
-/// lines.event(&Event::FoldStarted { fold: 0, training: 51, validation: 13, parameters: 4_000_000, steps: 70 });
-/// assert_eq!(lines.printed(), 1);
+/// let mut printer = ProgressPrinter::new();
+/// printer.event(&Event::FoldStarted { fold: 0, training: 51, validation: 13, parameters: 4_000_000, steps: 70 });
+/// assert_eq!(printer.printed(), 1);
 /// ```
 #[derive(Debug)]
-pub struct Lines {
+pub struct ProgressPrinter {
     last: Instant,
     printed: usize,
-    odd: usize,
+    warnings: usize,
 }
 
-impl Default for Lines {
+impl Default for ProgressPrinter {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Lines {
-    /// Nothing printed yet.
+impl ProgressPrinter {
+    /// A printer that has printed nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { last: Instant::now(), printed: 0, odd: 0 }
+        Self { last: Instant::now(), printed: 0, warnings: 0 }
     }
 
-    /// How many lines were printed.
+    /// The number of lines printed.
     #[must_use]
     pub const fn printed(&self) -> usize {
         self.printed
@@ -46,25 +48,26 @@ impl Lines {
     fn say(&mut self, text: &str) {
         self.last = Instant::now();
         self.printed += 1;
-        println!("{text}");
+        // File names and the system's messages are part of it.
+        println!("{}", one_line(text));
     }
 
     fn at(&mut self, text: impl FnOnce() -> String) {
-        if self.last.elapsed() >= QUIET {
+        if self.last.elapsed() >= INTERVAL {
             self.say(&text());
         }
     }
 }
 
-impl Observer for Lines {
+impl Observer for ProgressPrinter {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Preparing { done, total } => self.at(|| format!("{done} of {total} studies decoded")),
-            Event::StudyOdd { .. } => self.odd += 1,
+            Event::StudyWarning { .. } => self.warnings += 1,
             Event::FoldStarted { fold, training, validation, parameters, steps } => {
-                if self.odd > 0 {
-                    let odd = std::mem::take(&mut self.odd);
-                    self.say(&format!("{odd} things were odd about the studies' files: the manifest lists them"));
+                if self.warnings > 0 {
+                    let warnings = std::mem::take(&mut self.warnings);
+                    self.say(&format!("{warnings} warnings about files of studies: the manifest lists them"));
                 }
                 let weights = *parameters as f64 / 1e6;
                 self.say(&format!(
@@ -72,25 +75,25 @@ impl Observer for Lines {
                      {steps} steps"
                 ));
             }
-            Event::Resumed { epoch, step, .. } => self.say(&format!("goes on after {epoch} epochs, {step} steps")),
+            Event::Resumed { epoch, step, .. } => self.say(&format!("continues after {epoch} epochs, {step} steps")),
             Event::CheckpointDamaged { reason, .. } => {
-                self.say(&format!("the newest checkpoint is damaged ({reason}); the one before is tried"));
+                self.say(&format!("the newest checkpoint is damaged ({reason}); the one before it is tried"));
             }
             Event::Step { epoch, step, steps, loss, .. } => {
                 self.at(|| format!("  epoch {epoch}, step {step} of {steps}, loss {loss:.3}"));
             }
             Event::StepSkipped { epoch, step, what } => {
-                self.say(&format!("  epoch {epoch}, step {step} is left out: its {what} is not finite"));
+                self.say(&format!("  epoch {epoch}, step {step} is skipped: its {what} is not finite"));
             }
             Event::EpochEnded { record, .. } => {
                 let score = record.score().map_or_else(|| "none".to_owned(), |score| format!("{score:.3}"));
                 self.say(&format!("epoch {}: loss {:.3}, validation {score}", record.epoch, record.training_loss));
             }
             Event::CheckpointFailed { reason, .. } => {
-                self.say(&format!("a checkpoint could not be written: {reason}; training goes on"));
+                self.say(&format!("a checkpoint could not be written: {reason}; training continues"));
             }
             Event::EarlyStop { best_epoch, .. } => {
-                self.say(&format!("nothing better since epoch {best_epoch}: stopped early"));
+                self.say(&format!("stopped early: no better score since epoch {best_epoch}"));
             }
             Event::FoldEnded { fold, .. } => self.say(&format!("fold {fold} is complete")),
             _ => {}
