@@ -199,7 +199,7 @@ fn a_crop_has_the_geometry_of_a_slice_at_its_position() {
     let config = CropConfig { width_mm: 40.0, height_mm: 60.0, width_px: 80, height_px: 90, ..CropConfig::default() };
     let frame = CropFrame::new(&axial([1.0, 2.0, 3.0]), &place, &config).unwrap();
     let geometry = frame.geometry().unwrap();
-    assert_eq!(geometry.plane(), AnatomicalPlane::Axial);
+    assert_eq!(geometry.plane(), Plane::Axial);
     for (column, row) in [(0.0, 0.0), (79.0, 12.5), (39.5, 44.5)] {
         let (one, other) = (geometry.patient_at(column, row), frame.patient_at(column, row));
         assert!((0..3).all(|k| (one[k] - other[k]).abs() < 1e-9), "{one:?} is not {other:?}");

@@ -309,7 +309,7 @@ fn names_in_warnings_and_errors_cannot_forge_lines_or_a_notebooks_output() {
         .write(&format!("train_images/{STUDY}/11/{}", forged.replace('/', "-")), "x")
         .write("train_series_descriptions.csv", &series_csv(&[(STUDY, 11, &format!("\"{forged}\""))]));
     let mut texts: Vec<String> = folder.read().unwrap().warnings().iter().map(ToString::to_string).collect();
-    folder.write("train_label_coordinates.csv", &points_csv(&format!("1,2,\"{forged}\",x,y,1,2\n")));
+    folder.write("train_label_coordinates.csv", &points_csv(&format!("1,2,3,\"{forged}\",L1/L2,1,2\n")));
     texts.push(folder.read().unwrap_err().to_string());
     texts.push(Manifest::read(folder.0.join(forged)).unwrap_err().to_string());
     assert_eq!(texts.iter().filter(|text| text.contains("EVCXR")).count(), 4, "{texts:?}");
