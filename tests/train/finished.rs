@@ -3,18 +3,17 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use lumbar::metric::{PredictionTable, Reference};
-use lumbar::predict::{PredictConfig, predict_studies};
-use lumbar::train::checkpoint::{Checkpoint, Store};
+use lumbar::metric::PredictionTable;
+use lumbar::train::checkpoint::{Checkpoint, CheckpointFolder};
 use lumbar::train::fold::{FoldOutcome, load_weights};
 use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar::train::optimizer::MOMENTS;
 use lumbar::train::{CrossValidation, TrainConfig};
 use lumbar_tests::scratch;
-use tch::Device;
 
-use crate::small::{SmallNetwork, SmallSource, alone};
+use crate::small::{SmallNetwork, SmallSource, alone, fit_fold, objective, predict};
 
 const EPOCHS: usize = 4;
 
@@ -25,16 +24,16 @@ fn config() -> TrainConfig {
     config
 }
 
-fn open(folder: &Path, config: &TrainConfig) -> (CrossValidation, SmallSource) {
-    let source = SmallSource::new(40);
+fn open(folder: &Path, config: &TrainConfig) -> (CrossValidation, Arc<SmallSource>) {
+    let source = Arc::new(SmallSource::new(40));
     (CrossValidation::open(folder, config, source.folds(2)).unwrap(), source)
 }
 
-fn fitted(run: &CrossValidation, source: &SmallSource, observer: &mut dyn FnMut(&Event)) -> PredictionTable {
+fn fitted(run: &CrossValidation, source: &Arc<SmallSource>, observer: &mut dyn FnMut(&Event)) -> PredictionTable {
     let mut observer = |event: &Event| observer(event);
     let network = SmallNetwork::new(1);
-    let outcome = run.fit_fold(0, &network, source, Device::Cpu, &StopToken::new(), &mut observer).unwrap();
-    let FoldOutcome::Complete(table) = outcome else { panic!("nobody asked to stop") };
+    let outcome = fit_fold(run, 0, &network, source, &StopToken::new(), &mut observer).unwrap();
+    let FoldOutcome::Complete(table) = outcome else { panic!("it was not stopped") };
     table
 }
 
@@ -70,13 +69,11 @@ fn a_finished_folds_checkpoint_holds_no_moments_and_predicts_the_same_bits() {
     let then = fitted(&run, &source, &mut |_| {});
     is_slim(&run);
     let network = SmallNetwork::new(77);
-    let newest = Store::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
+    let newest = CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
     load_weights(&network, &newest.checkpoint).unwrap();
-    let known = source.labels.filter(|study| run.split(0).unwrap().training.iter().any(|other| other == study));
-    let plain = PredictConfig { flip: false, batch_size: config().batch_size, ..PredictConfig::default() };
     let validation = run.split(0).unwrap().validation;
-    let prior = Reference::best_constant(&known, 1.0);
-    assert_eq!(predict_studies(&network, &source, &validation, &prior, &plain).unwrap(), then);
+    let objective = objective(&run, 0, &*source);
+    assert_eq!(predict(&network, &source, &validation, &objective, config().batch_size), then);
 
     // the last epoch is among the best here: one file, two names
     let last = format!("best-epoch-{:05}.safetensors", EPOCHS - 1);
@@ -144,13 +141,13 @@ fn a_fold_stopped_after_its_last_step_completes_as_one_that_was_not() {
         }
     };
     let network = SmallNetwork::new(1);
-    let outcome = run.fit_fold(0, &network, &source, Device::Cpu, &stop, &mut observer).unwrap();
+    let outcome = fit_fold(&run, 0, &network, &source, &stop, &mut observer).unwrap();
     assert_eq!(outcome, FoldOutcome::Stopped);
     // moments are there as long as the fold is not complete
-    let newest = Store::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap().checkpoint;
+    let newest = CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap().checkpoint;
     assert!(!newest.state.finished && MOMENTS.iter().all(|name| newest.tensor(name).is_some()));
     assert_eq!(fitted(&run, &source, &mut |_| {}), expected);
     is_slim(&run);
     let network = SmallNetwork::new(1);
-    run.fit_fold(0, &network, &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+    fit_fold(&run, 0, &network, &source, &StopToken::new(), &mut Silent).unwrap();
 }

@@ -1,13 +1,18 @@
 //! Batches whose studies are mixed with one another, and training in half precision.
 
+use std::sync::Arc;
+
 use lumbar::anatomy::{ConditionGroup, Target};
 use lumbar::data::augment::{Mix, MixConfig, MixKind};
+use lumbar::data::StudyId;
+use lumbar::data::loader::{BoxError, Dataset, Plan};
 use lumbar::metric::LabelTable;
-use lumbar::train::checkpoint::Store;
-use lumbar::train::config::{Extent, Precision};
+use lumbar::tasks::crops::{Crops, GroupCrops};
+use lumbar::tasks::grading::GradeTruth;
+use lumbar::train::checkpoint::CheckpointFolder;
+use lumbar::train::config::{Precision, Scope};
 use lumbar::train::fold::FoldOutcome;
-use lumbar::train::grader::{Crops, GroupCrops};
-use lumbar::train::network::{Batch, BoxError, Mode, Network, Plan, Source};
+use lumbar::train::network::{Mode, Network};
 use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar::train::optimizer::Parameter;
 use lumbar::train::{CrossValidation, TrainConfig, TrainError};
@@ -15,7 +20,7 @@ use lumbar_tests::scratch;
 use tch::{Device, Kind, Tensor};
 
 use crate::networks::{level, spine};
-use crate::small::{SmallNetwork, SmallSource, alone};
+use crate::small::{Labelled, SmallNetwork, SmallSource, alone, fit_fold};
 
 fn config(epochs: usize) -> TrainConfig {
     let mut config = TrainConfig { epochs, batch_size: 8, ..TrainConfig::default() };
@@ -24,7 +29,8 @@ fn config(epochs: usize) -> TrainConfig {
 }
 
 /// Losses of the steps.
-fn losses(config: &TrainConfig, source: &SmallSource) -> Vec<f64> {
+fn losses(config: &TrainConfig, source: SmallSource) -> Vec<f64> {
+    let source = Arc::new(source);
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), config, source.folds(2)).unwrap();
     let mut losses = Vec::new();
@@ -34,20 +40,20 @@ fn losses(config: &TrainConfig, source: &SmallSource) -> Vec<f64> {
         }
     };
     let network = SmallNetwork { dropout: 0.0, ..SmallNetwork::new(1) };
-    run.fit_fold(0, &network, source, Device::Cpu, &StopToken::new(), &mut observer).unwrap();
+    fit_fold(&run, 0, &network, &source, &StopToken::new(), &mut observer).unwrap();
     losses
 }
 
 #[test]
 fn a_mixed_batch_cannot_be_learned_by_heart_and_a_plain_one_can() {
     let _turn = alone();
-    let source = SmallSource::new(40);
-    let plain = TrainConfig { extent: Extent::OverfitOneBatch, ..config(200) };
-    let last = *losses(&plain, &source).last().unwrap();
+    let source = || SmallSource::new(40);
+    let plain = TrainConfig { scope: Scope::OverfitOneBatch, ..config(200) };
+    let last = *losses(&plain, source()).last().unwrap();
     assert!(last < 0.05, "{last}");
     // half of one study, half of another: whatever is predicted, each label costs ln 2 where they differ
     let mix = MixConfig { mixup_p: 1.0, alpha: 1e3, ..MixConfig::default() };
-    let mixed = *losses(&TrainConfig { mix, ..plain }, &source).last().unwrap();
+    let mixed = *losses(&TrainConfig { mix, ..plain }, source()).last().unwrap();
     assert!(mixed > 0.2, "{mixed}");
 }
 
@@ -57,7 +63,7 @@ fn a_hidden_cell_of_a_mixed_batch_has_no_label() {
     let first = |hidden| {
         let source = SmallSource { hidden, ..SmallSource::new(40) };
         let mix = MixConfig { mixup_p: 1.0, ..MixConfig::default() };
-        losses(&TrainConfig { extent: Extent::FastDevRun, mix, ..config(1) }, &source)[0]
+        losses(&TrainConfig { scope: Scope::FastDevRun, mix, ..config(1) }, source)[0]
     };
     // a hidden cell has no label: the loss is another one, and finite
     assert!(first(Some(3)).is_finite());
@@ -71,7 +77,7 @@ fn crops_are_mixed_with_the_same_target_of_the_partner() {
     let cells = vec![(0, targets[0]), (0, targets[1]), (1, targets[0]), (2, targets[1])];
     let pixels = Tensor::arange(4, (Kind::Float, Device::Cpu)).view([4, 1, 1, 1]).expand([4, 1, 32, 32], false);
     let foramen = Some(GroupCrops { pixels: pixels.contiguous(), cells });
-    let mut crops = Crops { studies: 3, groups: [None, foramen, None], device: Device::Cpu };
+    let mut crops = Crops { studies: 3, groups: [None, foramen, None] };
     let mut draw = |width, height| {
         assert_eq!((width, height), (32, 32));
         Mix { partners: vec![1, 2, 0], kind: MixKind::Mixup { own: 0.75 } }
@@ -106,21 +112,21 @@ impl Network for Unmixable {
         self.0.buffers()
     }
 
-    fn logits(&self, inputs: &Tensor, mode: Mode) -> Result<Tensor, BoxError> {
-        self.0.logits(inputs, mode)
+    fn forward(&self, inputs: &Tensor, mode: Mode) -> Result<Tensor, BoxError> {
+        self.0.forward(inputs, mode)
     }
 }
 
 #[test]
-fn a_network_that_cannot_mix_and_a_share_that_is_none_are_refused_in_words() {
+fn a_network_that_cannot_mix_and_a_share_out_of_range_are_refused_in_words() {
     let _turn = alone();
-    let source = SmallSource::new(40);
+    let source = Arc::new(SmallSource::new(40));
     let mut config = config(1);
     config.mix.mixup_p = 0.5;
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config, source.folds(2)).unwrap();
     let network = Unmixable(SmallNetwork::new(1));
-    let error = run.fit_fold(0, &network, &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err();
+    let error = fit_fold(&run, 0, &network, &source, &StopToken::new(), &mut Silent).unwrap_err();
     assert!(matches!(error, TrainError::Batch { .. }), "{error}");
     assert!(error.to_string().contains("cannot be mixed: set mix.mixup_p and mix.cutmix_p to 0"), "{error}");
     config.mix.cutmix_p = 0.7;
@@ -128,20 +134,27 @@ fn a_network_that_cannot_mix_and_a_share_that_is_none_are_refused_in_words() {
     assert!(error.contains("mix.mixup_p + mix.cutmix_p") && error.contains("1.2"), "{error}");
 }
 
-/// Studies of a source, their pictures a hundred times as dark: their gradients overflow fp16 at first.
+/// Studies of a source, their images a hundred times as dark: their gradients overflow fp16 at first.
 struct Dark(SmallSource);
 
-impl Source<Tensor> for Dark {
+impl Labelled for Dark {
     fn labels(&self) -> &LabelTable {
         self.0.labels()
     }
+}
 
-    fn batches<'a>(&'a self, plan: &Plan) -> Box<dyn Iterator<Item = Result<Batch<Tensor>, BoxError>> + 'a> {
-        Box::new(self.0.batches(plan).map(|batch| {
-            let mut batch = batch?;
-            batch.inputs = batch.inputs.f_mul_scalar(0.01)?;
-            Ok(batch)
-        }))
+impl Dataset for Dark {
+    type Sample = <SmallSource as Dataset>::Sample;
+    type Inputs = Tensor;
+    type Truth = GradeTruth;
+
+    fn sample(&self, plan: &Plan, study: StudyId) -> Result<Self::Sample, BoxError> {
+        self.0.sample(plan, study)
+    }
+
+    fn collate(&self, plan: &Plan, samples: Vec<Self::Sample>) -> Result<(Tensor, GradeTruth), BoxError> {
+        let (inputs, truth) = self.0.collate(plan, samples)?;
+        Ok((inputs.f_mul_scalar(0.01)?, truth))
     }
 }
 
@@ -149,7 +162,7 @@ impl Source<Tensor> for Dark {
 fn half_precision_finds_its_scale_learns_and_resumes_with_it() {
     let _turn = alone();
     let config = TrainConfig { precision: Precision::Float16, ..config(12) };
-    let source = Dark(SmallSource::new(40));
+    let source = Arc::new(Dark(SmallSource::new(40)));
     let run = |folder: &std::path::Path, stop_at: Option<u64>| {
         let run = CrossValidation::open(folder, &config, source.0.folds(2)).unwrap();
         let stop = StopToken::new();
@@ -165,8 +178,8 @@ fn half_precision_finds_its_scale_learns_and_resumes_with_it() {
             }
             _ => {}
         };
-        let outcome = run.fit_fold(0, &SmallNetwork::new(1), &source, Device::Cpu, &stop, &mut observer).unwrap();
-        let newest = Store::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
+        let outcome = fit_fold(&run, 0, &SmallNetwork::new(1), &source, &stop, &mut observer).unwrap();
+        let newest = CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
         let scale = newest.checkpoint.state.loss_scale;
         (outcome, skipped, losses, scale)
     };

@@ -1,15 +1,15 @@
 use std::fs;
+use std::sync::Arc;
 
-use lumbar::metric::{BootstrapConfig, Graded, Reference, score_difference};
-use lumbar::train::config::Extent;
+use lumbar::data::StudyId;
+use lumbar::metric::{BootstrapConfig, ConstantBaseline, Graded, score_difference};
+use lumbar::train::config::Scope;
 use lumbar::train::fold::FoldOutcome;
-use lumbar::train::network::Source;
 use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar::train::{CrossValidation, TrainConfig, TrainError};
 use lumbar_tests::scratch;
-use tch::Device;
 
-use crate::small::{SmallNetwork, SmallSource, alone};
+use crate::small::{Labelled as _, SmallNetwork, SmallSource, alone, fit_all, fit_fold};
 
 fn config(epochs: usize) -> TrainConfig {
     let mut config = TrainConfig { epochs, batch_size: 8, ..TrainConfig::default() };
@@ -20,8 +20,8 @@ fn config(epochs: usize) -> TrainConfig {
 #[test]
 fn one_batch_is_learned_by_heart() {
     let _turn = alone();
-    let source = SmallSource::new(40);
-    let config = TrainConfig { extent: Extent::OverfitOneBatch, ..config(400) };
+    let source = Arc::new(SmallSource::new(40));
+    let config = TrainConfig { scope: Scope::OverfitOneBatch, ..config(400) };
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config, source.folds(5)).unwrap();
     let mut last = f64::NAN;
@@ -31,22 +31,21 @@ fn one_batch_is_learned_by_heart() {
         }
     };
     let network = SmallNetwork { dropout: 0.0, ..SmallNetwork::new(1) };
-    run.fit_fold(0, &network, &source, Device::Cpu, &StopToken::new(), &mut observer).unwrap();
+    fit_fold(&run, 0, &network, &source, &StopToken::new(), &mut observer).unwrap();
     assert!(last < 0.01, "the loss of the batch ends at {last}");
 }
 
 #[test]
 fn what_was_learned_beats_the_best_constant_out_of_fold() {
     let _turn = alone();
-    let source = SmallSource::new(120);
+    let source = Arc::new(SmallSource::new(120));
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config(40), source.folds(4)).unwrap();
-    let network = |fold| Ok(SmallNetwork::new(fold as i64));
-    let table = run.fit(network, &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap().unwrap();
+    let table = fit_all(&run, |fold| SmallNetwork::new(fold as i64), &source);
     let folds = source.folds(4);
-    let fold_of = |study: &str| folds.iter().position(|fold| fold.iter().any(|other| other == study));
+    let fold_of = |study: StudyId| folds.iter().position(|fold| fold.contains(&study));
     let labels = source.labels();
-    let constant = Reference::best_constant_out_of_fold(labels, 1.0, fold_of).unwrap();
+    let constant = ConstantBaseline::best_out_of_fold(labels, fold_of).unwrap();
     let model = Graded::join(labels, &table).unwrap();
     let constant = Graded::join(labels, &constant).unwrap();
     let difference = score_difference(&model, &constant, &BootstrapConfig::default()).unwrap();
@@ -56,16 +55,16 @@ fn what_was_learned_beats_the_best_constant_out_of_fold() {
 }
 
 #[test]
-fn a_column_that_is_never_shown_is_predicted_from_the_prior() {
+fn a_target_that_is_never_visible_is_predicted_from_the_prior() {
     let _turn = alone();
-    let source = SmallSource { hidden: Some(7), ..SmallSource::new(40) };
+    let source = Arc::new(SmallSource { hidden: Some(7), ..SmallSource::new(40) });
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config(3), source.folds(4)).unwrap();
     let split = run.split(2).unwrap();
-    let outcome = run.fit_fold(2, &SmallNetwork::new(0), &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
-    let FoldOutcome::Complete(table) = outcome else { panic!("nobody asked to stop") };
-    let known = source.labels().filter(|study| split.training.iter().any(|other| other == study));
-    let prior = Reference::best_constant(&known, 1.0);
+    let outcome = fit_fold(&run, 2, &SmallNetwork::new(0), &source, &StopToken::new(), &mut Silent).unwrap();
+    let FoldOutcome::Complete(table) = outcome else { panic!("it was not stopped") };
+    let known = source.labels().filter(|study| split.training.contains(&study));
+    let prior = ConstantBaseline::best(&known);
     for (_, row) in table.iter() {
         assert_eq!(row[7], prior.rows()[7]);
         assert_ne!(row[8], prior.rows()[8]);
@@ -75,13 +74,13 @@ fn a_column_that_is_never_shown_is_predicted_from_the_prior() {
 #[test]
 fn a_fast_dev_run_takes_a_step_and_leaves_no_result() {
     let _turn = alone();
-    let source = SmallSource::new(40);
+    let source = Arc::new(SmallSource::new(40));
     let folder = scratch();
-    let config = TrainConfig { extent: Extent::FastDevRun, ..config(30) };
+    let config = TrainConfig { scope: Scope::FastDevRun, ..config(30) };
     let run = CrossValidation::open(folder.path(), &config, source.folds(5)).unwrap();
     let mut steps = 0;
     let mut observer = |event: &Event| steps += usize::from(matches!(event, Event::Step { .. }));
-    run.fit_fold(0, &SmallNetwork::new(1), &source, Device::Cpu, &StopToken::new(), &mut observer).unwrap();
+    fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut observer).unwrap();
     assert_eq!(steps, 1);
     assert!(!run.fold_folder(0).join("out_of_fold.csv").exists());
 }
@@ -89,7 +88,7 @@ fn a_fast_dev_run_takes_a_step_and_leaves_no_result() {
 #[test]
 fn training_stops_when_validation_no_longer_improves() {
     let _turn = alone();
-    let source = SmallSource::new(40);
+    let source = Arc::new(SmallSource::new(40));
     let folder = scratch();
     let mut config = TrainConfig { early_stop: 3, ..config(200) };
     config.optimizer.lr = 0.2;
@@ -100,7 +99,7 @@ fn training_stops_when_validation_no_longer_improves() {
         Event::EarlyStop { best_epoch, .. } => best = Some(*best_epoch),
         _ => {}
     };
-    run.fit_fold(0, &SmallNetwork::new(1), &source, Device::Cpu, &StopToken::new(), &mut observer).unwrap();
+    fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut observer).unwrap();
     let best = best.expect("200 epochs at a rate of 0.2 overfit");
     assert_eq!(scores.len(), best + 4);
     assert!(scores.iter().all(|score| *score >= scores[best]));
@@ -109,13 +108,13 @@ fn training_stops_when_validation_no_longer_improves() {
 #[test]
 fn a_loss_that_stays_not_finite_ends_the_run_and_says_what_to_do() {
     let _turn = alone();
-    let source = SmallSource::new(60);
+    let source = Arc::new(SmallSource::new(60));
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config(30), source.folds(2)).unwrap();
     let mut skipped = 0;
     let mut observer = |event: &Event| skipped += usize::from(matches!(event, Event::StepSkipped { what: "loss", .. }));
     let network = SmallNetwork { breaks_at: Some(2), ..SmallNetwork::new(1) };
-    let error = run.fit_fold(0, &network, &source, Device::Cpu, &StopToken::new(), &mut observer).unwrap_err();
+    let error = fit_fold(&run, 0, &network, &source, &StopToken::new(), &mut observer).unwrap_err();
     // the validation of the epoch in which it broke refuses the network's NaN first, or 20 steps do
     let text = error.to_string();
     assert!(text.contains("not finite in 20 steps") || text.contains("NaN"), "{text}");
@@ -125,24 +124,24 @@ fn a_loss_that_stays_not_finite_ends_the_run_and_says_what_to_do() {
 #[test]
 fn a_run_folder_of_another_config_or_split_is_refused_field_by_field() {
     let _turn = alone();
-    let source = SmallSource::new(20);
+    let source = Arc::new(SmallSource::new(20));
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config(1), source.folds(2)).unwrap();
-    run.fit_fold(0, &SmallNetwork::new(1), &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+    fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut Silent).unwrap();
     let error = CrossValidation::open(folder.path(), &config(2), source.folds(2)).unwrap_err().to_string();
     assert!(error.ends_with("holds a run with another config: epochs is 1 there and 2 here"), "{error}");
     let run = CrossValidation::open(folder.path(), &config(1), source.folds(4)).unwrap();
     let error =
-        run.fit_fold(0, &SmallNetwork::new(1), &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err();
+        fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut Silent).unwrap_err();
     assert!(error.to_string().contains("the folder holds a fold with another split"), "{error}");
     let path = folder.path().join("config.toml");
     let text = fs::read_to_string(&path).unwrap().replace("epochs = 1\n", "epochs = 0\n");
     fs::write(&path, text).unwrap();
     let error = CrossValidation::open(folder.path(), &config(1), source.folds(2)).unwrap_err();
-    assert!(matches!(error, TrainError::Config { field: "epochs", .. }), "{error}");
+    assert!(matches!(error, TrainError::Config(ref error) if error.field == "epochs"), "{error}");
     let mut folds = source.folds(2);
-    let twice = folds[0][0].clone();
+    let twice = folds[0][0];
     folds[1].push(twice);
     let error = CrossValidation::open(scratch().path(), &config(1), folds).unwrap_err();
-    assert_eq!(error.to_string(), "validation: study 1000 is there twice");
+    assert_eq!(error.to_string(), "validation: study 1000 occurs twice");
 }

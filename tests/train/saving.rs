@@ -2,32 +2,33 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use lumbar::train::checkpoint::Store;
+use lumbar::metric::PredictionTable;
+use lumbar::train::checkpoint::CheckpointFolder;
 use lumbar::train::fold::FoldOutcome;
 use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar::train::{CrossValidation, TrainConfig, TrainError};
 use lumbar_tests::scratch;
-use tch::Device;
 
-use crate::small::{SmallNetwork, SmallSource, alone};
+use crate::small::{SmallNetwork, SmallSource, alone, fit_fold};
 
 const EPOCHS: usize = 4;
 
-fn open(folder: &Path) -> (CrossValidation, SmallSource) {
-    let source = SmallSource::new(40);
+fn open(folder: &Path) -> (CrossValidation, Arc<SmallSource>) {
+    let source = Arc::new(SmallSource::new(40));
     let config = TrainConfig { epochs: EPOCHS, batch_size: 8, checkpoint_steps: 1, ..TrainConfig::default() };
     (CrossValidation::open(folder, &config, source.folds(2)).unwrap(), source)
 }
 
 fn fit(
     run: &CrossValidation,
-    source: &SmallSource,
+    source: &Arc<SmallSource>,
     stop: &StopToken,
     observer: &mut dyn FnMut(&Event),
-) -> Result<FoldOutcome, TrainError> {
+) -> Result<FoldOutcome<PredictionTable>, TrainError> {
     let mut observer = |event: &Event| observer(event);
-    run.fit_fold(0, &SmallNetwork::new(1), source, Device::Cpu, stop, &mut observer)
+    fit_fold(run, 0, &SmallNetwork::new(1), source, stop, &mut observer)
 }
 
 /// A fold's folder of checkpoints with a file in its place: nothing can be written, not even by root.
@@ -53,7 +54,7 @@ impl Drop for Blocked {
     }
 }
 
-fn outcome_of_a_whole_run() -> FoldOutcome {
+fn outcome_of_a_whole_run() -> FoldOutcome<PredictionTable> {
     let folder = scratch();
     let (run, source) = open(folder.path());
     fit(&run, &source, &StopToken::new(), &mut |_| {}).unwrap()
@@ -110,7 +111,7 @@ fn a_run_that_is_asked_to_stop_returns_when_its_last_step_is_saved() {
         _ => {}
     });
     assert_eq!(outcome.unwrap(), FoldOutcome::Stopped);
-    let newest = Store::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
+    let newest = CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
     assert_eq!((newest.checkpoint.state.step, told.last()), (5, Some(&newest.path)));
     // where that fails, so does the call
     let (stop, mut blocked) = (StopToken::new(), None);
@@ -122,6 +123,6 @@ fn a_run_that_is_asked_to_stop_returns_when_its_last_step_is_saved() {
     });
     assert!(matches!(error, Err(TrainError::File { .. })), "{error:?}");
     drop(blocked);
-    let again = run.fit_fold(0, &SmallNetwork::new(1), &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+    let again = fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut Silent).unwrap();
     assert_eq!(again, outcome_of_a_whole_run());
 }

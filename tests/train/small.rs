@@ -1,22 +1,27 @@
 //! A small network with everything that makes resuming hard (batch norm, dropout, augmentation), and
-//! batches from memory whose pictures show the label.
+//! batches from memory whose images show the label.
 
 use std::cell::Cell;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lumbar::anatomy::{Mirror, Severity, Target};
 use lumbar::data::augment::Mix;
-use lumbar::metric::LabelTable;
-use lumbar::train::loss::MASKED;
-use lumbar::train::mix::mix_pictures;
-use lumbar::train::network::{Batch, BoxError, Mode, Network, Plan, Source};
+use lumbar::data::StudyId;
+use lumbar::data::loader::{Batch, BoxError, Dataset, Loader, LoaderConfig, Plan};
+use lumbar::metric::{LabelTable, PredictionTable};
+use lumbar::tasks::grading::{GradeTruth, Grading, LossConfig};
+use lumbar::train::fold::FoldOutcome;
+use lumbar::train::mix::mix_images;
+use lumbar::train::network::{Mode, Network};
+use lumbar::train::observer::{Observer, Silent, StopToken};
 use lumbar::train::optimizer::Parameter;
+use lumbar::train::{CrossValidation, Objective, TrainError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tch::{Device, Kind, Tensor};
 
 /// Torch's generator is one for the whole process: tests that draw from it run one at a time, on one thread
-/// of torch's, which small pictures fill.
+/// of torch's, which small images fill.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     tch::set_num_threads(1);
@@ -80,7 +85,7 @@ impl Network for SmallNetwork {
             .into()
     }
 
-    fn logits(&self, inputs: &Tensor, mode: Mode) -> Result<Tensor, BoxError> {
+    fn forward(&self, inputs: &Tensor, mode: Mode) -> Result<Tensor, BoxError> {
         let train = mode == Mode::Train;
         let hidden = inputs
             .f_linear(&self.first, None::<&Tensor>)?
@@ -106,19 +111,19 @@ impl Network for SmallNetwork {
     fn mix(&self, inputs: &mut Tensor, draw: &mut dyn FnMut(usize, usize) -> Mix) -> Result<Mix, BoxError> {
         let mix = draw(PIXELS as usize, 1);
         let rows = inputs.f_unsqueeze(1)?;
-        *inputs = mix_pictures(&rows, &mix.partners, mix.kind)?.f_squeeze_dim(1)?;
+        *inputs = mix_images(&rows, &mix.partners, mix.kind)?.f_squeeze_dim(1)?;
         Ok(mix)
     }
 }
 
-/// Studies whose picture has a pixel for each target: the label's number, under noise drawn per epoch.
+/// Studies whose image has a pixel for each target: the label's number, under noise drawn per epoch.
 pub(crate) struct SmallSource {
     pub(crate) labels: LabelTable,
-    /// Waits so long for each batch, so that a run can be killed in its middle.
+    /// Waits so long for each study, so that a run can be killed in its middle.
     pub(crate) delay_ms: u64,
-    /// Every picture is mirrored, whatever the plan says.
+    /// Every image is mirrored, whatever the plan says.
     pub(crate) mirror_image: bool,
-    /// Cells of this column are never shown.
+    /// This target is never visible.
     pub(crate) hidden: Option<usize>,
 }
 
@@ -133,57 +138,113 @@ impl SmallSource {
                 7..=9 => Some(Severity::Moderate),
                 _ => Some(Severity::Severe),
             });
-            labels.insert(format!("{}", 1000 + study), row).unwrap();
+            labels.insert(StudyId(1000 + study as u64), row).unwrap();
         }
         Self { labels, delay_ms: 0, mirror_image: false, hidden: None }
     }
 
-    pub(crate) fn folds(&self, count: usize) -> Vec<Vec<String>> {
+    pub(crate) fn folds(&self, count: usize) -> Vec<Vec<StudyId>> {
         let mut folds = vec![Vec::new(); count];
         for (place, study) in self.labels.studies().iter().enumerate() {
-            folds[place % count].push(study.clone());
+            folds[place % count].push(*study);
         }
         folds
     }
+}
 
-    fn batch(&self, plan: &Plan, studies: &[String]) -> Result<Batch<Tensor>, BoxError> {
+impl Dataset for SmallSource {
+    type Sample = ([f32; PIXELS as usize], [Option<Severity>; Target::COUNT]);
+    type Inputs = Tensor;
+    type Truth = GradeTruth;
+
+    fn sample(&self, plan: &Plan, study: StudyId) -> Result<Self::Sample, BoxError> {
         std::thread::sleep(std::time::Duration::from_millis(self.delay_ms));
-        let (mut pixels, mut classes) = (Vec::new(), Vec::new());
-        for study in studies {
-            let row = self.labels.get(study).ok_or_else(|| format!("study {study} is unknown"))?;
-            let seed = study.parse::<u64>()? ^ plan.seed << 20 ^ (plan.epoch + 1) << 40;
-            let mut generator = StdRng::seed_from_u64(if plan.augmented { seed } else { 0 });
-            let cells = row.map(|label| {
-                let shown = label.map_or(0.5, |label| label.index() as f32);
-                let class = label.map_or(MASKED, |label| label.index() as i64);
-                (shown + generator.random_range(-0.3..0.3f32), class)
-            });
-            let cells = if plan.mirrored != self.mirror_image { Mirror::targets(&cells) } else { cells };
-            pixels.extend(cells.map(|(pixel, _)| pixel));
-            classes.extend(cells.map(|(_, class)| class));
-        }
-        let count = studies.len() as i64;
-        let shown = self.hidden.map(|column| {
-            let shown = Tensor::ones([count, 25], (Kind::Bool, Device::Cpu));
-            let _ = shown.select(1, column as i64).fill_(0);
-            shown
+        let row = self.labels.get(study).ok_or_else(|| format!("study {study} is unknown"))?;
+        let seed = study.0 ^ plan.seed << 20 ^ (plan.epoch + 1) << 40;
+        let mut generator = StdRng::seed_from_u64(if plan.augmented { seed } else { 0 });
+        let cells = row.map(|label| {
+            let pixel = label.map_or(0.5, |label| label.index() as f32);
+            (pixel + generator.random_range(-0.3..0.3f32), label)
         });
-        Ok(Batch {
-            studies: studies.to_vec(),
-            inputs: Tensor::from_slice(&pixels).view([count, PIXELS]),
-            labels: Tensor::from_slice(&classes).view([count, Target::COUNT as i64]),
-            shown,
-        })
+        let cells = if plan.mirrored != self.mirror_image { Mirror::targets(&cells) } else { cells };
+        Ok((cells.map(|(pixel, _)| pixel), cells.map(|(_, label)| label)))
+    }
+
+    fn collate(&self, _: &Plan, samples: Vec<Self::Sample>) -> Result<(Tensor, GradeTruth), BoxError> {
+        let pixels: Vec<f32> = samples.iter().flat_map(|(pixels, _)| *pixels).collect();
+        let visible = std::array::from_fn(|target| self.hidden != Some(target));
+        let rows: Vec<_> = samples.iter().map(|(_, labels)| (*labels, visible)).collect();
+        Ok((Tensor::f_from_slice(&pixels)?.f_view([samples.len() as i64, PIXELS])?, GradeTruth::new(&rows)?))
     }
 }
 
-impl Source<Tensor> for SmallSource {
+/// A data set that knows its labels.
+pub(crate) trait Labelled {
+    fn labels(&self) -> &LabelTable;
+}
+
+impl Labelled for SmallSource {
     fn labels(&self) -> &LabelTable {
         &self.labels
     }
+}
 
-    fn batches<'a>(&'a self, plan: &Plan) -> Box<dyn Iterator<Item = Result<Batch<Tensor>, BoxError>> + 'a> {
-        let plan = plan.clone();
-        Box::new((0..plan.batches.len()).map(move |place| self.batch(&plan, &plan.batches[place])))
+/// The objective of a fold over a labelled data set.
+pub(crate) fn objective(run: &CrossValidation, fold: usize, dataset: &impl Labelled) -> Grading {
+    let training = run.split(fold).unwrap().training;
+    Grading::new(&LossConfig::default(), dataset.labels(), &training, Device::Cpu).unwrap()
+}
+
+/// Trains one fold on the CPU.
+pub(crate) fn fit_fold<N, D>(
+    run: &CrossValidation,
+    fold: usize,
+    network: &N,
+    dataset: &Arc<D>,
+    stop: &StopToken,
+    observer: &mut dyn Observer,
+) -> Result<FoldOutcome<PredictionTable>, TrainError>
+where
+    N: Network,
+    D: Dataset<Inputs = N::Inputs, Truth = GradeTruth> + Labelled,
+{
+    run.fit_fold(fold, network, dataset, &objective(run, fold, &**dataset), Device::Cpu, stop, observer)
+}
+
+/// Trains all folds on the CPU and merges them.
+pub(crate) fn fit_all<N, D>(run: &CrossValidation, network: impl Fn(usize) -> N, dataset: &Arc<D>) -> PredictionTable
+where
+    N: Network,
+    D: Dataset<Inputs = N::Inputs, Truth = GradeTruth> + Labelled,
+{
+    for fold in 0..run.fold_count() {
+        fit_fold(run, fold, &network(fold), dataset, &StopToken::new(), &mut Silent).unwrap();
     }
+    run.merge().unwrap()
+}
+
+/// The batches of a plan.
+pub(crate) fn batches<D: Dataset>(dataset: &Arc<D>, plan: Plan) -> Vec<Batch<D::Inputs, D::Truth>> {
+    let batches = Loader::start(Arc::clone(dataset), plan, &LoaderConfig::default(), Device::Cpu).unwrap();
+    batches.map(|batch| batch.unwrap()).collect()
+}
+
+/// What a network predicts of studies, with an objective's prior.
+pub(crate) fn predict<N, D>(
+    network: &N,
+    dataset: &Arc<D>,
+    studies: &[StudyId],
+    objective: &Grading,
+    batch_size: usize,
+) -> PredictionTable
+where
+    N: Network,
+    D: Dataset<Inputs = N::Inputs, Truth = GradeTruth>,
+{
+    let mut table = PredictionTable::new();
+    for batch in batches(dataset, Plan::in_order(studies, batch_size)) {
+        let output = tch::no_grad(|| network.forward(&batch.inputs, Mode::Eval).unwrap());
+        objective.predict(&mut table, &batch.studies, &output, &batch.truth).unwrap();
+    }
+    table
 }

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use lumbar::data::StudyId;
 use lumbar::train::observer::{Event, Observer};
 
 /// The time between two lines within an epoch.
@@ -18,7 +19,7 @@ pub(crate) struct Watch {
     waited: Duration,
     worked: Duration,
     /// Number of warnings by study.
-    warnings: BTreeMap<String, usize>,
+    warnings: BTreeMap<StudyId, usize>,
 }
 
 impl Watch {
@@ -62,10 +63,10 @@ impl Observer for Watch {
         let fold = self.fold;
         match event {
             Event::Preparing { done, total } => self.at(*done as u64, *total as u64, "studies decoded"),
-            Event::StudyWarning { study, .. } => *self.warnings.entry(study.clone()).or_default() += 1,
+            Event::StudyWarning { study, .. } => *self.warnings.entry(*study).or_default() += 1,
             Event::FoldStarted { fold, training, validation, parameters, steps } => {
                 if !self.warnings.is_empty() {
-                    let some = self.warnings.keys().take(5).cloned().collect::<Vec<_>>().join(", ");
+                    let some = self.warnings.keys().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
                     let more = if self.warnings.len() > 5 { ", …" } else { "" };
                     self.line(&format!(
                         "warning: files are missing or unreadable in {} studies: {some}{more}",

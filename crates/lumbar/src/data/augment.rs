@@ -24,7 +24,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Affine2;
 pub use crate::config::ConfigError;
-pub(crate) use crate::config::check_range;
 
 pub use bias::BiasField;
 pub(crate) use bias::BiasRows;

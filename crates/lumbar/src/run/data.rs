@@ -11,7 +11,7 @@ use super::RunError;
 use crate::anatomy::Target;
 use crate::data::atomic;
 use crate::data::manifest::StudyRecord;
-use crate::metric::{ConstantBaseline, LabelTable, submission_rows, write_rows};
+use crate::metric::{ConstantBaseline, submission_rows, write_rows};
 
 /// The labelled studies that a run was trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

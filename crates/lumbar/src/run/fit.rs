@@ -16,7 +16,7 @@ use crate::predict::Temperature;
 use crate::tasks::{Task, TaskError, TaskVisitor};
 use crate::train::checkpoint::CheckpointFolder;
 use crate::train::config::Scope;
-use crate::train::fold::{FoldJob, FoldOutcome, load_weights};
+use crate::train::fold::{FoldOutcome, load_weights};
 use crate::train::network::Network;
 use crate::train::observer::{Event, Observer, StopToken};
 
@@ -102,16 +102,9 @@ impl Run {
             let network = task.network(Some(seed), device)?;
             let split = self.split(fold)?;
             let objective = task.objective(&self.labels, &split.training, device)?;
-            let job = FoldJob {
-                network: &network,
-                dataset: &dataset,
-                objective: &objective,
-                split: &split,
-                config: &self.config.train,
-                device,
-                folder: &folder,
-            };
-            let stopped = matches!(job.fit(stop, &mut both)?, FoldOutcome::Stopped);
+            let outcome =
+                self.folds_of_run.fit_fold(fold, &network, &dataset, &objective, device, stop, &mut both)?;
+            let stopped = matches!(outcome, FoldOutcome::Stopped);
             if stopped || (stop.is_stopped() && fold != folds[folds.len() - 1]) {
                 return Ok(Fitted::Stopped);
             }

@@ -2,10 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::fold::FoldSplit;
-use super::objective::OutOfFold;
+use tch::Device;
+
+use super::fold::{FoldJob, FoldOutcome, FoldSplit};
+use super::network::Network;
+use super::objective::{Objective, OutOfFold};
+use super::observer::{Observer, StopToken};
 use super::{TrainConfig, TrainError};
+use crate::data::loader::Dataset;
 use crate::data::{StudyId, atomic};
 
 /// A run folder: `config.toml`, `fold-0/` …, `out_of_fold.csv`.
@@ -66,6 +72,32 @@ impl CrossValidation {
         let validation = self.folds.get(fold)?.clone();
         let others = self.folds.iter().enumerate().filter(|(other, _)| *other != fold);
         Some(FoldSplit { fold, training: others.flat_map(|(_, studies)| studies.clone()).collect(), validation })
+    }
+
+    /// Trains one fold, or continues with it: see [`FoldJob::fit`].
+    ///
+    /// # Errors
+    /// When there is no such fold, and those of [`FoldJob::fit`].
+    #[allow(clippy::too_many_arguments, reason = "the fields of a FoldJob")]
+    pub fn fit_fold<N, D, O>(
+        &self,
+        fold: usize,
+        network: &N,
+        dataset: &Arc<D>,
+        objective: &O,
+        device: Device,
+        stop: &StopToken,
+        observer: &mut dyn Observer,
+    ) -> Result<FoldOutcome<O::Table>, TrainError>
+    where
+        N: Network,
+        O: Objective,
+        D: Dataset<Inputs = N::Inputs, Truth = O::Truth>,
+    {
+        let split = self.split(fold).ok_or(TrainError::Nothing("there is no such fold"))?;
+        let folder = self.fold_folder(fold);
+        let (split, config, folder) = (&split, &self.config, folder.as_path());
+        FoldJob { network, dataset, objective, split, config, device, folder }.fit(stop, observer)
     }
 
     /// The out-of-fold table of all folds, written to `out_of_fold.csv` too.
