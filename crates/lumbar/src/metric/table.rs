@@ -139,16 +139,10 @@ impl Cell {
         self.raw.map(|value| value / sum)
     }
 
-    /// The most probable severity; the milder one of equals.
+    /// The most probable severity; see [`Severity::most_probable`].
     #[must_use]
     pub fn predicted(&self) -> Severity {
-        let mut best = 0;
-        for class in 1..3 {
-            if self.raw[class] > self.raw[best] {
-                best = class;
-            }
-        }
-        Severity::ALL[best]
+        Severity::most_probable(&self.raw)
     }
 }
 

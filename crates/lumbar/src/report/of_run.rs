@@ -218,7 +218,7 @@ fn tiles(
     if let Some(position_mm) = point.position_mm() {
         tiles.extend(slice_tile(&study, cell.target, position_mm)?);
     }
-    let severity = most_probable(&cell.probabilities);
+    let severity = Severity::most_probable(&cell.probabilities);
     let remark = match cell_cam(run, record, cell.target, severity, device)? {
         Some(cam) => {
             tiles.extend(cam_tiles(&cam));
@@ -227,10 +227,6 @@ fn tiles(
         None => "The network was shown nothing of this target: it is predicted from the prior.".to_owned(),
     };
     Ok((tiles, remark))
-}
-
-fn most_probable(row: &[f64; 3]) -> Severity {
-    Severity::ALL[(1..3).fold(0, |best, class| if row[class] > row[best] { class } else { best })]
 }
 
 /// Where the network of the fold that was not trained on a study looks, when it grades one of its targets; none

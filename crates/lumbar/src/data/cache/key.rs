@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::CacheError;
 use crate::data::manifest::{Manifest, StudyRecord};
+use crate::hash::hex;
 
 /// What a data set's files look like: names, sizes, times of change and marks. Not their bytes: reading
 /// those is what a cache is to save.
@@ -119,8 +120,4 @@ impl fmt::Debug for CacheKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", hex(&self.0))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
