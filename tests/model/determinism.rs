@@ -44,7 +44,7 @@ fn trained(seed: i64) -> u64 {
     hasher.finish()
 }
 
-/// The generator that drops is the whole process's, and other tests draw from it: this one runs alone.
+/// Dropout uses the generator of the whole process, from which other tests draw too: this one runs in its own process.
 #[test]
 #[ignore = "run in its own process by the test below"]
 fn child() {
@@ -52,7 +52,7 @@ fn child() {
     println!("hash {:016x}", trained(seed));
 }
 
-fn trained_alone(seed: i64) -> String {
+fn trained_in_a_child(seed: i64) -> String {
     let program = std::env::current_exe().expect("a test program knows its path");
     let arguments = ["--exact", "determinism::child", "--ignored", "--nocapture"];
     let output = Command::new(program).args(arguments).env(SEED, seed.to_string()).output().expect("it starts");
@@ -63,8 +63,8 @@ fn trained_alone(seed: i64) -> String {
 }
 
 #[test]
-fn training_steps_repeat_bit_by_bit_and_other_seeds_differ() {
-    let first = trained_alone(5);
-    assert_eq!(first, trained_alone(5));
-    assert_ne!(first, trained_alone(6));
+fn training_steps_are_reproducible_bit_by_bit_and_depend_on_the_seed() {
+    let first = trained_in_a_child(5);
+    assert_eq!(first, trained_in_a_child(5));
+    assert_ne!(first, trained_in_a_child(6));
 }

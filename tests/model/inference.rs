@@ -8,8 +8,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::difference;
 
-/// Trains the statistics a little, so that there is something to fold.
-fn warmed<M: Module>(model: M, shape: &[i64]) -> M {
+/// Gives the batch norms other weights and statistics than their first ones, so that folding has an effect.
+fn with_statistics<M: Module>(model: M, shape: &[i64]) -> M {
     for entry in model.registry().parameters().filter(|entry| entry.tensor.dim() == 1) {
         let _ = tch::no_grad(|| entry.tensor.shallow_clone().uniform_(0.5, 1.5));
     }
@@ -20,7 +20,7 @@ fn warmed<M: Module>(model: M, shape: &[i64]) -> M {
 }
 
 fn check(model: impl Foldable, shape: &[i64], what: &str) {
-    let model = warmed(model, shape);
+    let model = with_statistics(model, shape);
     let x = Tensor::randn(shape, (Kind::Float, Device::Cpu));
     let plain = tch::no_grad(|| model.forward(&x, Mode::Eval)).unwrap();
     let greatest = plain.abs().max().double_value(&[]);
@@ -32,7 +32,7 @@ fn check(model: impl Foldable, shape: &[i64], what: &str) {
         assert!(worst <= bound, "{what} in {kind:?} differs by {worst} of the greatest value");
         println!("{what} {kind:?}: {worst:.2e} of the greatest value");
     }
-    // Folding worked on a copy.
+    // the model itself is unchanged
     assert_eq!(plain, tch::no_grad(|| model.forward(&x, Mode::Eval)).unwrap());
 }
 
@@ -47,21 +47,21 @@ fn folded_backbones_give_the_same_results() {
 
 #[test]
 fn a_folded_spine_model_and_crop_grader_give_the_same_results() {
-    let quiet = |dropout| SpineConfig { dropout, drop_path_rate: 0.0, ..SpineConfig::default() };
-    check(SpineModel::new(&quiet(0.5), 1, Device::Cpu).unwrap(), &[4, 30, 64, 64], "spine");
+    let config = |dropout| SpineConfig { dropout, drop_path_rate: 0.0, ..SpineConfig::default() };
+    check(SpineModel::new(&config(0.5), 1, Device::Cpu).unwrap(), &[4, 30, 64, 64], "spine");
     let config = LevelConfig { drop_path_rate: 0.0, ..LevelConfig::default() };
     check(LevelModel::new(&config, 1, Device::Cpu).unwrap(), &[4, 5, 64, 64], "level");
 }
 
 #[test]
-fn half_precision_on_a_cpu_is_refused() {
+fn half_precision_on_a_cpu_is_an_error() {
     let model = Backbone::new(&BackboneConfig::new(Architecture::EfficientNetB0), 1, Device::Cpu).unwrap();
     let error = Inference::of(&model, Kind::Half).unwrap_err().to_string();
     assert_eq!(error, "kind: expected Float, BFloat16, or Half on a GPU, found Half on Cpu");
 }
 
 #[test]
-fn a_gpu_gives_the_cpus_results_where_there_is_one() {
+fn a_gpu_gives_the_same_results_as_the_cpu() {
     let config = BackboneConfig { num_classes: 9, ..BackboneConfig::new(Architecture::EfficientNetB0) };
     let model = Backbone::new(&config, 1, Device::Cpu).unwrap();
     let x = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
@@ -78,7 +78,7 @@ fn a_gpu_gives_the_cpus_results_where_there_is_one() {
 }
 
 #[test]
-fn folded_models_of_pictures_that_shrink_to_one_pixel_give_the_same_results() {
+fn folded_models_of_images_that_shrink_to_one_pixel_give_the_same_results() {
     for architecture in [Architecture::EfficientNetB0, Architecture::ResNet18d] {
         for size in [24, 32] {
             let config = BackboneConfig { num_classes: 9, ..BackboneConfig::new(architecture) };

@@ -1,4 +1,4 @@
-//! The whole-study model, the crop grader, and what every model refuses.
+//! The whole-study model, the crop grader, and errors for invalid inputs and settings.
 
 use lumbar::model::{
     Architecture, Backbone, BackboneConfig, Features, LevelConfig, LevelModel, Mode, Module, Part, SliceInput,
@@ -44,25 +44,25 @@ fn planes_and_backbone_of_the_spine_model_are_configurable() {
 }
 
 #[test]
-fn a_crop_grader_looks_at_slices_and_weighs_them() {
+fn a_crop_grader_weights_its_slices() {
     for input in [SliceInput::Single, SliceInput::Neighbours] {
         let config = LevelConfig { input, heads: 2, ..LevelConfig::default() };
         let model = LevelModel::new(&config, 0, Device::Cpu).unwrap();
         let crops = Tensor::randn([2, 5, 64, 64], CPU);
         assert_eq!(model.forward(&crops, Mode::Train).unwrap().size(), [2, 2, 3]);
         let weights = model.slice_weights(&crops).unwrap();
-        assert!((weights - 0.2).abs().max().double_value(&[]) < 1e-6, "untrained, all slices count alike");
+        assert!((weights - 0.2).abs().max().double_value(&[]) < 1e-6, "untrained, all slices have the same weight");
     }
     let model = LevelModel::new(&LevelConfig::default(), 0, Device::Cpu).unwrap();
     assert!(model.forward(&Tensor::randn([2, 64, 64], CPU), Mode::Eval).is_err());
-    // Without neighbours in the input, the order of the slices does not matter.
+    // without neighbours in the input the order of the slices does not matter
     let crops = Tensor::randn([2, 5, 64, 64], CPU);
     let (a, b) = (model.forward(&crops, Mode::Eval).unwrap(), model.forward(&crops.flip([1]), Mode::Eval).unwrap());
     assert!((a - b).abs().max().double_value(&[]) < 1e-4);
 }
 
 #[test]
-fn freezing_stops_gradients_and_running_statistics_of_what_is_frozen() {
+fn frozen_parts_have_no_gradients_and_constant_running_statistics() {
     let model = SpineModel::new(&SpineConfig::default(), 0, Device::Cpu).unwrap();
     model.registry().freeze_before(Part::Stage(5)).unwrap();
     let mean = |name: &str| model.registry().get(name).unwrap().tensor.copy();
@@ -95,12 +95,12 @@ fn depth_grows_from_stem_to_classifier_without_gaps() {
 }
 
 #[test]
-fn dropping_happens_in_train_mode_alone() {
+fn dropout_and_stochastic_depth_are_active_in_train_mode_only() {
     let config = BackboneConfig {
         num_classes: 3,
         drop_rate: 0.5,
         drop_path_rate: 0.5,
-        ..BackboneConfig::new(Architecture::ConvNextNano) // no batch statistics that differ as well
+        ..BackboneConfig::new(Architecture::ConvNextNano) // has no batch statistics, which would differ too
     };
     let model = Backbone::new(&config, 0, Device::Cpu).unwrap();
     let x = Tensor::randn([2, 3, 64, 64], CPU);
@@ -110,9 +110,12 @@ fn dropping_happens_in_train_mode_alone() {
 }
 
 #[test]
-fn names_and_ranges_that_do_not_exist_are_refused() {
+fn unknown_names_and_values_outside_their_range_are_errors() {
     let error = "efficientnet_b9".parse::<Architecture>().unwrap_err().to_string();
-    assert!(error.starts_with("no architecture is called \"efficientnet_b9\"; known are efficientnet_b0, "), "{error}");
+    assert!(
+        error.starts_with("unknown architecture \"efficientnet_b9\", expected one of efficientnet_b0, "),
+        "{error}"
+    );
     let config = BackboneConfig { drop_rate: 1.0, ..BackboneConfig::new(Architecture::EfficientNetB0) };
     let error = Backbone::new(&config, 0, Device::Cpu).unwrap_err().to_string();
     assert_eq!(error, "drop_rate: expected 0 ≤ rate < 1, found 1");

@@ -1,9 +1,10 @@
-//! Weight files: to timm and back, first convolutions fitted, damaged files refused.
+//! Weight files: exchange with timm, adapted first convolutions, pretrained weights, damaged files.
 
 use std::path::{Path, PathBuf};
 
 use lumbar::model::{
-    Architecture, Backbone, BackboneConfig, EfficientNet, Error, Features, LoadOptions, Mode, Module, weights,
+    Architecture, Backbone, BackboneConfig, EfficientNet, Error, Features, Init, LevelConfig, LevelModel, LoadOptions,
+    Mode, Module, PretrainedWeights, SpineConfig, SpineModel, weights,
 };
 use lumbar_tests::{oracle, scratch};
 use serde_json::json;
@@ -16,7 +17,7 @@ fn b0(num_classes: i64, in_chans: i64, seed: u64) -> EfficientNet {
     EfficientNet::new(&config, seed, Device::Cpu).unwrap()
 }
 
-/// Everything a model holds, as one list of numbers.
+/// Copies of all tensors of a model.
 fn state(model: &impl Module) -> Vec<Tensor> {
     model.registry().entries().iter().map(|entry| entry.tensor.detach().copy()).collect()
 }
@@ -33,7 +34,7 @@ fn a_file_written_here_loads_into_timm_and_back() {
     for architecture in [Architecture::EfficientNetB0, Architecture::ResNet34d, Architecture::ConvNextNano] {
         let config = BackboneConfig { num_classes: 5, in_chans: 2, ..BackboneConfig::new(architecture) };
         let model = Backbone::new(&config, 11, Device::Cpu).unwrap();
-        // One training step's statistics, and weights stored channels-last as a training run leaves them.
+        // running statistics of one training step, and weights channels-last as in training
         let _ = model.forward(&Tensor::randn([4, 2, 64, 64], (Kind::Float, Device::Cpu)), Mode::Train).unwrap();
         model.registry().to_channels_last().unwrap();
         let path = saved(&model, folder.path());
@@ -58,7 +59,7 @@ fn a_file_written_here_loads_into_timm_and_back() {
 }
 
 #[test]
-fn a_first_convolution_is_fitted_as_timm_does() {
+fn a_first_convolution_is_adapted_as_timm_does() {
     let folder = scratch();
     let rgb = b0(1000, 3, 1);
     let path = saved(&rgb, folder.path());
@@ -76,8 +77,8 @@ fn a_first_convolution_is_fitted_as_timm_does() {
         assert!(error.contains("conv_stem.weight: expected shape"), "{error}");
         let report = weights::load(model.registry(), &path, LoadOptions::transfer()).unwrap();
         assert_eq!(report.adapted, Some(("conv_stem.weight".to_owned(), 3, n)));
-        assert_eq!(report.kept, ["classifier.weight", "classifier.bias"]);
-        assert_eq!(report.left_out, ["classifier.weight", "classifier.bias"]);
+        assert_eq!(report.unchanged, ["classifier.weight", "classifier.bias"]);
+        assert_eq!(report.ignored, ["classifier.weight", "classifier.bias"]);
         assert_eq!(report.loaded, 358);
         let stem = &model.registry().get("conv_stem.weight").unwrap().tensor;
         assert!(difference(stem, &theirs[&n.to_string()]) <= 1e-6);
@@ -86,27 +87,78 @@ fn a_first_convolution_is_fitted_as_timm_does() {
 }
 
 #[test]
-fn a_backbone_without_classifier_leaves_the_files_out() {
+fn a_backbone_without_classifier_ignores_the_files() {
     let folder = scratch();
     let path = saved(&b0(10, 3, 1), folder.path());
     let model = b0(0, 3, 2);
     let error = weights::load(model.registry(), &path, LoadOptions::default()).unwrap_err();
     assert!(matches!(&error, Error::WeightNames { unexpected, .. } if unexpected.len() == 2), "{error}");
     let report = weights::load(model.registry(), &path, LoadOptions::transfer()).unwrap();
-    assert_eq!(report.left_out, ["classifier.bias", "classifier.weight"]);
+    assert_eq!(report.ignored, ["classifier.bias", "classifier.weight"]);
 }
 
-/// Loads a file that must be refused; the model has to be as it was.
+#[test]
+fn a_file_without_counters_loads_for_fine_tuning_as_in_pytorch() {
+    let folder = scratch();
+    let path = changed(folder.path(), |all| all.retain(|(name, _)| !name.ends_with("num_batches_tracked")));
+    assert!(matches!(refused(&path), Error::WeightNames { missing, .. } if missing.len() == 49));
+    let model = b0(5, 3, 2);
+    let report = weights::load(model.registry(), &path, LoadOptions::transfer()).unwrap();
+    assert_eq!(report.loaded, 360 - 49 - 2);
+    assert_eq!(report.unchanged.len(), 49 + 2, "counters and classifier");
+}
+
+/// Weights that timm wrote, for RGB and seven classes, go into the backbones of both models. First convolutions are
+/// adapted, everything else is timm's, and the heads are still those drawn from the seed.
+#[test]
+fn timms_file_is_loaded_into_the_backbones_of_both_models() {
+    let folder = scratch();
+    let architecture = Architecture::ResNet18d;
+    oracle(
+        "model_reference",
+        &json!({
+            "name": architecture.name(), "folder": folder.path(), "size": 32, "batch": 2,
+            "in_chans": 3, "num_classes": 7,
+        }),
+    );
+    let path = folder.path().join("weights.safetensors");
+    let timms = tensors(&path);
+    let pretrained = PretrainedWeights::open(&Init::File(path), None, None).unwrap().unwrap();
+
+    let config = LevelConfig { architecture, ..LevelConfig::default() };
+    let (level, fresh) = (LevelModel::new(&config, 5, Device::Cpu), LevelModel::new(&config, 5, Device::Cpu));
+    let (level, fresh) = (level.unwrap(), fresh.unwrap());
+    let report = pretrained.load_into(level.backbone()).unwrap();
+    assert_eq!(report.adapted, Some(("conv1.0.weight".to_owned(), 3, 1)));
+    assert_eq!(report.ignored, ["fc.bias", "fc.weight"]);
+    for entry in level.registry().entries() {
+        match entry.name.strip_prefix("backbone.") {
+            Some("conv1.0.weight") => {
+                let sum = timms["conv1.0.weight"].sum_dim_intlist(1, true, Kind::Float);
+                assert!(difference(&entry.tensor, &sum) < 1e-6);
+            }
+            Some(name) => assert_eq!(entry.tensor, timms[name], "{name}"),
+            None => assert_eq!(entry.tensor, fresh.registry().get(&entry.name).unwrap().tensor, "{}", entry.name),
+        }
+    }
+
+    let config = SpineConfig { architecture, ..SpineConfig::default() };
+    let spine = SpineModel::new(&config, 5, Device::Cpu).unwrap();
+    let report = pretrained.load_into(spine.backbone()).unwrap();
+    assert_eq!(report.adapted, Some(("conv1.0.weight".to_owned(), 3, 30)));
+}
+
+/// The error of loading a file. The model must be unchanged.
 fn refused(path: &Path) -> Error {
     let model = b0(5, 3, 7);
     let before = state(&model);
     let error = weights::load(model.registry(), path, LoadOptions::default()).unwrap_err();
-    assert_eq!(before, state(&model), "nothing is half loaded");
+    assert_eq!(before, state(&model), "nothing was copied");
     assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error} names the file");
     error
 }
 
-/// A file of a five-class b0 with one thing changed.
+/// A file of a b0 with five classes, with one change.
 fn changed(folder: &Path, change: impl FnOnce(&mut Vec<(String, Tensor)>)) -> PathBuf {
     let path = saved(&b0(5, 3, 1), folder);
     let mut all = Tensor::read_safetensors(&path).unwrap();
@@ -121,7 +173,7 @@ fn find<'a>(all: &'a mut [(String, Tensor)], name: &str) -> &'a mut Tensor {
 }
 
 #[test]
-fn a_wrong_shape_is_refused_where_tch_would_broadcast_it() {
+fn a_wrong_shape_that_tch_would_broadcast_is_an_error() {
     let folder = scratch();
     let path = changed(folder.path(), |all| {
         *find(all, "classifier.weight") = Tensor::zeros([1, 1280], (Kind::Float, Device::Cpu));
@@ -142,7 +194,7 @@ fn a_missing_and_an_extra_tensor_are_named() {
 }
 
 #[test]
-fn a_wrong_dtype_is_refused() {
+fn a_wrong_dtype_is_an_error() {
     let folder = scratch();
     let path = changed(folder.path(), |all| {
         let tensor = find(all, "bn1.bias");
@@ -153,28 +205,28 @@ fn a_wrong_dtype_is_refused() {
 }
 
 #[test]
-fn a_truncated_file_an_empty_one_and_an_absent_one_are_refused() {
+fn truncated_empty_and_missing_files_are_errors() {
     let folder = scratch();
     let path = saved(&b0(5, 3, 1), folder.path());
     let bytes = std::fs::read(&path).unwrap();
     for length in [bytes.len() - 1, bytes.len() / 2, 100, 7] {
         let cut = folder.path().join("cut.safetensors");
         std::fs::write(&cut, &bytes[..length]).unwrap();
-        assert!(matches!(refused(&cut), Error::Format { .. }), "{length} bytes");
+        assert!(matches!(refused(&cut), Error::WeightFormat { .. }), "{length} bytes");
     }
     let absent = folder.path().join("absent.safetensors");
-    assert!(matches!(refused(&absent), Error::Io { .. }));
+    assert!(matches!(refused(&absent), Error::WeightFile { .. }));
 }
 
 #[test]
-fn an_unwritable_folder_is_an_error_and_leaves_nothing_behind() {
+fn a_folder_that_does_not_exist_is_an_error() {
     let path = scratch().path().join("gone/model.safetensors");
     let error = weights::save(b0(5, 3, 1).registry(), &path).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(matches!(error, Error::WeightFile { .. }), "{error}");
 }
 
 #[test]
-fn a_classifier_is_replaced_on_request() {
+fn a_classifier_can_be_replaced() {
     let mut model = b0(1000, 3, 1);
     model.reset_classifier(4, 9).unwrap();
     let x = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));

@@ -1,6 +1,6 @@
-"""timm's fit of a first convolution to other channels.
+"""timm's adaptation of a first convolution to another number of channels.
 
-Arguments: weights, name (of the tensor), channels (list), output. Writes one tensor a number of channels.
+Arguments: weights, name (of the tensor), channels (list), output. Writes one tensor for each number of channels.
 """
 import json
 import sys

@@ -1,7 +1,7 @@
 """Loads a weight file into timm's model, strictly, and runs it.
 
 Arguments: name, weights, input (safetensors with `input`), in_chans, num_classes, output. Writes `logits` and
-answers the number of tensors.
+returns the number of tensors.
 """
 import json
 import sys

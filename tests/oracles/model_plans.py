@@ -1,6 +1,6 @@
 """Names and shapes of timm's state for many architectures, without computing anything.
 
-Arguments: names. Answers {name: [[tensor, shape], …]}.
+Arguments: names. Returns {name: [[tensor, shape], …]}.
 """
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Builds a timm model with random weights and writes what it computes.
+"""Builds a timm model with random weights and writes its results.
 
 Arguments: name, folder, size (pixels), batch, in_chans, num_classes. Writes weights.safetensors (the state
 dict) and reference.safetensors:
@@ -6,7 +6,7 @@ dict) and reference.safetensors:
   eval/logits, eval/features, eval/pooled, eval/stage/<n>
   train/logits, train/grad/<name>, train/buffer/<name>   one forward and backward in train mode
   adamw/<name>             parameters after one AdamW step with those gradients
-and answers the state's names in order, the parameters' names in order, and each first weight's spread.
+and returns the state's names in order, the parameters' names in order, and each first weight's spread.
 """
 import json
 import sys
@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 model = timm.create_model(a["name"], in_chans=a["in_chans"], num_classes=a["num_classes"])
 spread = {n: p.std().item() for n, p in model.named_parameters() if p.numel() > 10_000}
 
-# First weights hide mistakes: scales of one, shifts of zero, branches multiplied by 1e-6. Give each its own
+# First weights hide mistakes (scales of one, shifts of zero, branches multiplied by 1e-6). Give each its own
 # value, and batch norms the statistics of some data so that activations stay in range.
 with torch.no_grad():
     for name, p in model.named_parameters():

@@ -18,9 +18,9 @@ pub use lumbar::data::study::{Study, StudyPoint, StudyPoints};
 pub use lumbar::data::{Affine2, DataSplit, SeriesId, SeriesKind, StudyId};
 pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
-    self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LadderStep, Line, Mark, MontageConfig,
-    ReferenceLine, SEVERITY_COLOURS, Tile, class_bars, confusion_matrices, curves, learning_curves, montage,
-    probability_distributions, reliability_diagram, score_ladder, severity_table, window_of,
+    self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, Line, Marker, MontageConfig, ReferenceLine,
+    SEVERITY_COLOURS, ScoreRow, Tile, class_bars, confusion_matrices, curves, learning_curves, montage,
+    probability_distributions, reliability_diagram, score_baselines, severity_table, window_of,
 };
 pub use lumbar::metric::{
     Baselines, BootstrapConfig, Confusion, ConstantBaseline, Graded, LabelTable, PredictionTable, Score,

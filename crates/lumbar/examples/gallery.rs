@@ -1,16 +1,16 @@
-//! Every chart of `lumbar::figure`, drawn of made-up predictions: `cargo run -p lumbar --example gallery -- FOLDER`.
+//! Draws every chart of `lumbar::figure` from invented predictions: `cargo run -p lumbar --example gallery -- FOLDER`.
 //!
-//! 300 studies with about the competition's shares of severities; the "model" sees each label through noise.
-//! Nothing here says anything about a real model.
+//! There are 300 studies with about the competition's frequencies of severities. The "model" predicts from a noisy
+//! degree of disease. The charts say nothing about a real model.
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use lumbar::anatomy::{ConditionGroup, Severity, Target};
 use lumbar::figure::{
-    CellGroup, Curve, CurvePanel, Figure, FoldHistory, LadderStep, MontageConfig, ReferenceLine, Tile,
-    confusion_matrices, curves, learning_curves, montage, probability_distributions, reliability_diagram, score_ladder,
-    severity_table,
+    CellGroup, Curve, CurvePanel, Figure, FoldHistory, MontageConfig, ReferenceLine, ScoreRow, Tile,
+    confusion_matrices, curves, learning_curves, montage, probability_distributions, reliability_diagram,
+    score_baselines, severity_table,
 };
 use lumbar::metric::{BootstrapConfig, Graded, LabelTable, PredictionTable, Reference, Score, score, score_intervals};
 use lumbar::train::history::EpochRecord;
@@ -21,7 +21,7 @@ use rand::{RngExt, SeedableRng};
 type Boxed<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Boxed<()> {
-    let folder = PathBuf::from(std::env::args().nth(1).ok_or("which folder?")?);
+    let folder = PathBuf::from(std::env::args().nth(1).ok_or("expected the folder for the figures as argument")?);
     std::fs::create_dir_all(&folder)?;
     let (labels, model) = tables(300);
     for (name, figure) in figures(&labels, &model)? {
@@ -31,7 +31,7 @@ fn main() -> Boxed<()> {
     Ok(())
 }
 
-/// Labels, and predictions that see them through noise.
+/// Labels, and predictions from the degree of disease with noise.
 fn tables(studies: usize) -> (LabelTable, PredictionTable) {
     let mut random = StdRng::seed_from_u64(7);
     let (mut labels, mut predictions) = (LabelTable::new(), PredictionTable::new());
@@ -86,14 +86,14 @@ fn histories(best: f64) -> Vec<FoldHistory> {
 fn figures(labels: &LabelTable, model: &PredictionTable) -> Boxed<Vec<(&'static str, Figure)>> {
     let graded = Graded::join(labels, model)?;
     let bootstrap = BootstrapConfig { replicates: 500, ..BootstrapConfig::default() };
-    let step = |name: &str, table: &PredictionTable, is_reference| -> Boxed<LadderStep> {
+    let row = |name: &str, table: &PredictionTable, is_baseline| -> Boxed<ScoreRow> {
         let score = score_intervals(&Graded::join(labels, table)?, &bootstrap)?;
-        Ok(LadderStep { name: name.to_owned(), score, is_reference })
+        Ok(ScoreRow { name: name.to_owned(), score, is_baseline })
     };
     let uniform = Reference::uniform().predict(labels.studies());
     let constant = Reference::best_constant(labels, 1.0).predict(labels.studies());
-    let ladder =
-        [step("uniform", &uniform, true)?, step("best constant", &constant, true)?, step("crop grader", model, false)?];
+    let scores =
+        [row("uniform", &uniform, true)?, row("best constant", &constant, true)?, row("crop grader", model, false)?];
     let reached = score(&graded)?.total();
     let level = |name: &str, value| ReferenceLine { name: name.to_owned(), value };
     let constant = level("best constant", score(&Graded::join(labels, &constant)?)?.total());
@@ -111,12 +111,12 @@ fn figures(labels: &LabelTable, model: &PredictionTable) -> Boxed<Vec<(&'static 
 
     let groups = CellGroup::by_condition_group(&graded);
     let five = CellGroup::by_condition(&graded);
-    let config = MontageConfig { columns: 2, tile_px: 240, title: "a crop and where a model looks".into() };
+    let config = MontageConfig { columns: 2, tile_px: 240, title: "a crop and its Grad-CAM".into() };
     Ok(vec![
-        ("ladder", score_ladder("Score beside the reference predictors", &ladder)?),
+        ("baselines", score_baselines("Score beside the reference predictors", &scores)?),
         ("learning", learning_curves("Five folds", &folds, &[constant, level("oracle", 0.41)])?),
         ("learning-short", learning_curves("One fold, one epoch", &short, &[])?),
-        ("curves", curves("More studies, and a range test", &[sizes(), range_test()])?),
+        ("curves", curves("More studies, and a learning-rate range test", &[sizes(), range_test()])?),
         ("distributions", probability_distributions("Predicted probabilities by label", &groups)?),
         ("distributions-five", probability_distributions("Predicted probabilities by label", &five)?),
         ("reliability", reliability_diagram("Reliability", &groups, 10)?),

@@ -1,10 +1,10 @@
 //! What is graded: five conditions at five disc levels, each with one of three severities.
 //!
-//! Two orders of the 25 targets exist in the competition's files and they differ. [`Target::ALL`] is the
-//! order of `train.csv` (spinal canal first), used for every array in this library. [`Target::SUBMISSION`]
-//! is the order of `sample_submission.csv` (alphabetical by condition). Writing an array in the one order
-//! under the names of the other is the classic bug, so crossing over is spelled out:
-//! [`Target::index`] and [`Target::submission_index`].
+//! The competition's files contain the 25 targets in two different orders. [`Target::ALL`] is the order of `train.csv`
+//! (spinal canal first), and of every array in this library. [`Target::SUBMISSION`] is the order of
+//! `sample_submission.csv` (alphabetical by condition). A classic bug is to write an array in one order under the names
+//! of the other. Therefore there are two methods with different names: [`Target::index`] and
+//! [`Target::submission_index`].
 //!
 //! Left and right are swapped by [`Mirror`] and nowhere else.
 //!
@@ -30,15 +30,15 @@ pub use mirror::{Mirror, Side};
 pub use severity::Severity;
 pub use target::Target;
 
-/// A name in a file that is none of the field's names.
+/// An unknown name in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} {found:?}, expected one of {expected}")]
 pub struct UnknownName {
     /// What the name should have been: `condition`, `level`, `severity`, …
     pub what: &'static str,
-    /// What was found.
+    /// The unknown name.
     pub found: String,
-    /// The names that exist, or the form that a name has.
+    /// The known names, or the form of a name.
     pub expected: String,
 }
 

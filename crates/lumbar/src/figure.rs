@@ -1,19 +1,21 @@
-//! Pictures: bytes of PNG and SVG, never a display.
+//! Figures: images and charts as PNG and SVG bytes. Nothing here opens a window.
 //!
-//! Everything here takes values and returns a [`Figure`]; `lumbar-notebook` shows it, the command line writes
-//! it to a file. Text is set in DejaVu Sans, which lies in the library, so that a picture looks the same on
-//! a machine without any font.
+//! Every function takes values and returns a [`Figure`]. `lumbar-notebook` displays it; the command line writes it to a
+//! file. Text is set in DejaVu Sans, which is part of the library, so that figures look the same on machines without
+//! fonts.
 //!
-//! - [`Tile`], [`montage()`]: slices with true proportions, the letters of the patient's sides, marks and lines.
-//!   A [heat layer](Tile::heat) shows where a model looks.
-//! - [`class_bars`]: how often each severity occurs.
+//! - [`Tile`], [`montage()`]: slices with true proportions, letters for the patient's sides, markers and lines.
+//!   [`Tile::heat`] overlays a heat map, such as Grad-CAM.
+//! - [`class_bars`]: the frequency of each severity.
 //! - [`severity_table`]: the 25 predictions of a study beside its labels.
-//! - [`score_ladder`], [`learning_curves`], [`curves`]: what a model reached, and how it came there.
-//! - [`probability_distributions`], [`reliability_diagram`], [`confusion_matrices`]: what its predictions are
-//!   like, for [groups of cells](CellGroup).
-//! - [`Figure::draw`]: anything that plotters draws.
+//! - [`score_baselines`]: a model's score beside its baselines.
+//! - [`learning_curves`], [`curves`]: training over the epochs, and any other curves.
+//! - [`probability_distributions`], [`reliability_diagram`], [`confusion_matrices`]: predictions compared with labels,
+//!   for [groups of cells](CellGroup).
+//! - [`Figure::draw`]: anything that plotters can draw.
 
 mod bars;
+mod baselines;
 mod confusion;
 mod curves;
 mod distributions;
@@ -21,11 +23,10 @@ mod encode;
 mod error;
 mod groups;
 mod heat;
-mod ladder;
 mod montage;
 mod reliability;
+mod severity_table;
 mod sheet;
-mod study_table;
 mod tile;
 
 use std::path::Path;
@@ -39,27 +40,27 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
 
 pub use bars::{ClassCount, class_bars};
+pub use baselines::{ScoreRow, score_baselines};
 pub use confusion::confusion_matrices;
 pub use curves::{Curve, CurvePanel, FoldHistory, ReferenceLine, curves, learning_curves};
 pub use distributions::probability_distributions;
 pub use error::FigureError;
 pub use groups::CellGroup;
-pub use ladder::{LadderStep, score_ladder};
 pub use montage::{MontageConfig, montage};
 pub use reliability::reliability_diagram;
-pub use study_table::severity_table;
-pub use tile::{Line, Mark, Tile, window_of};
+pub use severity_table::severity_table;
+pub use tile::{Line, Marker, Tile, window_of};
 
-/// Colours of the three severities: blue, orange and vermilion of Okabe and Ito's palette, which people who
-/// do not see red and green apart tell from each other (<https://jfly.uni-koeln.de/color/>).
+/// Colours of the three severities: blue, orange and vermilion of Okabe and Ito's palette for colour-blind readers
+/// (<https://jfly.uni-koeln.de/color/>).
 pub const SEVERITY_COLOURS: [RGBColor; 3] = [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(213, 94, 0)];
-/// Neutral grey for what is missing.
+/// Grey for missing labels.
 pub const MISSING_COLOUR: RGBColor = RGBColor(190, 190, 190);
 
-/// The typeface of all text in pictures.
+/// The font of all text in figures.
 pub(crate) const FONT: &str = "sans-serif";
 
-/// A finished picture.
+/// A finished figure: PNG bytes, and SVG for charts.
 ///
 /// ```
 /// use lumbar::figure::Figure;
@@ -81,25 +82,25 @@ pub struct Figure {
     svg: Option<String>,
 }
 
-/// The bitmap that [`Figure::draw`] hands to its closure.
+/// The bitmap that [`Figure::draw`] passes to its closure.
 pub type Canvas<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// Something that can be drawn to pixels and to SVG alike.
+/// Something that can be drawn as pixels and as SVG.
 pub trait Chart {
     /// Draws on `area`, which is white.
     ///
     /// # Errors
-    /// What the backend refuses.
+    /// [`FigureError::Drawing`] if the backend fails.
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError>;
 }
 
 impl Figure {
-    /// A picture drawn with plotters on a white bitmap of `size_px` (width, height).
+    /// A figure drawn with plotters on a white bitmap of `size_px` (width, height).
     ///
-    /// `alt` says in a few words what there is to see.
+    /// `alt` describes the figure in a few words, for readers who do not see it.
     ///
     /// # Errors
-    /// What the closure returns, as text.
+    /// [`FigureError::Drawing`] with the closure's error as text.
     pub fn draw<E: std::fmt::Display>(
         alt: impl Into<String>,
         size_px: (u32, u32),
@@ -119,7 +120,7 @@ impl Figure {
     /// A chart as PNG and SVG.
     ///
     /// # Errors
-    /// What the chart's drawing refuses.
+    /// Those of [`Chart::draw`].
     pub fn of_chart(alt: impl Into<String>, size_px: (u32, u32), chart: &impl Chart) -> Result<Self, FigureError> {
         let mut figure = Self::draw(alt, size_px, |area| chart.draw(area))?;
         let mut svg = String::new();
@@ -133,10 +134,10 @@ impl Figure {
         Ok(figure)
     }
 
-    /// A picture from rows of red, green, blue bytes.
+    /// A figure from rows of red, green and blue bytes.
     ///
     /// # Errors
-    /// When `rgb` is not width × height × 3 bytes long.
+    /// [`FigureError::Size`] if `rgb` is not width × height × 3 bytes long.
     pub fn from_rgb(alt: impl Into<String>, size_px: (u32, u32), rgb: Vec<u8>) -> Result<Self, FigureError> {
         let (width_px, height_px) = size_px;
         let found = rgb.len();
@@ -147,7 +148,7 @@ impl Figure {
         Ok(Self { alt: alt.into(), width_px, height_px, png, svg: None })
     }
 
-    /// What there is to see, in words.
+    /// The description.
     pub fn alt(&self) -> &str {
         &self.alt
     }
@@ -162,27 +163,28 @@ impl Figure {
         self.height_px
     }
 
-    /// The picture as a PNG file.
+    /// The content of a PNG file.
     pub fn png(&self) -> &[u8] {
         &self.png
     }
 
-    /// The picture as an SVG file; charts have one, pictures of pixels have none.
+    /// The content of an SVG file; `None` if the figure was drawn as pixels only.
     pub fn svg(&self) -> Option<&str> {
         self.svg.as_deref()
     }
 
-    /// Writes a file; its ending, `png` or `svg`, says which.
+    /// Writes a file. Its extension, `png` or `svg`, decides the format.
     ///
     /// # Errors
-    /// Another ending, an SVG of a picture that has none, or a disk that refuses.
+    /// [`FigureError::Extension`] for another extension, [`FigureError::NoSvg`] if the figure has no SVG,
+    /// [`FigureError::Write`] if the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FigureError> {
         let path = path.as_ref();
-        let bytes = match (path.extension().and_then(|ending| ending.to_str()), &self.svg) {
+        let bytes = match (path.extension().and_then(|extension| extension.to_str()), &self.svg) {
             (Some("png"), _) => self.png.as_slice(),
             (Some("svg"), Some(svg)) => svg.as_bytes(),
             (Some("svg"), None) => return Err(FigureError::NoSvg { path: path.to_owned() }),
-            _ => return Err(FigureError::Ending { path: path.to_owned() }),
+            _ => return Err(FigureError::Extension { path: path.to_owned() }),
         };
         let temporary = path.with_extension("new");
         fs::write(&temporary, bytes)
@@ -191,18 +193,18 @@ impl Figure {
     }
 }
 
-/// What it shows and how large it is; never its bytes.
+/// Description and size, without the bytes.
 impl fmt::Debug for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Figure({:?}, {} × {} pixels)", self.alt, self.width_px, self.height_px)
     }
 }
 
-/// Makes the library's typeface known to plotters, once.
+/// Registers the font with plotters, once.
 pub(crate) fn fonts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // The bytes are a font file of ours, and a test draws with them: no error can be met here.
+        // the embedded font files are valid, and a test draws with them: there is no error to handle
         let _ = register_font(FONT, FontStyle::Normal, include_bytes!("figure/fonts/DejaVuSans.ttf"));
         let _ = register_font(FONT, FontStyle::Bold, include_bytes!("figure/fonts/DejaVuSans-Bold.ttf"));
     });
@@ -214,7 +216,7 @@ mod tests {
     use plotters::prelude::*;
 
     #[test]
-    fn text_needs_no_font_of_the_machine() {
+    fn text_does_not_need_an_installed_font() {
         let write = |text: &'static str| {
             Figure::draw("text", (200, 40), |area| area.draw(&Text::new(text, (5, 5), (FONT, 20).into_font()))).unwrap()
         };
@@ -223,16 +225,16 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_the_wrong_length_is_refused_with_its_numbers() {
+    fn bytes_of_the_wrong_length_are_an_error_with_the_expected_and_found_length() {
         let error = Figure::from_rgb("", (4, 4), vec![0; 47]).unwrap_err().to_string();
         assert!(error.contains("4") && error.contains("47") && error.contains("48"), "{error}");
     }
 
     #[test]
-    fn an_unknown_ending_is_refused_before_anything_is_written() {
+    fn an_unknown_extension_is_an_error_before_anything_is_written() {
         let figure = Figure::from_rgb("", (1, 1), vec![0; 3]).unwrap();
         let path = std::env::temp_dir().join("lumbar-figure.gif");
-        assert!(matches!(figure.write(&path), Err(FigureError::Ending { .. })));
+        assert!(matches!(figure.write(&path), Err(FigureError::Extension { .. })));
         assert!(!path.exists());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use lumbar::anatomy::Severity;
-use lumbar::figure::LadderStep;
+use lumbar::figure::ScoreRow;
 use lumbar::metric::{Baselines, Confusion, Interval, KappaWeights, Score, ScoreIntervals, Summary};
 
 use super::html::{escape, table};
@@ -106,7 +106,7 @@ impl<T: Display> Show for Vec<(T, ScoreIntervals)> {
 
 impl Show for Baselines {
     fn show(&self) -> Shown {
-        let steps = LadderStep::of(self, "model").into_iter().map(|step| (step.name, step.score));
+        let steps = ScoreRow::of(self, "model").into_iter().map(|step| (step.name, step.score));
         let difference = ("model − best constant".to_owned(), self.to_best_constant);
         steps.chain([difference]).collect::<Vec<_>>().show()
     }

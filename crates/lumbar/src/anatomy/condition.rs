@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Side, UnknownName};
 
-/// One of the five graded conditions; sided ones are a condition per side.
+/// One of the five graded conditions. Left and right are different conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// Narrowing of the spinal canal, marked on sagittal T2/STIR.
+    /// Narrowing of the spinal canal, annotated on sagittal T2/STIR.
     SpinalCanalStenosis,
-    /// Narrowing of the patient's left neural foramen, marked on sagittal T1.
+    /// Narrowing of the patient's left neural foramen, annotated on sagittal T1.
     LeftNeuralForaminalNarrowing,
-    /// Narrowing of the patient's right neural foramen, marked on sagittal T1.
+    /// Narrowing of the patient's right neural foramen, annotated on sagittal T1.
     RightNeuralForaminalNarrowing,
-    /// Narrowing of the patient's left lateral recess, marked on axial T2.
+    /// Narrowing of the patient's left lateral recess, annotated on axial T2.
     LeftSubarticularStenosis,
-    /// Narrowing of the patient's right lateral recess, marked on axial T2.
+    /// Narrowing of the patient's right lateral recess, annotated on axial T2.
     RightSubarticularStenosis,
 }
 
-/// Conditions that the score pools: both sides of one disease.
+/// Conditions that the competition's score pools: both sides of one disease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionGroup {
@@ -34,10 +34,10 @@ pub enum ConditionGroup {
 }
 
 impl ConditionGroup {
-    /// The three groups of the score.
+    /// All groups, in the score's order.
     pub const ALL: [Self; 3] = [Self::Spinal, Self::Foraminal, Self::Subarticular];
 
-    /// The word in the condition's name by which the score tells groups apart: `spinal`, `foraminal`, …
+    /// The word in a condition's name by which the score finds its group: `spinal`, `foraminal`, `subarticular`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Condition {
         Self::RightSubarticularStenosis,
     ];
 
-    /// The same in the row order of `sample_submission.csv`: alphabetical.
+    /// All conditions in the row order of `sample_submission.csv`, which is alphabetical.
     pub const SUBMISSION: [Self; 5] = [
         Self::LeftNeuralForaminalNarrowing,
         Self::LeftSubarticularStenosis,
@@ -73,13 +73,13 @@ impl Condition {
         Self::SpinalCanalStenosis,
     ];
 
-    /// Place in [`Condition::ALL`], 0–4.
+    /// Index in [`Condition::ALL`], 0–4.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The condition of `group` on `side`; the spinal canal has no side.
+    /// The condition of `group` on `side`. For the spinal canal `side` is ignored.
     #[must_use]
     pub const fn of(group: ConditionGroup, side: Side) -> Self {
         match (group, side) {
@@ -101,7 +101,7 @@ impl Condition {
         }
     }
 
-    /// The patient's side, or none for the spinal canal.
+    /// The patient's side; `None` for the spinal canal.
     #[must_use]
     pub const fn side(self) -> Option<Side> {
         match self {
@@ -111,7 +111,7 @@ impl Condition {
         }
     }
 
-    /// The spelling inside `train.csv`'s columns and in row ids: `spinal_canal_stenosis`.
+    /// The spelling in the column names of `train.csv` and in row ids: `spinal_canal_stenosis`.
     #[must_use]
     pub const fn snake(self) -> &'static str {
         match self {
@@ -123,7 +123,7 @@ impl Condition {
         }
     }
 
-    /// The spelling of `train_label_coordinates.csv`, and the one for people: `Spinal Canal Stenosis`.
+    /// The spelling in `train_label_coordinates.csv`, also used for display: `Spinal Canal Stenosis`.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -145,7 +145,7 @@ impl fmt::Display for Condition {
 impl FromStr for Condition {
     type Err = UnknownName;
 
-    /// Reads either spelling, exactly.
+    /// Parses either spelling; upper and lower case matter.
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::ALL
             .into_iter()
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_submission_is_alphabetical() {
+    fn the_submissions_order_is_alphabetical() {
         let mut names = Condition::ALL.map(Condition::snake);
         names.sort_unstable();
         assert_eq!(names, Condition::SUBMISSION.map(Condition::snake));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::UnknownName;
 
-/// A disc level, named by the vertebrae above and below; the order is from the head down.
+/// A disc level, named after the vertebrae above and below; in order from head to foot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     /// Between the first and the second lumbar vertebra.
@@ -26,16 +26,16 @@ pub enum Level {
 }
 
 impl Level {
-    /// All levels, head to foot: the order of every array over levels.
+    /// All levels from head to foot: the order of every array over levels.
     pub const ALL: [Self; 5] = [Self::L1L2, Self::L2L3, Self::L3L4, Self::L4L5, Self::L5S1];
 
-    /// Place in [`Level::ALL`], 0–4.
+    /// Index in [`Level::ALL`], 0–4.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The spelling inside `train.csv`'s columns: `l1_l2`.
+    /// The spelling in the column names of `train.csv`: `l1_l2`.
     #[must_use]
     pub const fn snake(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Level {
         }
     }
 
-    /// The spelling of `train_label_coordinates.csv`, and the one for people: `L1/L2`.
+    /// The spelling in `train_label_coordinates.csv`, also used for display: `L1/L2`.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl fmt::Display for Level {
 impl FromStr for Level {
     type Err = UnknownName;
 
-    /// Reads either spelling, exactly.
+    /// Parses either spelling; upper and lower case matter.
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::ALL
             .into_iter()
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn another_spelling_is_refused_with_the_ones_that_exist() {
+    fn an_unknown_spelling_is_an_error_that_lists_the_known_ones() {
         let error = "L6/S1".parse::<Level>().unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Condition, Target};
 
-/// A side of the patient (not of the picture).
+/// A side of the patient, not of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -23,10 +23,10 @@ impl fmt::Display for Side {
     }
 }
 
-/// The mirror map: what left and right become when a picture is mirrored across the body's mid-plane.
+/// The mirror map: swaps left and right, for images that are mirrored across the body's mid-plane.
 ///
-/// The one place where sides are swapped. A horizontal flip of an axial slice and a reversal of the order
-/// of sagittal slices both mirror the patient; labels, points and probabilities then go through this map.
+/// This is the only place where sides are swapped. A horizontal flip of an axial slice and a reversal of the order of
+/// sagittal slices both mirror the patient. Labels, points and probabilities must then be mirrored with this map.
 ///
 /// ```
 /// use lumbar::anatomy::{Mirror, Target};
@@ -41,7 +41,7 @@ impl fmt::Display for Side {
 pub struct Mirror;
 
 impl Mirror {
-    /// Place in [`Target::ALL`] from which each target's value comes after mirroring: an involution.
+    /// For each target the index in [`Target::ALL`] of the target on the other side. Applied twice it is the identity.
     pub const PERMUTATION: [usize; Target::COUNT] = {
         let mut permutation = [0; Target::COUNT];
         let mut index = 0;
@@ -61,7 +61,7 @@ impl Mirror {
         }
     }
 
-    /// The condition of the other side; the spinal canal stays.
+    /// The condition on the other side. The spinal canal has none and stays.
     #[must_use]
     pub const fn condition(condition: Condition) -> Condition {
         match condition.side() {
@@ -70,13 +70,13 @@ impl Mirror {
         }
     }
 
-    /// The target of the other side at the same level.
+    /// The target on the other side at the same level.
     #[must_use]
     pub const fn target(target: Target) -> Target {
         Target::new(Self::condition(target.condition), target.level)
     }
 
-    /// Values over [`Target::ALL`], mirrored.
+    /// Mirrored values, in the order of [`Target::ALL`].
     #[must_use]
     pub fn targets<T: Clone>(values: &[T; Target::COUNT]) -> [T; Target::COUNT] {
         std::array::from_fn(|index| values[Self::PERMUTATION[index]].clone())
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_sided_conditions_move() {
+    fn only_conditions_with_a_side_are_swapped() {
         for target in Target::ALL {
             assert_eq!(Mirror::target(target) == target, target.condition.side().is_none());
             assert_eq!(Mirror::target(target).condition.group(), target.condition.group());

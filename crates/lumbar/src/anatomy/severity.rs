@@ -18,30 +18,35 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The severity with the largest of three values; the milder one of equals.
-    ///
-    /// ```
-    /// use lumbar::anatomy::Severity;
-    ///
-    /// assert_eq!(Severity::most_probable(&[0.2, 0.4, 0.4]), Severity::Moderate);
-    /// ```
-    #[must_use]
-    pub fn most_probable(probabilities: &[f64; 3]) -> Self {
-        Self::ALL.into_iter().fold(Self::NormalMild, |best, severity| {
-            if probabilities[severity.index()] > probabilities[best.index()] { severity } else { best }
-        })
-    }
+    /// Number of severities.
+    pub const COUNT: usize = 3;
 
-    /// The three severities in rising order: the order of every array over classes.
-    pub const ALL: [Self; 3] = [Self::NormalMild, Self::Moderate, Self::Severe];
+    /// All severities in rising order: the order of every array over severities.
+    pub const ALL: [Self; Self::COUNT] = [Self::NormalMild, Self::Moderate, Self::Severe];
 
-    /// Place in [`Severity::ALL`], 0–2: the class of a target.
+    /// Index in [`Severity::ALL`], 0–2: the class in a network's output.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// Weight of a row with this label in the competition's score: 1, 2 or 4.
+    /// The severity with the greatest probability; of equal ones the mildest.
+    ///
+    /// ```
+    /// use lumbar::anatomy::Severity;
+    ///
+    /// assert_eq!(Severity::most_probable(&[0.2, 0.5, 0.3]), Severity::Moderate);
+    /// assert_eq!(Severity::most_probable(&[0.4, 0.2, 0.4]), Severity::NormalMild);
+    /// ```
+    #[must_use]
+    pub fn most_probable(probabilities: &[f64; Self::COUNT]) -> Self {
+        let better = |best: Self, other: Self| {
+            if probabilities[other.index()] > probabilities[best.index()] { other } else { best }
+        };
+        Self::ALL.into_iter().fold(Self::NormalMild, better)
+    }
+
+    /// Weight of a row with this label in the competition's score: 1, 2 or 4 (from its evaluation page).
     #[must_use]
     pub const fn weight(self) -> f64 {
         match self {
@@ -51,7 +56,7 @@ impl Severity {
         }
     }
 
-    /// The value in `train.csv`, and the one for people: `Normal/Mild`.
+    /// The value in `train.csv`, also used for display: `Normal/Mild`.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -61,7 +66,7 @@ impl Severity {
         }
     }
 
-    /// The column of `sample_submission.csv`: `normal_mild`.
+    /// The column name in `sample_submission.csv`: `normal_mild`.
     #[must_use]
     pub const fn snake(self) -> &'static str {
         match self {
@@ -81,7 +86,7 @@ impl fmt::Display for Severity {
 impl FromStr for Severity {
     type Err = UnknownName;
 
-    /// Reads either spelling, exactly.
+    /// Parses either spelling; upper and lower case matter.
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::ALL
             .into_iter()

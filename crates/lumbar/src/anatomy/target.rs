@@ -15,15 +15,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// How many there are.
+    /// Number of targets.
     pub const COUNT: usize = 25;
 
-    /// All targets in the column order of `train.csv` (condition-major over [`Condition::ALL`]): the order of
-    /// every array over targets in this library.
+    /// All targets in the column order of `train.csv` (conditions in the order of [`Condition::ALL`], with all levels of
+    /// each): the order of every array over targets in this library.
     pub const ALL: [Self; Self::COUNT] = in_order(Condition::ALL);
 
-    /// All targets in the row order of `sample_submission.csv` (condition-major over
-    /// [`Condition::SUBMISSION`]). It is not [`Target::ALL`].
+    /// All targets in the row order of `sample_submission.csv` (conditions in the order of [`Condition::SUBMISSION`]).
+    /// Not the order of [`Target::ALL`].
     pub const SUBMISSION: [Self; Self::COUNT] = in_order(Condition::SUBMISSION);
 
     /// The target of `condition` at `level`.
@@ -32,13 +32,13 @@ impl Target {
         Self { condition, level }
     }
 
-    /// Place in [`Target::ALL`], 0–24.
+    /// Index in [`Target::ALL`], 0–24.
     #[must_use]
     pub const fn index(self) -> usize {
         self.condition.index() * Level::ALL.len() + self.level.index()
     }
 
-    /// Place in [`Target::SUBMISSION`], 0–24.
+    /// Index in [`Target::SUBMISSION`], 0–24.
     #[must_use]
     pub const fn submission_index(self) -> usize {
         let mut condition = 0;
@@ -48,22 +48,22 @@ impl Target {
         condition * Level::ALL.len() + self.level.index()
     }
 
-    /// The column of `train.csv`: `spinal_canal_stenosis_l1_l2`.
+    /// The column name in `train.csv`: `spinal_canal_stenosis_l1_l2`.
     #[must_use]
     pub fn column(self) -> String {
         format!("{}_{}", self.condition.snake(), self.level.snake())
     }
 
-    /// The `row_id` of `sample_submission.csv`: `<study>_<condition>_<level>`.
+    /// The `row_id` in `sample_submission.csv`: `<study>_<condition>_<level>`.
     #[must_use]
     pub fn row_id(self, study: impl fmt::Display) -> String {
         format!("{study}_{}", self.column())
     }
 
-    /// Takes a `row_id` apart into the study's name and the target.
+    /// Splits a `row_id` into the study's id and the target.
     ///
     /// # Errors
-    /// When the text is no `<study>_<condition>_<level>`.
+    /// [`UnknownName`] if the text does not have the form `<study>_<condition>_<level>`.
     pub fn split_row_id(row_id: &str) -> Result<(&str, Self), UnknownName> {
         row_id.split_once('_').and_then(|(study, column)| Some((study, column.parse().ok()?))).ok_or_else(|| {
             UnknownName {
@@ -94,7 +94,7 @@ impl fmt::Display for Target {
 impl FromStr for Target {
     type Err = UnknownName;
 
-    /// Reads a column of `train.csv`.
+    /// Parses a column name of `train.csv`.
     fn from_str(column: &str) -> Result<Self, UnknownName> {
         Self::ALL.into_iter().find(|target| target.column() == column).ok_or_else(|| UnknownName {
             what: "target",
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_orders_hold_the_same_targets_in_different_places() {
+    fn both_orders_contain_the_same_targets_at_different_indices() {
         for (index, target) in Target::ALL.into_iter().enumerate() {
             assert_eq!(target.index(), index);
             assert_eq!(Target::SUBMISSION[target.submission_index()], target);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_id_comes_apart_again() {
+    fn a_row_id_is_split_into_its_parts() {
         for target in Target::ALL {
             assert_eq!(Target::split_row_id(&target.row_id(7)), Ok(("7", target)));
         }

@@ -1,4 +1,4 @@
-//! Where a network looks when it grades one cell.
+//! Grad-CAM for one cell: one target of one study.
 
 use ndarray::{Array2, Array3, s};
 use tch::{Kind, Tensor};
@@ -7,78 +7,78 @@ use crate::anatomy::{Severity, Target};
 use crate::data::loader::BoxError;
 use crate::model::{Backbone, Features as _};
 
-/// Features on a side of a map that tells places apart.
-const LEAST_SIDE: i64 = 6;
+/// Smallest width and height, in features, of a stage that is used for a map.
+const MIN_SIDE: i64 = 6;
 
-/// The pictures that a network saw of one cell, with a heat map over each.
+/// A network's input for one cell, with a heat map for each slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellCam {
-    /// What the network saw, as it saw it: crops of right sides are mirrored.
+    /// The slices as the network's input: crops of right sides are mirrored.
     ///
     /// # Shapes
     /// `[slices, height, width]`.
     pub slices: Array3<f32>,
-    /// Where each picture speaks for the severity, within 0 – 1.
+    /// For each slice how much each pixel raises the severity's logit, from 0 to 1.
     ///
     /// # Shapes
     /// `[slices, height, width]`.
     pub maps: Array3<f32>,
-    /// How much each slice counts; sums to one.
+    /// The weight of each slice. The weights sum to 1.
     ///
     /// # Shapes
     /// `[slices]`.
     pub weights: Vec<f32>,
-    /// Whether the pictures show the mirrored patient.
+    /// Whether the slices show the mirrored patient.
     pub is_mirrored: bool,
 }
 
 impl CellCam {
-    /// The slice that counts most, the first of equals: its place.
+    /// The index of the slice with the greatest weight; of equal ones the first.
     #[must_use]
     pub fn strongest(&self) -> usize {
-        let better = |best: usize, place: usize| if self.weights[place] > self.weights[best] { place } else { best };
+        let better = |best: usize, index: usize| if self.weights[index] > self.weights[best] { index } else { best };
         (0..self.weights.len()).fold(0, better)
     }
 
-    /// A slice and its map, if there is such a slice.
+    /// A slice and its map; `None` if `index` is outside the crop.
     #[must_use]
-    pub fn slice(&self, place: usize) -> Option<(Array2<f32>, Array2<f32>)> {
-        (place < self.weights.len())
-            .then(|| (self.slices.slice(s![place, .., ..]).to_owned(), self.maps.slice(s![place, .., ..]).to_owned()))
+    pub fn slice(&self, index: usize) -> Option<(Array2<f32>, Array2<f32>)> {
+        (index < self.weights.len())
+            .then(|| (self.slices.slice(s![index, .., ..]).to_owned(), self.maps.slice(s![index, .., ..]).to_owned()))
     }
 }
 
-/// A network that can say where it looked at a cell.
+/// A network whose predictions can be explained cell by cell.
 pub trait ExplainCell {
-    /// What it looks at.
+    /// The network's inputs for a batch of studies.
     type Inputs;
 
-    /// Grad-CAM of the logit of `severity` of one target of the study at `place` in the batch, at the deepest level
-    /// that still has six features a side; none where the inputs do not show that target.
+    /// Grad-CAM of the logit of `severity` of one target, for study number `study` of the batch. It uses the deepest
+    /// stage with at least six features on each side. `None` if the inputs do not show the target.
     ///
     /// # Errors
-    /// When there is no such study in the batch, or the network refuses.
+    /// If the batch has no such study, or the network fails.
     fn explain(
         &self,
         inputs: &Self::Inputs,
-        place: usize,
+        study: usize,
         target: Target,
         severity: Severity,
     ) -> Result<Option<CellCam>, BoxError>;
 }
 
-/// The deepest level whose features are still at least [`LEAST_SIDE`] wide and high, else the finest: the last
-/// level of a small crop is a pixel or two, and a map of that says nothing about places.
-pub(crate) fn fine_level(backbone: &Backbone, pixels: &Tensor) -> Option<usize> {
+/// The deepest stage whose features are at least [`MIN_SIDE`] wide and high, else the first. The last stage of a small
+/// crop has one or two features on each side, and a map of those shows no positions.
+pub(crate) fn deepest_stage(backbone: &Backbone, pixels: &Tensor) -> Option<usize> {
     let size = pixels.size();
     let side = size.iter().rev().take(2).copied().min()?;
     let stages = backbone.stage_info();
-    Some(stages.iter().rposition(|stage| side / stage.reduction >= LEAST_SIDE).unwrap_or(0))
+    Some(stages.iter().rposition(|stage| side / stage.reduction >= MIN_SIDE).unwrap_or(0))
 }
 
 /// Refuses a study that is not in the batch.
-pub(crate) fn in_batch(place: usize, studies: usize) -> Result<(), BoxError> {
-    if place < studies { Ok(()) } else { Err(format!("study {place} of a batch of {studies}").into()) }
+pub(crate) fn check_in_batch(study: usize, studies: usize) -> Result<(), BoxError> {
+    if study < studies { Ok(()) } else { Err(format!("the batch has {studies} studies, not study {study}").into()) }
 }
 
 /// A tensor of three dimensions as an array.
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slice_that_counts_most_is_found() {
+    fn the_strongest_slice_has_the_greatest_weight() {
         let zeros = Array3::zeros((3, 2, 2));
         let cam = CellCam { slices: zeros.clone(), maps: zeros, weights: vec![0.2, 0.5, 0.3], is_mirrored: false };
         assert_eq!(cam.strongest(), 1);

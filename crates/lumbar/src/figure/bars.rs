@@ -10,10 +10,10 @@ use plotters::style::{BLACK, Color, FontStyle, IntoFont, TextStyle, WHITE};
 use super::{Chart, FONT, Figure, FigureError, MISSING_COLOUR, SEVERITY_COLOURS};
 use crate::anatomy::Severity;
 
-/// How often each severity occurs in one row of the picture.
+/// How often each severity occurs in one row of a [`class_bars`] chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassCount {
-    /// What the row is about, for example a condition or a target.
+    /// Name of the row, for example a condition or a target.
     pub name: String,
     /// Studies graded normal/mild, moderate, severe.
     pub counts: [usize; 3],
@@ -32,11 +32,11 @@ const TOP_PX: i32 = 62;
 const LEFT_PX: i32 = 300;
 const BAR_PX: i32 = 520;
 
-/// One bar a row, from the left: normal/mild, moderate, severe, missing, as shares of all studies, with
-/// the counts written where there is room.
+/// A stacked bar for each row, from the left: normal/mild, moderate, severe and missing as shares of all studies. Counts
+/// are written on the parts that are wide enough.
 ///
 /// # Errors
-/// When there are no rows.
+/// [`FigureError::Empty`] if there are no rows.
 ///
 /// ```
 /// use lumbar::figure::{ClassCount, class_bars};
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_rows_are_an_error_and_a_row_without_studies_is_not() {
+    fn no_rows_are_an_error_but_a_row_without_studies_is_not() {
         assert!(matches!(class_bars("t", &[]), Err(FigureError::Empty { .. })));
         let row = ClassCount { name: "x".into(), counts: [0; 3], missing: 0 };
         assert_eq!(class_bars("t", &[row]).unwrap().height_px(), 100);

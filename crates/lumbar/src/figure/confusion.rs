@@ -21,11 +21,11 @@ struct Matrices<'a> {
     groups: &'a [CellGroup],
 }
 
-/// For each group, how often each label got each most probable severity: the count, and below it the share of
-/// the label's cells, which also is the colour's depth.
+/// A confusion matrix for each group: rows are labels, columns the most probable severity. Each field has the count, and
+/// below it the share of the row, which is also its colour.
 ///
 /// # Errors
-/// When there is no cell, or a cell holds no probabilities.
+/// [`FigureError::Empty`] if there is no cell, [`FigureError::Values`] if a prediction is not a row of probabilities.
 ///
 /// ```
 /// use lumbar::anatomy::{Severity, Target};
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_the_labels_and_a_label_that_nobody_has_gets_a_dash() {
+    fn shares_are_of_each_label_and_a_label_without_cells_has_a_dash() {
         use Severity::{Moderate, NormalMild};
         let group =
             group(&[(NormalMild, NormalMild), (NormalMild, NormalMild), (NormalMild, Moderate), (Moderate, Moderate)]);

@@ -1,4 +1,4 @@
-//! Curves in panels: what training came to epoch by epoch, a score over the number of studies, a range test.
+//! Curves in panels: learning curves over the epochs, a score over the number of studies.
 
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
@@ -13,45 +13,45 @@ const TOP_PX: i32 = 86;
 const PLOT_PX: i32 = 270;
 const LEFT_PX: i32 = 62;
 const BOTTOM_PX: i32 = 50;
-/// Points up to this number have marks, and ticks of their own.
+/// Curves with at most this many points have a dot and a tick at each.
 const FEW: usize = 6;
 
 /// A curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// Its name in the legend; curves of the same name in several panels have the same colour.
+    /// Its name in the legend. Curves with the same name have the same colour in all panels.
     pub name: String,
-    /// (x, y); where y is not finite the curve has a gap.
+    /// (x, y). The curve has a gap at values that are not finite.
     pub points: Vec<(f64, f64)>,
 }
 
-/// A level line to compare curves with.
+/// A horizontal line to compare curves with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferenceLine {
-    /// Written on it.
+    /// Text on the line.
     pub name: String,
-    /// Where it lies.
+    /// Its y value.
     pub value: f64,
 }
 
 /// One panel of [`curves`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CurvePanel {
-    /// Above it.
+    /// Text above it.
     pub title: String,
-    /// Below it.
+    /// Text below the x axis.
     pub x_label: String,
     /// Its curves.
     pub curves: Vec<Curve>,
-    /// Level lines.
+    /// Horizontal lines.
     pub references: Vec<ReferenceLine>,
-    /// Whether x runs by its logarithm; every x has to be above zero.
+    /// Whether the x axis is logarithmic. Every x must then be above zero.
     pub is_log_x: bool,
-    /// Whether each curve's least value has a mark.
-    pub marks_least: bool,
+    /// Whether each curve has a dot at its minimum.
+    pub marks_minimum: bool,
 }
 
-/// The epochs of a fold under its name.
+/// The epochs of a fold, with its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoldHistory {
     /// For example `fold 0`.
@@ -69,7 +69,8 @@ struct Curves<'a> {
 /// Curves in panels side by side, with one legend.
 ///
 /// # Errors
-/// When a panel has no point that can be drawn, or x is not above zero where it runs by its logarithm.
+/// [`FigureError::Empty`] if a panel has no finite point, [`FigureError::Values`] if x is not above zero on a
+/// logarithmic axis.
 ///
 /// ```
 /// use lumbar::figure::{Curve, CurvePanel, curves};
@@ -91,11 +92,11 @@ pub fn curves(title: &str, panels: &[CurvePanel]) -> Result<Figure, FigureError>
     }
     let mut names: Vec<&str> = Vec::new();
     for panel in panels {
-        if drawn(panel).next().is_none() {
+        if finite_points(panel).next().is_none() {
             return Err(FigureError::Empty { what: "curves" });
         }
-        if let Some((x, _)) = drawn(panel).find(|(x, _)| panel.is_log_x && *x <= 0.0) {
-            let reason = format!("{}: x runs by its logarithm, expected values above 0, found {x}", panel.title);
+        if let Some((x, _)) = finite_points(panel).find(|(x, _)| panel.is_log_x && *x <= 0.0) {
+            let reason = format!("{}: the x axis is logarithmic, expected values above 0, found {x}", panel.title);
             return Err(FigureError::Values { what: "curves", reason });
         }
         for curve in &panel.curves {
@@ -117,13 +118,13 @@ pub fn curves(title: &str, panels: &[CurvePanel]) -> Result<Figure, FigureError>
     Figure::of_chart(alt, (WIDTH_PX as u32, height as u32), &Curves { title, panels, names })
 }
 
-/// Training loss and validation score over the epochs, a curve for each fold, the best epoch of each marked.
+/// Training loss and validation score over the epochs, with a curve for each fold and a dot at its best epoch.
 ///
-/// `references` are levels of the score, such as the best constant and the oracle.
+/// `references` are horizontal lines for scores such as the best constant's and the oracle's. A fold without validation
+/// scores has no curve in the second panel; if no fold has any, the panel is omitted.
 ///
 /// # Errors
-/// When there is no epoch. A fold without any validation score has no curve there; if none has one, there is
-/// no panel for it.
+/// [`FigureError::Empty`] if there is no epoch.
 pub fn learning_curves(
     title: &str,
     folds: &[FoldHistory],
@@ -134,50 +135,49 @@ pub fn learning_curves(
             |records: &[EpochRecord]| records.iter().map(|record| ((record.epoch + 1) as f64, value(record))).collect();
         folds.iter().map(|fold| Curve { name: fold.name.clone(), points: points(&fold.records) }).collect()
     };
-    let panel = |title: &str, curves, references: &[ReferenceLine], marks_least| CurvePanel {
+    let panel = |title: &str, curves, references: &[ReferenceLine], marks_minimum| CurvePanel {
         title: title.to_owned(),
         x_label: "epoch".to_owned(),
         curves,
         references: references.to_vec(),
         is_log_x: false,
-        marks_least,
+        marks_minimum,
     };
     let training = panel("training loss", of(&|record| record.training_loss), &[], false);
     let scores = of(&|record| record.score().unwrap_or(f64::NAN));
     let validation = panel("validation score (lower is better)", scores, references, true);
-    if drawn(&validation).next().is_none() {
+    if finite_points(&validation).next().is_none() {
         return curves(title, &[training]);
     }
     curves(title, &[training, validation])
 }
 
-/// The points that can be drawn.
-fn drawn(panel: &CurvePanel) -> impl Iterator<Item = (f64, f64)> {
+/// The points with finite coordinates.
+fn finite_points(panel: &CurvePanel) -> impl Iterator<Item = (f64, f64)> {
     let points = panel.curves.iter().flat_map(|curve| &curve.points);
     points.copied().filter(|(x, y)| x.is_finite() && y.is_finite())
 }
 
-/// Least and greatest value, with some room beyond them; a value alone gets a tenth of itself on both sides.
-fn range(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
+/// Minimum and maximum, widened by `margin` times their difference. If they are equal, by a tenth of the value.
+fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
     let finite = values.filter(|value| value.is_finite());
     let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
     if high - low <= 1e-9 * high.abs() {
-        let room = if high == 0.0 { 1.0 } else { 0.1 * high.abs() };
-        return (low - room, high + room);
+        let margin = if high == 0.0 { 1.0 } else { 0.1 * high.abs() };
+        return (low - margin, high + margin);
     }
-    let room = (high - low) * room;
-    (low - room, high + room)
+    let margin = (high - low) * margin;
+    (low - margin, high + margin)
 }
 
-/// Where x has ticks: at the points themselves where there are few of them, at whole numbers where all points
-/// are at such.
+/// The ticks of the x axis: at the points themselves if there are few, and only at whole numbers if all points are.
 fn x_ticks(panel: &CurvePanel, scale: &Scale) -> Vec<(f64, String)> {
-    let mut places: Vec<f64> = drawn(panel).map(|(x, _)| x).collect();
-    places.sort_unstable_by(f64::total_cmp);
-    places.dedup();
-    let are_whole = places.iter().all(|x| x.fract() == 0.0);
-    if are_whole && places.len() <= FEW {
-        return places.into_iter().map(|x| (x, format!("{x}"))).collect();
+    let mut values: Vec<f64> = finite_points(panel).map(|(x, _)| x).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.dedup();
+    let are_whole = values.iter().all(|x| x.fract() == 0.0);
+    if are_whole && values.len() <= FEW {
+        return values.into_iter().map(|x| (x, format!("{x}"))).collect();
     }
     let mut ticks = scale.ticks(8);
     ticks.retain(|(x, _)| panel.is_log_x || !are_whole || (x - x.round()).abs() < 1e-9);
@@ -216,9 +216,9 @@ impl Curves<'_> {
         (left, right): (i32, i32),
     ) -> Result<(), FigureError> {
         let (top, bottom) = (TOP_PX, TOP_PX + PLOT_PX);
-        let xs = range(drawn(panel).map(|(x, _)| x), 0.0);
+        let xs = range(finite_points(panel).map(|(x, _)| x), 0.0);
         let levels = panel.references.iter().map(|line| line.value);
-        let ys = range(drawn(panel).map(|(_, y)| y).chain(levels), 0.06);
+        let ys = range(finite_points(panel).map(|(_, y)| y).chain(levels), 0.06);
         let across = if panel.is_log_x { Scale::log(xs, (left, right)) } else { Scale::new(xs, (left, right)) };
         let up = Scale::new(ys, (bottom, top));
         sheet.text(&*panel.title, (left, top - 14), Align::Left, Ink::HEAD)?;
@@ -249,12 +249,12 @@ impl Curves<'_> {
                 }
             }
             let finite = curve.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
-            if !panel.marks_least && finite.clone().count() <= FEW {
+            if !panel.marks_minimum && finite.clone().count() <= FEW {
                 for point in finite.clone() {
                     sheet.dot(at(point), 3, colour)?;
                 }
             }
-            if let Some(least) = finite.min_by(|one, other| one.1.total_cmp(&other.1)).filter(|_| panel.marks_least) {
+            if let Some(least) = finite.min_by(|one, other| one.1.total_cmp(&other.1)).filter(|_| panel.marks_minimum) {
                 sheet.dot(at(least), 4, colour)?;
             }
         }
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fold_and_reference_is_named_and_the_description_says_where_curves_end() {
+    fn every_fold_and_reference_is_named_and_the_description_has_the_final_values() {
         let folds = [history("fold 0", &[Some(1.0), Some(0.7)]), history("fold 1", &[Some(1.0), Some(0.8)])];
         let references = [ReferenceLine { name: "best constant".into(), value: 0.95 }];
         let figure = learning_curves("Run", &folds, &references).unwrap();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fold_without_scores_keeps_its_loss_and_no_epoch_is_an_error() {
+    fn a_fold_without_scores_has_its_loss_and_no_epoch_is_an_error() {
         let figure = learning_curves("Run", &[history("fold 0", &[None])], &[]).unwrap();
         assert!(!figure.svg().unwrap().contains("validation score"));
         assert!(matches!(learning_curves("Run", &[], &[]), Err(FigureError::Empty { .. })));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn one_point_has_room_around_it_and_few_points_have_their_own_ticks() {
+    fn one_point_has_a_margin_and_few_points_have_their_own_ticks() {
         assert_eq!(range([2.0].into_iter(), 0.06), (1.8, 2.2));
         assert_eq!(range([0.0].into_iter(), 0.06), (-1.0, 1.0));
         let points = vec![(64.0, 1.0), (128.0, 0.9), (256.0, 0.8)];
@@ -310,21 +310,21 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_parts_a_curve() {
+    fn a_gap_splits_a_curve() {
         let lines = |points: &[(f64, f64)]| {
             let curves_of = vec![Curve { name: "c".into(), points: points.to_vec() }];
             let panel = CurvePanel { title: "t".into(), curves: curves_of, ..CurvePanel::default() };
             curves("t", &[panel]).unwrap().svg().unwrap().matches("<polyline").count()
         };
         let whole: Vec<(f64, f64)> = (0..12).map(|x| (f64::from(x), f64::from(x % 3))).collect();
-        let mut parted = whole.clone();
-        parted[5].1 = f64::NAN;
-        let (whole, parted) = (lines(&whole), lines(&parted));
-        assert_eq!(parted, whole + 1);
+        let mut split = whole.clone();
+        split[5].1 = f64::NAN;
+        let (whole, split) = (lines(&whole), lines(&split));
+        assert_eq!(split, whole + 1);
     }
 
     #[test]
-    fn zero_has_no_logarithm() {
+    fn zero_on_a_logarithmic_axis_is_an_error() {
         let curve = Curve { name: "c".into(), points: vec![(0.0, 1.0)] };
         let panel = CurvePanel { curves: vec![curve], is_log_x: true, ..CurvePanel::default() };
         assert!(matches!(curves("t", &[panel]), Err(FigureError::Values { .. })));

@@ -1,4 +1,4 @@
-//! How predicted probabilities are distributed among cells of each label.
+//! The distribution of predicted probabilities among the cells of each label.
 
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
@@ -19,10 +19,10 @@ const PANEL_GAP_PX: i32 = 18;
 const COLUMN_GAP_PX: i32 = 22;
 const BOTTOM_PX: i32 = 44;
 
-/// Bins of the histograms.
+/// Number of bins of each histogram.
 const BINS: usize = 25;
 
-/// What one strip shows: the predicted probability of one severity among the cells with one label.
+/// One histogram: the predicted probability of one severity among the cells with one label.
 #[derive(Debug, Clone, PartialEq)]
 struct Strip {
     counts: [usize; BINS],
@@ -41,13 +41,13 @@ impl Strip {
         let middle = values.len() / 2;
         let median = match values.len() {
             0 => None,
-            odd if odd % 2 == 1 => Some(values[middle]),
+            count if count % 2 == 1 => Some(values[middle]),
             _ => Some((values[middle - 1] + values[middle]) / 2.0),
         };
         Self { counts, total: values.len(), median }
     }
 
-    /// Heights of the bars within `room_px`: the fullest bin takes all of it, a bin with one cell can be seen.
+    /// Heights of the bars: `room_px` for the fullest bin, and at least two pixels for a bin that is not empty.
     fn heights_px(&self, room_px: i32) -> [i32; BINS] {
         let fullest = self.counts.iter().copied().max().unwrap_or(0).max(1);
         self.counts.map(|count| {
@@ -62,14 +62,14 @@ struct Distributions<'a> {
     groups: &'a [CellGroup],
 }
 
-/// How the predicted probability of each severity is distributed among cells of each label.
+/// The distribution of the predicted probability of each severity among the cells of each label.
 ///
-/// A column for each group, a row for each predicted severity; in it a strip for each label, a histogram of 25
-/// bins from 0 to 1 that is scaled to its fullest bin, with a tick at the median and the number of cells.
-/// Where a model tells severities apart, the strip of a row's own severity lies to the right of the others.
+/// There is a column for each group and a row for each predicted severity. A row has a strip for each label: a
+/// histogram with 25 bins from 0 to 1, scaled to its fullest bin, with a tick at the median and the number of cells. If
+/// a model separates the severities, the values in the strip of the row's own severity are larger than in the others.
 ///
 /// # Errors
-/// When there is no cell, or a cell holds no probabilities.
+/// [`FigureError::Empty`] if there is no cell, [`FigureError::Values`] if a prediction is not a row of probabilities.
 ///
 /// ```
 /// use lumbar::anatomy::{Severity, Target};
@@ -78,7 +78,7 @@ struct Distributions<'a> {
 ///
 /// let cell = Cell { target: Target::ALL[0], truth: Severity::Severe, raw: [0.1, 0.2, 0.7] };
 /// let figure = probability_distributions("Canal", &[CellGroup { name: "spinal".into(), cells: vec![cell] }])?;
-/// assert!(figure.svg().unwrap().contains("no such label")); // nothing was labelled moderate
+/// assert!(figure.svg().unwrap().contains("no such label")); // no cell is labelled moderate
 /// # Ok::<(), lumbar::figure::FigureError>(())
 /// ```
 pub fn probability_distributions(title: &str, groups: &[CellGroup]) -> Result<Figure, FigureError> {
@@ -157,7 +157,7 @@ fn panel<B: DrawingBackend>(
         }
         sheet.path(&[(x.0, floor), (x.1, floor)], FRAME, 1)?;
         let text = if strip.total == 0 { "no such label".to_owned() } else { format!("n = {}", strip.total) };
-        // on the side where less is in the way
+        // on the side with the lower bars
         let fullest = |bins: &[usize]| bins.iter().copied().max().unwrap_or(0);
         let third = BINS / 3;
         let left = fullest(&strip.counts[..third]) > fullest(&strip.counts[BINS - third..]);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_as_high_as_their_bins_are_full_and_one_cell_can_be_seen() {
+    fn heights_are_proportional_to_counts_and_a_single_cell_is_visible() {
         let mut cells = vec![(Severity::Severe, 0.95); 100];
         cells.extend([(Severity::Severe, 0.05); 50]);
         cells.push((Severity::Severe, 0.5));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn certainty_falls_into_the_outer_bins() {
+    fn probabilities_of_zero_and_one_are_in_the_outer_bins() {
         let strip = Strip::of(
             &group(&[(Severity::Moderate, 0.0), (Severity::Moderate, 1.0)]),
             Severity::Severe,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_nobody_has_is_said_to_be_missing() {
+    fn a_label_without_cells_is_written_as_such() {
         let figure = probability_distributions("t", &[group(&[(Severity::NormalMild, 0.1)])]).unwrap();
         // moderate and severe, for each of the three probabilities
         assert_eq!(figure.svg().unwrap().matches("no such label").count(), 6);

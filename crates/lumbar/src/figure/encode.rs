@@ -1,14 +1,14 @@
-//! Small PNG files: a palette where 256 colours are enough.
+//! Small PNG files: indexed colours if 256 are enough.
 //!
-//! A notebook with a dozen pictures of slices has to stay below two megabytes. Slices are painted in 64 greys,
-//! which the eye does not tell from 256 in a noisy picture, so that with text and marks most pictures need
-//! fewer than 256 colours, and a third of the room.
+//! A notebook with a dozen images of slices has to stay below two megabytes. Slices are drawn with 64 grey values, which
+//! in a noisy image look like 256. With text and markers most images then have fewer than 256 colours, and the file is
+//! a third of the size.
 
 use std::collections::HashMap;
 
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 
-/// Rows of red, green, blue bytes as a PNG file; nothing is lost.
+/// Encodes rows of red, green and blue bytes as a PNG file, without loss.
 pub(super) fn png((width, height): (u32, u32), rgb: &[u8]) -> Result<Vec<u8>, EncodingError> {
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, width, height);
@@ -26,22 +26,22 @@ pub(super) fn png((width, height): (u32, u32), rgb: &[u8]) -> Result<Vec<u8>, En
     Ok(file)
 }
 
-/// The colours, and each pixel's place among them; none where there are more than 256.
+/// The palette and each pixel's index in it; `None` if there are more than 256 colours.
 fn indexed(rgb: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut places: HashMap<[u8; 3], u8> = HashMap::new();
+    let mut known: HashMap<[u8; 3], u8> = HashMap::new();
     let mut palette = Vec::new();
     let mut indices = Vec::with_capacity(rgb.len() / 3);
     for &colour in rgb.as_chunks::<3>().0 {
-        let place = match places.get(&colour) {
-            Some(place) => *place,
+        let index = match known.get(&colour) {
+            Some(index) => *index,
             None => {
-                let place = u8::try_from(places.len()).ok()?;
-                places.insert(colour, place);
+                let index = u8::try_from(known.len()).ok()?;
+                known.insert(colour, index);
                 palette.extend(colour);
-                place
+                index
             }
         };
-        indices.push(place);
+        indices.push(index);
     }
     Some((palette, indices))
 }

@@ -1,64 +1,64 @@
-//! What can go wrong with a picture.
+//! The error of everything under [`crate::figure`].
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a picture was not made or not written.
+/// Why a figure could not be drawn or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FigureError {
-    /// plotters or the PNG encoder refused.
-    #[error("the picture cannot be drawn: {reason}")]
+    /// plotters or the PNG encoder failed.
+    #[error("the figure cannot be drawn: {reason}")]
     Drawing {
-        /// What was said.
+        /// The error, as text.
         reason: String,
     },
-    /// Pixels and size do not fit.
+    /// The number of bytes does not fit the size.
     #[error(
-        "a picture of {width_px} × {height_px} pixels takes {} bytes (at least 3), found {bytes}",
+        "an image of {width_px} × {height_px} pixels takes {} bytes (at least 3), found {bytes}",
         *width_px as u64 * *height_px as u64 * 3
     )]
     Size {
-        /// Width asked for.
+        /// Width in pixels.
         width_px: u32,
-        /// Height asked for.
+        /// Height in pixels.
         height_px: u32,
-        /// Bytes given.
+        /// Number of bytes.
         bytes: usize,
     },
-    /// Nothing to show.
+    /// There is nothing to draw.
     #[error("{what}: there is nothing to draw")]
     Empty {
-        /// Which picture.
+        /// Which figure.
         what: &'static str,
     },
     /// Values that cannot be drawn.
     #[error("{what}: {reason}")]
     Values {
-        /// Which picture.
+        /// Which figure.
         what: &'static str,
         /// What was expected and found.
         reason: String,
     },
-    /// A file ending that is not known.
-    #[error("cannot write {}: expected the ending png or svg", path.display())]
-    Ending {
+    /// The file name does not end in `.png` or `.svg`.
+    #[error("cannot write {}: expected the extension png or svg", path.display())]
+    Extension {
         /// The file.
         path: PathBuf,
     },
-    /// A picture of pixels has no SVG.
-    #[error("cannot write {}: this picture consists of pixels and has no SVG, use the ending png", path.display())]
+    /// The figure has no SVG.
+    #[error("cannot write {}: this figure consists of pixels and has no SVG, use the extension png", path.display())]
     NoSvg {
         /// The file.
         path: PathBuf,
     },
-    /// The disk refused.
+    /// The file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }

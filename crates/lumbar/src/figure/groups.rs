@@ -1,10 +1,10 @@
-//! Labelled cells under a name: what a row or a column of a chart is about.
+//! Named groups of labelled cells: the rows or columns of a chart.
 
 use super::FigureError;
 use crate::anatomy::{Condition, ConditionGroup, Level, Severity, Target};
 use crate::metric::{Cell, Graded};
 
-/// Labelled cells, with what was predicted for them, under a name.
+/// A named group of labelled cells with their predictions.
 ///
 /// ```
 /// use lumbar::anatomy::Severity;
@@ -33,21 +33,21 @@ impl CellGroup {
         vec![Self { name: name.into(), cells: graded.cells().to_vec() }]
     }
 
-    /// A group for each of the score's three groups of conditions: both sides, all levels.
+    /// A group for each of the score's three condition groups, with both sides and all levels.
     #[must_use]
     pub fn by_condition_group(graded: &Graded) -> Vec<Self> {
         let of = |group: ConditionGroup| Self::of(group.name(), graded, |target| target.condition.group() == group);
         ConditionGroup::ALL.map(of).into()
     }
 
-    /// A group for each of the five conditions, all levels.
+    /// A group for each of the five conditions, with all levels.
     #[must_use]
     pub fn by_condition(graded: &Graded) -> Vec<Self> {
         let of = |condition: Condition| Self::of(short(condition), graded, |target| target.condition == condition);
         Condition::ALL.map(of).into()
     }
 
-    /// A group for each of the five levels, all conditions.
+    /// A group for each of the five levels, with all conditions.
     #[must_use]
     pub fn by_level(graded: &Graded) -> Vec<Self> {
         Level::ALL.map(|level| Self::of(level.title(), graded, |target| target.level == level)).into()
@@ -57,13 +57,13 @@ impl CellGroup {
         Self { name: name.to_owned(), cells: graded.select(keep) }
     }
 
-    /// The cells with a label.
+    /// The cells with this label.
     pub(super) fn labelled(&self, severity: Severity) -> impl Iterator<Item = &Cell> {
         self.cells.iter().filter(move |cell| cell.truth == severity)
     }
 }
 
-/// A condition's name as it fits a small chart.
+/// A short name for a condition.
 pub(super) const fn short(condition: Condition) -> &'static str {
     match condition {
         Condition::SpinalCanalStenosis => "spinal canal",
@@ -74,7 +74,7 @@ pub(super) const fn short(condition: Condition) -> &'static str {
     }
 }
 
-/// Refuses to draw no cells at all, or cells that hold no probabilities.
+/// Checks that there are cells, and that their predictions are probabilities.
 pub(super) fn check(what: &'static str, groups: &[CellGroup]) -> Result<(), FigureError> {
     if groups.iter().all(|group| group.cells.is_empty()) {
         return Err(FigureError::Empty { what });
@@ -85,7 +85,7 @@ pub(super) fn check(what: &'static str, groups: &[CellGroup]) -> Result<(), Figu
     Ok(())
 }
 
-/// Refuses a row that holds no probabilities.
+/// Checks that a prediction is finite and not negative, with a sum above zero.
 pub(super) fn check_row(what: &'static str, target: Target, row: &[f64; 3]) -> Result<(), FigureError> {
     let sum: f64 = row.iter().sum();
     if row.iter().any(|value| !value.is_finite() || *value < 0.0) || sum <= 0.0 {
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn every_cell_is_in_one_group_of_each_kind() {
         let mut labels = LabelTable::new();
-        let mut row = [Some(Severity::Moderate); 25];
+        let mut row = [Some(Severity::Moderate); Target::COUNT];
         row[6] = None;
         labels.insert(1, row).unwrap();
         let graded = Graded::join(&labels, &Reference::uniform().predict(labels.studies())).unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_probability_is_refused_with_its_target() {
+    fn an_invalid_prediction_is_an_error_that_names_its_target() {
         let cell = Cell { target: Target::ALL[3], truth: Severity::Severe, raw: [0.1, f64::NAN, 0.2] };
         let groups = [CellGroup { name: "x".into(), cells: vec![cell] }];
         let error = check("a chart", &groups).unwrap_err().to_string();

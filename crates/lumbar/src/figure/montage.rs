@@ -1,4 +1,4 @@
-//! Slices side by side.
+//! Several slices in one image.
 
 use plotters::backend::BitMapBackend;
 use plotters::drawing::IntoDrawingArea;
@@ -8,20 +8,20 @@ use plotters::style::{BLACK, Color, IntoFont, RGBColor, TextStyle, WHITE};
 
 use super::{Canvas, FONT, Figure, FigureError, Tile, fonts};
 
-/// How a montage is laid out.
+/// The layout of a [`montage()`].
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `columns` | 4 | slices beside each other | ≥ 1 |
-/// | `tile_px` | 240 | width and height of the room for one slice, in pixels | 32–2048 |
-/// | `title` | empty | a line above | |
+/// | `columns` | 4 | slices in a row | ≥ 1 |
+/// | `tile_px` | 240 | width and height of the square for one slice, in pixels | 32–2048 |
+/// | `title` | empty | text above the slices | |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MontageConfig {
-    /// Slices beside each other.
+    /// Slices in a row.
     pub columns: usize,
-    /// Width and height of the room for one slice, in pixels.
+    /// Width and height of the square for one slice, in pixels.
     pub tile_px: u32,
-    /// A line above.
+    /// Text above the slices.
     pub title: String,
 }
 
@@ -37,10 +37,11 @@ const TITLE_PX: u32 = 30;
 const LABEL_COLOUR: RGBColor = RGBColor(250, 250, 250);
 const LETTER_COLOUR: RGBColor = RGBColor(255, 214, 90);
 
-/// Slices in rows, each with true proportions, its caption below, side letters at its edges.
+/// Slices in rows. Each has true proportions, its caption below, and the letters of the patient's sides at its edges.
 ///
 /// # Errors
-/// When there are no tiles, one of them is empty, or a setting is out of its range.
+/// [`FigureError::Empty`] if there are no tiles or one has no pixels, [`FigureError::Values`] if a setting is outside
+/// its range.
 ///
 /// ```
 /// use lumbar::figure::{MontageConfig, Tile, montage};
@@ -55,10 +56,8 @@ const LETTER_COLOUR: RGBColor = RGBColor(255, 214, 90);
 pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureError> {
     let side = config.tile_px;
     if config.columns == 0 || !(32..=2048).contains(&side) {
-        return Err(FigureError::drawing(format!(
-            "montage: expected columns ≥ 1 and tile_px from 32 to 2048, found {} and {side}",
-            config.columns
-        )));
+        let reason = format!("expected columns ≥ 1 and tile_px from 32 to 2048, found {} and {side}", config.columns);
+        return Err(FigureError::Values { what: "montage", reason });
     }
     if tiles.is_empty() || tiles.iter().any(|tile| tile.grey.is_empty()) {
         return Err(FigureError::Empty { what: "montage" });
@@ -69,17 +68,17 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
     let width = columns * (side + GAP_PX) + GAP_PX;
     let height = top + rows * (side + CAPTION_PX + GAP_PX) + GAP_PX;
     let mut rgb = vec![255_u8; width as usize * height as usize * 3];
-    let places: Vec<Place> = tiles
+    let rectangles: Vec<SliceRectangle> = tiles
         .iter()
         .zip(0_u32..)
         .map(|(tile, number)| {
             let corner_x = GAP_PX + number % columns * (side + GAP_PX);
             let corner_y = top + GAP_PX + number / columns * (side + CAPTION_PX + GAP_PX);
-            Place::fit(tile, corner_x, corner_y, side)
+            SliceRectangle::fit(tile, corner_x, corner_y, side)
         })
         .collect();
-    for (tile, place) in tiles.iter().zip(&places) {
-        place.paint(tile, &mut rgb, width);
+    for (tile, rectangle) in tiles.iter().zip(&rectangles) {
+        rectangle.paint(tile, &mut rgb, width);
     }
     fonts();
     {
@@ -87,27 +86,28 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
         if !config.title.is_empty() {
             text(&area, &config.title, (GAP_PX as i32, 8), 16, BLACK, HPos::Left, VPos::Top)?;
         }
-        for (tile, place) in tiles.iter().zip(&places) {
-            place.annotate(tile, &area)?;
+        for (tile, rectangle) in tiles.iter().zip(&rectangles) {
+            rectangle.annotate(tile, &area)?;
         }
         area.present().map_err(FigureError::drawing)?;
     }
     let what = if config.title.is_empty() { "slices" } else { &config.title };
-    Figure::from_rgb(format!("{what}: {} pictures", tiles.len()), (width, height), rgb)
+    Figure::from_rgb(format!("{what}: {} images", tiles.len()), (width, height), rgb)
 }
 
-/// Where a tile's slice lies in the montage, in pixels.
+/// The rectangle of a tile's slice in the montage, in pixels.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct SliceRectangle {
     x: u32,
     y: u32,
     width: u32,
     height: u32,
-    room: (u32, u32, u32),
+    /// The square around it: left, top, side.
+    square: (u32, u32, u32),
 }
 
-impl Place {
-    /// As large as the room allows, in the middle of it.
+impl SliceRectangle {
+    /// As large as fits into the square, and centred in it.
     fn fit(tile: &Tile, corner_x: u32, corner_y: u32, side: u32) -> Self {
         let (height_mm, width_mm) = tile.size_mm();
         let scale = f64::from(side) / height_mm.max(width_mm);
@@ -118,12 +118,11 @@ impl Place {
             y: corner_y + (side - height) / 2,
             width,
             height,
-            room: (corner_x, corner_y, side),
+            square: (corner_x, corner_y, side),
         }
     }
 
-    /// The slice's grey values, interpolated linearly where they are enlarged and averaged where they are
-    /// made smaller.
+    /// Draws the slice's grey values, interpolated linearly if enlarged and averaged if reduced.
     fn paint(&self, tile: &Tile, rgb: &mut [u8], stride: u32) {
         let (rows, columns) = tile.grey.dim();
         let across = Spans::new(columns, self.width as usize);
@@ -143,14 +142,14 @@ impl Place {
                     rgb[at..at + 3].copy_from_slice(&colour);
                     continue;
                 }
-                // 64 greys: see the encoder.
+                // 64 grey values: see `encode`
                 let grey = (sum / 255.0 * 63.0).round() as u32 * 255 / 63;
                 rgb[at..at + 3].fill(grey as u8);
             }
         }
     }
 
-    /// Pixel coordinates of the slice in the montage.
+    /// The montage's pixel coordinates of a position in the slice.
     fn at(&self, tile: &Tile, column: f64, row: f64) -> (i32, i32) {
         let (rows, columns) = tile.grey.dim();
         let x = f64::from(self.x) + (column + 0.5) * f64::from(self.width) / columns as f64;
@@ -165,13 +164,13 @@ impl Place {
             let (x, y) = ends[1];
             text(area, &line.label, (x - 2, y - 2), 11, LABEL_COLOUR, HPos::Right, VPos::Bottom)?;
         }
-        for mark in &tile.marks {
-            let (x, y) = self.at(tile, mark.column, mark.row);
+        for marker in &tile.markers {
+            let (x, y) = self.at(tile, marker.column, marker.row);
             for cross in [[(x - 5, y), (x + 5, y)], [(x, y - 5), (x, y + 5)]] {
-                let stroke = mark.colour.stroke_width(2);
+                let stroke = marker.colour.stroke_width(2);
                 area.draw(&PathElement::new(cross.to_vec(), stroke)).map_err(FigureError::drawing)?;
             }
-            text(area, &mark.label, (x + 7, y), 12, LABEL_COLOUR, HPos::Left, VPos::Center)?;
+            text(area, &marker.label, (x + 7, y), 12, LABEL_COLOUR, HPos::Left, VPos::Center)?;
         }
         if let Some(sides) = &tile.sides {
             let (x, y, w, h) = (self.x as i32, self.y as i32, self.width as i32, self.height as i32);
@@ -181,7 +180,7 @@ impl Place {
             put(&sides.top, (x + w / 2, y + 3), HPos::Center, VPos::Top)?;
             put(&sides.bottom, (x + w / 2, y + h - 3), HPos::Center, VPos::Bottom)?;
         }
-        let (x, y, side) = self.room;
+        let (x, y, side) = self.square;
         let room = (side / 7) as usize;
         let mut caption: String = tile.caption.chars().take(room).collect();
         if tile.caption.chars().count() > room {
@@ -192,7 +191,7 @@ impl Place {
     }
 }
 
-/// For each target pixel the source pixels it shows, with weights that sum to one.
+/// For each target pixel the source pixels that contribute to it, with weights that sum to one.
 struct Spans(Vec<Vec<(usize, f32)>>);
 
 impl Spans {
@@ -201,13 +200,13 @@ impl Spans {
         Self(
             (0..target)
                 .map(|pixel| {
-                    // A triangle as wide as the larger of the two pixels.
+                    // a triangle with the width of the larger of the two pixels on each side
                     let centre = (pixel as f64 + 0.5) * step - 0.5;
-                    let reach = step.max(1.0);
-                    let first = (centre - reach).ceil().max(0.0) as usize;
-                    let last = ((centre + reach).floor().max(0.0) as usize).min(source - 1);
+                    let half_width = step.max(1.0);
+                    let first = (centre - half_width).ceil().max(0.0) as usize;
+                    let last = ((centre + half_width).floor().max(0.0) as usize).min(source - 1);
                     let weights: Vec<_> = (first.min(last)..=last)
-                        .map(|index| (index, (1.0 - (index as f64 - centre).abs() / reach).max(1e-6)))
+                        .map(|index| (index, (1.0 - (index as f64 - centre).abs() / half_width).max(1e-6)))
                         .collect();
                     let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
                     weights.into_iter().map(|(index, weight)| (index, (weight / sum) as f32)).collect()
@@ -217,7 +216,7 @@ impl Spans {
     }
 }
 
-/// Text with a dark rim where it is light, so that it can be read on any slice.
+/// Text; light text has a dark rim, so that it can be read on any slice.
 fn text(
     area: &Canvas<'_>,
     what: &str,
@@ -245,7 +244,7 @@ fn text(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Mark;
+    use super::super::Marker;
     use super::*;
     use ndarray::Array2;
 
@@ -258,20 +257,20 @@ mod tests {
     }
 
     #[test]
-    fn an_elongated_pixel_keeps_its_proportions() {
+    fn pixels_that_are_not_square_keep_their_proportions() {
         let white = Array2::from_elem((10, 40), 1.0);
         let tile = Tile::new(white.view(), 0.0, 2.0).pixel_mm(4.0, 0.5);
-        let place = Place::fit(&tile, 0, 0, 100);
-        assert_eq!((place.width, place.height), (50, 100));
+        let rectangle = SliceRectangle::fit(&tile, 0, 0, 100);
+        assert_eq!((rectangle.width, rectangle.height), (50, 100));
     }
 
     #[test]
-    fn a_mark_lies_on_the_pixel_it_names() {
-        let mark = Mark { column: 3.0, row: 1.0, label: String::new(), colour: RGBColor(255, 0, 0) };
-        let tile = Tile::new(Array2::zeros((4, 4)).view(), 0.0, 1.0).mark(mark);
-        let picture = decode(&montage(&[tile], &config(80)).unwrap());
-        assert_eq!(picture.get_pixel(6 + 70, 6 + 30).0, [255, 0, 0]);
-        assert_eq!(picture.get_pixel(6 + 30, 6 + 70).0, [0, 0, 0]);
+    fn a_marker_is_drawn_at_its_pixel() {
+        let marker = Marker { column: 3.0, row: 1.0, label: String::new(), colour: RGBColor(255, 0, 0) };
+        let tile = Tile::new(Array2::zeros((4, 4)).view(), 0.0, 1.0).marker(marker);
+        let image = decode(&montage(&[tile], &config(80)).unwrap());
+        assert_eq!(image.get_pixel(6 + 70, 6 + 30).0, [255, 0, 0]);
+        assert_eq!(image.get_pixel(6 + 30, 6 + 70).0, [0, 0, 0]);
     }
 
     #[test]
@@ -285,10 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn same_size_shows_the_pixels_as_they_are() {
+    fn pixels_are_unchanged_at_the_same_size() {
         let values = Array2::from_shape_fn((64, 64), |(row, column)| (row * 3 + column) as f32);
-        let picture = decode(&montage(&[Tile::new(values.view(), 0.0, 255.0)], &config(64)).unwrap());
-        assert!(picture.get_pixel(6 + 10, 6 + 20).0.iter().all(|grey| grey.abs_diff(70) <= 2));
+        let image = decode(&montage(&[Tile::new(values.view(), 0.0, 255.0)], &config(64)).unwrap());
+        assert!(image.get_pixel(6 + 10, 6 + 20).0.iter().all(|grey| grey.abs_diff(70) <= 2));
     }
 
     #[test]

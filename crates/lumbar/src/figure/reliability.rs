@@ -1,4 +1,4 @@
-//! Reliability diagrams: is a severity as frequent as predicted?
+//! Reliability diagrams: observed frequency of a severity against its predicted probability.
 
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
@@ -22,12 +22,13 @@ struct Reliability<'a> {
     bins: usize,
 }
 
-/// For each group (rows) and severity (columns) the share of cells that have the severity against the predicted
-/// probability, in bins of equal width; below each, how many cells a bin holds. On the diagonal a severity is
-/// as frequent as predicted. Whiskers are Wilson's 95% intervals, as if cells were independent of each other.
+/// For each group (rows) and severity (columns), the share of cells with the severity against the predicted
+/// probability, in bins of equal width; below, the number of cells in each bin. On the diagonal a severity is as
+/// frequent as predicted. Whiskers are Wilson's 95% intervals, which assume that cells are independent.
 ///
 /// # Errors
-/// When there is no cell, a cell holds no probabilities, or `bins` is not within 2–50.
+/// [`FigureError::Empty`] if there is no cell, [`FigureError::Values`] if a prediction is not a row of probabilities or
+/// `bins` is outside 2–50.
 ///
 /// ```
 /// use lumbar::anatomy::{Severity, Target};
@@ -43,7 +44,7 @@ struct Reliability<'a> {
 pub fn reliability_diagram(title: &str, groups: &[CellGroup], bins: usize) -> Result<Figure, FigureError> {
     check("reliability diagram", groups)?;
     if !(2..=50).contains(&bins) {
-        let reason = format!("bins is {bins}, allowed is 2–50");
+        let reason = format!("bins is {bins}, expected 2–50");
         return Err(FigureError::Values { what: "reliability diagram", reason });
     }
     let errors: Vec<String> = groups
@@ -61,7 +62,7 @@ pub fn reliability_diagram(title: &str, groups: &[CellGroup], bins: usize) -> Re
     Figure::of_chart(alt, (width.unsigned_abs(), height.unsigned_abs()), &chart)
 }
 
-/// Wilson's interval of a share at 95%.
+/// Wilson's 95% interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
 fn wilson(share: f64, count: usize) -> (f64, f64) {
     const Z: f64 = 1.959_963_985;
     let (count, z2) = (count as f64, Z * Z);
@@ -118,7 +119,7 @@ impl Reliability<'_> {
         let bins = reliability(&group.cells, severity.index(), self.bins);
         let fullest = bins.iter().map(|bin| bin.count).max().unwrap_or(0);
         for bin in &bins {
-            let number = place(bin, self.bins);
+            let number = index_of(bin, self.bins);
             let edge = |number: usize| across.at(number as f64 / self.bins as f64);
             let height = bar_px(bin.count, fullest);
             sheet.fill((edge(number) + 1, floor - height), (edge(number + 1) - 1, floor), MISSING_COLOUR)?;
@@ -142,12 +143,12 @@ impl Reliability<'_> {
     }
 }
 
-/// Which bin this is, told by its mean probability.
-fn place(bin: &ReliabilityBin, bins: usize) -> usize {
+/// The index of a bin, from its mean probability.
+fn index_of(bin: &ReliabilityBin, bins: usize) -> usize {
     ((bin.predicted * bins as f64 - 1e-9).floor().max(0.0) as usize).min(bins - 1)
 }
 
-/// A bar of the counts: proportional, and visible where there is one cell.
+/// Height of a bar for a count: proportional, and at least one pixel for a bin that is not empty.
 fn bar_px(count: usize, fullest: usize) -> i32 {
     const ROOM_PX: f64 = (COUNTS_PX - 14) as f64;
     let height = (ROOM_PX * count as f64 / fullest.max(1) as f64).round() as i32;
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn wilsons_interval_is_the_textbooks() {
+    fn wilsons_interval_equals_published_values() {
         // 15 of 50: 0.1910–0.4375 (Wilson 1927, without continuity correction)
         let (low, high) = wilson(0.3, 50);
         assert!((low - 0.1910).abs() < 5e-4 && (high - 0.4375).abs() < 5e-4, "{low} {high}");
@@ -182,15 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bin_is_found_by_its_mean_even_at_its_upper_edge() {
+    fn the_index_of_a_bin_follows_from_its_mean_also_at_its_upper_edge() {
         for (severe, expected) in [(0.0, 0), (0.05, 0), (0.1, 0), (0.11, 1), (0.95, 9), (1.0, 9)] {
             let bins = reliability(&cells(severe, 10, 3), 2, 10);
-            assert_eq!(place(&bins[0], 10), expected, "{severe}");
+            assert_eq!(index_of(&bins[0], 10), expected, "{severe}");
         }
     }
 
     #[test]
-    fn a_model_that_is_right_as_often_as_it_says_has_no_error() {
+    fn a_calibrated_model_has_no_error() {
         let groups = [CellGroup { name: "spinal".into(), cells: cells(0.25, 100, 25) }];
         let figure = reliability_diagram("t", &groups, 10).unwrap();
         assert!(figure.alt().ends_with("calibration error of spinal 0.000"), "{}", figure.alt());

@@ -1,4 +1,4 @@
-//! The few strokes that all charts are made of, in pixels of the picture.
+//! Drawing primitives of the charts, in pixels.
 
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
@@ -10,17 +10,16 @@ use plotters::style::{BLACK, Color, FontStyle, IntoFont, RGBColor, TextStyle, WH
 use super::{FONT, FigureError, SEVERITY_COLOURS};
 use crate::anatomy::Severity;
 
-/// Text that is not the point of a picture: axes, counts, notes.
+/// Secondary text: axes, counts, notes.
 pub(super) const QUIET: RGBColor = RGBColor(96, 96, 96);
 /// Lines behind the data.
 pub(super) const GRID: RGBColor = RGBColor(226, 226, 226);
 /// Frames and axes.
 pub(super) const FRAME: RGBColor = RGBColor(150, 150, 150);
-/// What a model reached, where there is one colour for it.
+/// The colour of a model.
 pub(super) const MODEL_COLOUR: RGBColor = RGBColor(0, 114, 178);
 
-/// Six further colours of Okabe and Ito's palette and black, for curves; not yellow, which is too light for
-/// lines on white.
+/// Okabe and Ito's palette for curves, without yellow, which is too light for lines on white.
 pub(super) const CURVE_COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -31,7 +30,7 @@ pub(super) const CURVE_COLOURS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
 ];
 
-/// Where text stands to its point.
+/// Horizontal alignment of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
@@ -39,7 +38,7 @@ pub(super) enum Align {
     Right,
 }
 
-/// How text looks.
+/// Size, colour and weight of text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ink {
     pub(super) size: u32,
@@ -59,11 +58,11 @@ impl Ink {
     }
 }
 
-/// A drawing area with the strokes.
+/// A drawing area with methods for the primitives.
 pub(super) struct Sheet<'a, B: DrawingBackend>(pub(super) &'a DrawingArea<B, Shift>);
 
 impl<B: DrawingBackend> Sheet<'_, B> {
-    /// Text whose middle is at `at`'s height.
+    /// Text, vertically centred at `at`.
     pub(super) fn text(
         &self,
         what: impl Into<String>,
@@ -103,7 +102,7 @@ impl<B: DrawingBackend> Sheet<'_, B> {
         self.0.draw(&PathElement::new(points.to_vec(), colour.stroke_width(width))).map_err(FigureError::drawing)
     }
 
-    /// A level or upright dashed line.
+    /// A horizontal or vertical dashed line.
     pub(super) fn dashed(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor) -> Result<(), FigureError> {
         const DASH: i32 = 6;
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
@@ -119,7 +118,7 @@ impl<B: DrawingBackend> Sheet<'_, B> {
         Ok(())
     }
 
-    /// A disc, with a white rim that keeps it apart from its neighbours.
+    /// A disc with a white rim.
     pub(super) fn dot(&self, at: (i32, i32), radius: i32, colour: RGBColor) -> Result<(), FigureError> {
         for (radius, colour) in [(radius + 1, WHITE), (radius, colour)] {
             self.0.draw(&Circle::new(at, radius, colour.filled())).map_err(FigureError::drawing)?;
@@ -127,7 +126,7 @@ impl<B: DrawingBackend> Sheet<'_, B> {
         Ok(())
     }
 
-    /// Squares with the three severities' names, from the left.
+    /// A legend of the three severities after the text `before`. Returns the x coordinate after it.
     pub(super) fn severities(&self, before: &str, at: (i32, i32)) -> Result<i32, FigureError> {
         let (mut x, y) = at;
         if !before.is_empty() {
@@ -144,13 +143,13 @@ impl<B: DrawingBackend> Sheet<'_, B> {
     }
 }
 
-/// About how wide a text is.
+/// The approximate width of a text.
 pub(super) fn width_px(text: &str, size: u32) -> i32 {
-    // DejaVu Sans: a letter is a little more than half as wide as the text is high.
+    // DejaVu Sans: the mean width of a letter is a little more than half of the text size
     (text.chars().count() as f64 * f64::from(size) * 0.58).round() as i32
 }
 
-/// A line of text cut to a width, with `…` where something is left out.
+/// Text shortened to a width, with `…` at the end if something was cut off.
 pub(super) fn shortened(text: &str, room_px: i32, size: u32) -> String {
     if width_px(text, size) <= room_px {
         return text.to_owned();
@@ -159,7 +158,7 @@ pub(super) fn shortened(text: &str, room_px: i32, size: u32) -> String {
     text.chars().take(fits.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Numbers on the way from values to pixels.
+/// The map from values to pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
     values: (f64, f64),
@@ -168,14 +167,14 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// From `values` to `pixels`; equal values are set apart.
+    /// A linear scale. If both values are equal, the range is widened by 0.5 on both sides.
     pub(super) fn new(values: (f64, f64), pixels: (i32, i32)) -> Self {
         let (low, high) = values;
         let values = if high > low { values } else { (low - 0.5, low + 0.5) };
         Self { values, pixels, is_log: false }
     }
 
-    /// By the logarithm; both values have to be above zero.
+    /// A logarithmic scale. Both values must be above zero.
     pub(super) fn log(values: (f64, f64), pixels: (i32, i32)) -> Self {
         Self { is_log: true, ..Self::new((values.0.log10(), values.1.log10()), pixels) }
     }
@@ -209,13 +208,13 @@ impl Scale {
     }
 }
 
-/// White or black, whichever is read better on a colour.
+/// White or black, whichever has more contrast with a colour.
 pub(super) fn readable_on(colour: RGBColor) -> RGBColor {
     let light = 0.299 * f64::from(colour.0) + 0.587 * f64::from(colour.1) + 0.114 * f64::from(colour.2);
     if light > 150.0 { BLACK } else { WHITE }
 }
 
-/// A colour between two.
+/// The linear mix of two colours.
 pub(super) fn between(from: RGBColor, to: RGBColor, share: f64) -> RGBColor {
     let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u8;
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_without_extent_still_has_a_middle() {
+    fn a_range_of_equal_values_has_a_middle() {
         assert_eq!(Scale::new((3.0, 3.0), (0, 100)).at(3.0), 50);
         assert_eq!(Scale::log((1e-4, 1.0), (0, 100)).at(1e-2), 50);
     }

@@ -1,4 +1,4 @@
-//! One slice in a picture, with what is drawn on it.
+//! One slice of a montage, with everything that is drawn on it.
 
 use lumbar_dicom::{Geometry, Slice, Stack};
 use ndarray::{Array2, ArrayView2};
@@ -8,10 +8,10 @@ use super::FigureError;
 use super::heat::Heat;
 use crate::data::study::StudyCrop;
 
-/// One slice of a [`super::montage()`]: grey values, true proportions, caption, side letters, marks and lines.
+/// One slice of a [`super::montage()`]: grey values, true proportions, caption, side letters, markers and lines.
 ///
 /// ```
-/// use lumbar::figure::{Mark, Tile};
+/// use lumbar::figure::Tile;
 /// use ndarray::Array2;
 ///
 /// let ramp = Array2::from_shape_fn((4, 8), |(_, column)| column as f32);
@@ -25,12 +25,12 @@ pub struct Tile {
     pub(super) column_mm: f64,
     pub(super) caption: String,
     pub(super) sides: Option<Sides>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) markers: Vec<Marker>,
     pub(super) lines: Vec<Line>,
     pub(super) heat: Option<Heat>,
 }
 
-/// Letters at the four edges of a slice: where it points in the patient.
+/// Letters at the four edges of a slice: the patient's directions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sides {
     pub(super) left: String,
@@ -39,34 +39,34 @@ pub(super) struct Sides {
     pub(super) bottom: String,
 }
 
-/// A cross on a slice.
+/// A cross on a slice, for example at an annotated point.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mark {
-    /// Column in pixels of the slice; whole numbers are pixel centres.
+pub struct Marker {
+    /// Column in pixels of the slice. Whole numbers are pixel centres.
     pub column: f64,
     /// Row in pixels of the slice.
     pub row: f64,
-    /// Written beside it.
+    /// Text beside it.
     pub label: String,
     /// Its colour.
     pub colour: RGBColor,
 }
 
-/// A line on a slice, for example where another slice cuts it.
+/// A line on a slice, for example its intersection with another slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// One end: (column, row) in pixels of the slice.
     pub from: [f64; 2],
     /// The other end.
     pub to: [f64; 2],
-    /// Written at its end.
+    /// Text at its end.
     pub label: String,
     /// Its colour.
     pub colour: RGBColor,
 }
 
 impl Tile {
-    /// Grey values: `black` and what lies below is black, `white` and what lies above is white.
+    /// A tile from values: `black` and smaller values are black, `white` and larger values are white.
     ///
     /// # Shapes
     /// `values`: rows × columns.
@@ -78,19 +78,19 @@ impl Tile {
             column_mm: 1.0,
             caption: String::new(),
             sides: None,
-            marks: Vec::new(),
+            markers: Vec::new(),
             lines: Vec::new(),
             heat: None,
         }
     }
 
-    /// A slice between two values, with its own proportions, side letters and the caption "slice N".
+    /// A tile from a slice, shown between two values, with its proportions, side letters and the caption "slice N".
     ///
-    /// Give every slice of a stack the same two values ([`window_of`]): a window of each slice's own would
-    /// destroy what their intensities say about each other.
+    /// Use the same two values for all slices of a stack ([`window_of`]). With a separate window for each slice their
+    /// intensities could not be compared.
     ///
     /// # Errors
-    /// When the pixels do not decode; the file and the reason are named.
+    /// [`FigureError::Drawing`] if the pixels cannot be decoded; it names the file and the reason.
     pub fn of_slice(slice: &Slice, (black, white): (f32, f32)) -> Result<Self, FigureError> {
         let values = slice.rescaled().map_err(FigureError::drawing)?;
         let values = ArrayView2::from_shape((slice.rows, slice.columns), &values).map_err(FigureError::drawing)?;
@@ -107,15 +107,16 @@ impl Tile {
         })
     }
 
-    /// Slice number `number` of a crop (the middle one shows its centre best), with true proportions and the
-    /// letters of the sides that its pixels come from: where columns were turned round, so are the letters.
+    /// A tile from slice `number` of a crop (the middle one is nearest to its centre), with true proportions and the
+    /// letters of the patient's sides. If the crop's columns are reversed, so are the letters.
     ///
     /// # Errors
-    /// When the crop has no such slice.
+    /// [`FigureError::Values`] if the crop has no such slice.
     pub fn of_crop(crop: &StudyCrop, number: usize) -> Result<Self, FigureError> {
         let slices = crop.pixels.dim().0;
         if number >= slices {
-            return Err(FigureError::drawing(format!("a crop of {slices} slices has no slice {number}")));
+            let reason = format!("a crop of {slices} slices has no slice {number}");
+            return Err(FigureError::Values { what: "tile", reason });
         }
         let mut tile = Self::new(crop.pixels.index_axis(ndarray::Axis(0), number), 0.0, 1.0);
         if let Some(geometry) = crop.frame.geometry() {
@@ -127,22 +128,22 @@ impl Tile {
         Ok(tile)
     }
 
-    /// The text below the slice.
+    /// Sets the text below the slice.
     #[must_use]
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = caption.into();
         self
     }
 
-    /// Distances of neighbouring rows and columns in mm, so that the slice is shown with true proportions.
+    /// Sets the distances between rows and between columns in mm, so that the slice has true proportions.
     #[must_use]
     pub fn pixel_mm(mut self, row_mm: f64, column_mm: f64) -> Self {
         (self.row_mm, self.column_mm) = (row_mm, column_mm);
         self
     }
 
-    /// Proportions and side letters from where the slice lies: R and L for the patient's right and left, A and
-    /// P for front and back, H and F for head and feet, as radiologists read them.
+    /// Sets proportions and side letters from the slice's geometry: R and L for the patient's right and left, A and P
+    /// for anterior and posterior, H and F for head and feet.
     #[must_use]
     pub fn geometry(mut self, geometry: &Geometry) -> Self {
         (self.row_mm, self.column_mm) = (geometry.row_spacing_mm, geometry.column_spacing_mm);
@@ -155,10 +156,10 @@ impl Tile {
         self
     }
 
-    /// Adds a mark.
+    /// Adds a marker.
     #[must_use]
-    pub fn mark(mut self, mark: Mark) -> Self {
-        self.marks.push(mark);
+    pub fn marker(mut self, marker: Marker) -> Self {
+        self.markers.push(marker);
         self
     }
 
@@ -169,12 +170,11 @@ impl Tile {
         self
     }
 
-    /// Paints a map over the slice, such as one of [`grad_cam`](crate::explain::grad_cam), in five bands from
-    /// 0.2 to 1. It covers the whole slice whatever its size; values are clipped to 0 – 1, and what is not
-    /// finite counts as 0.
+    /// Draws a map over the slice, for example from [`grad_cam`](crate::explain::grad_cam), in five bands from 0.2 to 1.
+    /// The map is stretched to the slice. Values are clipped to 0–1; values that are not finite count as 0.
     ///
     /// # Shapes
-    /// `map`: rows × columns, of any number.
+    /// `map`: rows × columns, any size.
     #[must_use]
     pub fn heat(mut self, map: ArrayView2<'_, f32>) -> Self {
         self.heat = Some(Heat::new(map));
@@ -188,14 +188,14 @@ impl Tile {
     }
 }
 
-/// Slices of a stack that [`window_of`] decodes at the most.
+/// Maximum number of slices that [`window_of`] decodes.
 const WINDOW_SLICES: usize = 9;
 
-/// The values between which a stack shows well: the 1st and the 99.5th percentile of the pixels of up to nine
-/// of its slices, evenly spaced.
+/// The display window of a stack, (black, white): the 1st and 99.5th percentile of the pixels of up to nine evenly spaced
+/// slices.
 ///
 /// # Errors
-/// When the stack is empty or pixels do not decode.
+/// [`FigureError::Empty`] if the stack has no finite pixel, [`FigureError::Drawing`] if pixels cannot be decoded.
 pub fn window_of(stack: &Stack) -> Result<(f32, f32), FigureError> {
     let step = stack.slices.len().div_ceil(WINDOW_SLICES).max(1);
     let mut values = Vec::new();
@@ -213,8 +213,8 @@ pub fn window_of(stack: &Stack) -> Result<(f32, f32), FigureError> {
     Ok((black, white.max(black + f32::EPSILON)))
 }
 
-/// The letters of a direction (PS3.3 C.7.6.1.1.1, Patient Orientation): the largest component first, a
-/// further one where it is more than a third of it.
+/// The letters of a direction (DICOM PS3.3 C.7.6.1.1.1, Patient Orientation): the largest component first, then others
+/// that are more than a third of it.
 fn letters(direction: [f64; 3]) -> String {
     let names = [('L', 'R'), ('P', 'A'), ('H', 'F')];
     let mut order = [0, 1, 2];
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crop_of_the_mirrored_patient_has_its_letters_turned_round() {
+    fn a_mirrored_crop_has_swapped_letters() {
         use crate::data::SeriesId;
         use crate::data::crop::{CropConfig, CropFrame, CropPlace};
         use crate::data::intensity::IntensityWindow;
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_monochrome1_slice_is_turned_round() {
+    fn a_monochrome1_slice_is_inverted() {
         use lumbar_dicom::{Photometric, Pixels};
         let pixels = Pixels::U16(vec![0, 100].into());
         let mut slice = Slice::in_memory(1, 2, pixels, None, Some(7)).unwrap();
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_of_a_stack_leaves_outliers_out() {
+    fn the_window_of_a_stack_ignores_outliers() {
         use lumbar_dicom::Pixels;
         let mut values: Vec<u16> = (0..1000).collect();
         values[999] = 60_000;

@@ -138,7 +138,7 @@ impl Cell {
         self.raw.map(|value| value / sum)
     }
 
-    /// The most probable severity; the milder one of equals.
+    /// The most probable severity; see [`Severity::most_probable`].
     #[must_use]
     pub fn predicted(&self) -> Severity {
         Severity::most_probable(&self.raw)

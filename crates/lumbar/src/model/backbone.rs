@@ -1,16 +1,15 @@
-//! What all backbones share: configuration, features, classifier; and one type that is any of them.
+//! What all backbones have in common: configuration, features, classifier; and [`Backbone`], a type for all of them.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::architecture::Architecture;
-use super::convnext::ConvNext;
-use super::efficientnet::{EfficientNet, is_efficientnet};
 use super::error::{Error, Result};
 use super::inference::Foldable;
 use super::pass::{Mode, Module, Pass};
 use super::registry::Registry;
-use super::resnet::ResNet;
 
 /// A backbone's configuration.
 ///
@@ -18,9 +17,9 @@ use super::resnet::ResNet;
 /// |---|---|---|---|
 /// | `architecture` | — | which network | [`Architecture::ALL`] |
 /// | `in_chans` | 3 | channels of the input | 1 – 1024 |
-/// | `num_classes` | 1000 | outputs of the classifier; 0: none, the pooled features come out | 0 – 100 000 |
+/// | `num_classes` | 1000 | outputs of the classifier; 0: no classifier, the result is the pooled features | 0 – 100 000 |
 /// | `drop_rate` | 0.0 | dropout before the classifier | 0 ≤ rate < 1 |
-/// | `drop_path_rate` | 0.0 | stochastic depth of the last block, less for earlier ones | 0 ≤ rate < 1 |
+/// | `drop_path_rate` | 0.0 | stochastic depth of the last block; it rises linearly from 0 at the first | 0 ≤ rate < 1 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackboneConfig {
@@ -29,7 +28,7 @@ pub struct BackboneConfig {
     /// Channels of the input.
     #[serde(default = "rgb")]
     pub in_chans: i64,
-    /// Outputs of the classifier; 0: none.
+    /// Outputs of the classifier; 0: no classifier.
     #[serde(default = "imagenet_classes")]
     pub num_classes: i64,
     /// Dropout before the classifier.
@@ -49,7 +48,7 @@ fn imagenet_classes() -> i64 {
 }
 
 impl BackboneConfig {
-    /// The defaults of an architecture, timm's.
+    /// An architecture with timm's defaults.
     pub fn new(architecture: Architecture) -> Self {
         let (in_chans, num_classes) = (rgb(), imagenet_classes());
         Self { architecture, in_chans, num_classes, drop_rate: 0.0, drop_path_rate: 0.0 }
@@ -58,7 +57,7 @@ impl BackboneConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// A field is outside its range; the error names it.
+    /// [`Error::Config`] names the first field outside its range.
     pub fn check(&self) -> Result<()> {
         check_range("in_chans", self.in_chans, 1, 1024)?;
         check_range("num_classes", self.num_classes, 0, 100_000)?;
@@ -81,32 +80,32 @@ pub(crate) fn check_rate(field: &'static str, value: f64) -> Result<()> {
     Err(Error::Config { field, expected: "0 ≤ rate < 1".to_owned(), found: value.to_string() })
 }
 
-/// A level of features that a backbone offers.
+/// The features of one resolution that a backbone offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageInfo {
-    /// The module whose result it is, in timm's names.
+    /// The module that computes them, by timm's name.
     pub name: String,
-    /// Its channels.
+    /// Number of channels.
     pub channels: i64,
-    /// How many pixels of the input one of its pixels spans, along each side.
+    /// Width of the input over width of the features.
     pub reduction: i64,
 }
 
-/// A network that is features, then pooling, then a classifier.
+/// A network that consists of features, pooling and a classifier.
 ///
-/// `forward` of [`Module`] is [`forward_features`](Features::forward_features), then
+/// [`Module::forward`] is [`forward_features`](Features::forward_features), then
 /// [`forward_head`](Features::forward_head).
 pub trait Features: Module {
     /// The configuration it was built from.
     fn config(&self) -> &BackboneConfig;
 
-    /// Where its tensors were made.
+    /// The device on which it was built.
     fn device(&self) -> Device;
 
-    /// Channels of the features that are pooled.
+    /// Number of channels of the pooled features.
     fn feature_count(&self) -> i64;
 
-    /// The levels of [`forward_stages`](Features::forward_stages), finest first.
+    /// What [`forward_stages`](Features::forward_stages) returns, highest resolution first.
     fn stage_info(&self) -> Vec<StageInfo>;
 
     /// The features before pooling.
@@ -115,46 +114,46 @@ pub trait Features: Module {
     /// `[batch, in_chans, height, width]` → `[batch, features, height / 32, width / 32]`.
     ///
     /// # Errors
-    /// The input does not fit, or libtorch refuses.
+    /// [`Error::Shape`] if the input does not fit, [`Error::Torch`] if libtorch fails.
     fn forward_features(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         self.check_input(xs)?;
         self.run_features(xs, &mut Pass::new(mode))
     }
 
-    /// Pools features and classifies them; without a classifier the pooled features, `[batch, features]`.
+    /// Pools features and classifies them. Without a classifier the result is the pooled features.
     ///
     /// # Shapes
-    /// `[batch, features, height, width]` → `[batch, classes]`.
+    /// `[batch, features, height, width]` → `[batch, classes]`, or `[batch, features]` without a classifier.
     ///
     /// # Errors
-    /// The features do not fit, or libtorch refuses.
+    /// [`Error::Torch`] if the features do not fit.
     fn forward_head(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut pass = Pass::new(mode);
         let pooled = self.run_pool(features, &mut pass)?;
         self.run_classifier(&pooled, &mut pass)
     }
 
-    /// The features of every level, finest first.
+    /// The features of every resolution, highest first; see [`stage_info`](Features::stage_info).
     ///
     /// # Errors
-    /// The input does not fit, or libtorch refuses.
+    /// [`Error::Shape`] if the input does not fit, [`Error::Torch`] if libtorch fails.
     fn forward_stages(&self, xs: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
         self.check_input(xs)?;
-        let mut pass = Pass::keeping_levels(mode);
+        let mut pass = Pass::recording_stages(mode);
         let _ = self.run_features(xs, &mut pass)?;
-        Ok(pass.into_levels())
+        Ok(pass.into_stages())
     }
 
-    /// Replaces the classifier by a new one with first weights from `seed`; 0 classes: by none.
+    /// Replaces the classifier by a new one with first weights drawn from `seed`; 0 classes remove it.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     fn reset_classifier(&mut self, num_classes: i64, seed: u64) -> Result<()>;
 
-    /// Refuses what is not a batch of images with the right number of channels.
+    /// Checks that the input is a batch of images with the right number of channels.
     ///
     /// # Errors
-    /// The shape is another one.
+    /// [`Error::Shape`] if it is not.
     fn check_input(&self, xs: &Tensor) -> Result<()> {
         let (size, channels) = (xs.size(), self.config().in_chans);
         if size.len() == 4 && size[1] == channels && size.iter().all(|&side| side > 0) {
@@ -164,26 +163,26 @@ pub trait Features: Module {
         Err(Error::Shape { what: format!("input of {}", self.config().architecture), expected, found: size })
     }
 
-    /// [`forward_features`](Features::forward_features) with a pass.
+    /// As [`forward_features`](Features::forward_features), within a pass.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor>;
 
     /// Pooling, and dropout in train mode: `[batch, features, height, width]` → `[batch, features]`.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     fn run_pool(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor>;
 
-    /// The classifier, where there is one.
+    /// The classifier; without one the input itself.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     fn run_classifier(&self, pooled: &Tensor, pass: &mut Pass) -> Result<Tensor>;
 }
 
-/// The whole way of a backbone.
+/// Features, pooling and classifier of a backbone.
 pub(crate) fn run_backbone(model: &(impl Features + ?Sized), xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
     model.check_input(xs)?;
     let features = model.run_features(xs, pass)?;
@@ -191,7 +190,10 @@ pub(crate) fn run_backbone(model: &(impl Features + ?Sized), xs: &Tensor, pass: 
     model.run_classifier(&pooled, pass)
 }
 
-/// Any backbone, as one type that a variable can hold.
+/// A backbone of any architecture.
+///
+/// A new architecture of a known family is a line in the table of [`architecture`](super::architecture). A new family
+/// is a file that implements [`Features`] and [`Foldable`] for its network and builds it from its plan.
 ///
 /// ```
 /// use lumbar::model::{Architecture, Backbone, BackboneConfig, Features};
@@ -204,113 +206,92 @@ pub(crate) fn run_backbone(model: &(impl Features + ?Sized), xs: &Tensor, pass: 
 /// # Ok::<(), lumbar::model::Error>(())
 /// ```
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Backbone {
-    /// EfficientNet or EfficientNetV2.
-    EfficientNet(EfficientNet),
-    /// ResNet-D.
-    ResNet(ResNet),
-    /// ConvNeXt.
-    ConvNext(ConvNext),
+pub struct Backbone(Box<dyn AnyBackbone>);
+
+/// What a network needs to be held in a [`Backbone`]. Every type with [`Features`] and [`Foldable`] has it.
+pub(super) trait AnyBackbone: Features + fmt::Debug + Send {
+    /// [`Foldable::copied`].
+    fn copied_box(&self) -> Result<Box<dyn AnyBackbone>>;
+
+    /// [`Foldable::fold`].
+    fn fold_box(&mut self, kind: Kind) -> Result<()>;
+}
+
+impl<M: Features + Foldable + fmt::Debug + Send + 'static> AnyBackbone for M {
+    fn copied_box(&self) -> Result<Box<dyn AnyBackbone>> {
+        Ok(Box::new(self.copied()?))
+    }
+
+    fn fold_box(&mut self, kind: Kind) -> Result<()> {
+        self.fold(kind)
+    }
 }
 
 impl Backbone {
     /// Builds the network with first weights that depend on `seed` alone.
     ///
     /// # Errors
-    /// The configuration is outside its ranges, or the device is absent.
+    /// [`Error::Config`] names the first field outside its range; [`Error::Torch`] if the device does not exist.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
         Self::build(config, Some(seed), device)
     }
 
-    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    /// As [`Self::new`]; without a seed no weights are drawn, for a network that trained weights are copied into.
     pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
-        match config.architecture {
-            architecture if is_efficientnet(architecture) => {
-                Ok(Self::EfficientNet(EfficientNet::build(config, seed, device)?))
-            }
-            Architecture::ConvNextNano | Architecture::ConvNextTiny => {
-                Ok(Self::ConvNext(ConvNext::build(config, seed, device)?))
-            }
-            _ => Ok(Self::ResNet(ResNet::build(config, seed, device)?)),
-        }
-    }
-
-    fn inner(&self) -> &dyn Features {
-        match self {
-            Self::EfficientNet(model) => model,
-            Self::ResNet(model) => model,
-            Self::ConvNext(model) => model,
-        }
-    }
-
-    fn inner_mut(&mut self) -> &mut dyn Features {
-        match self {
-            Self::EfficientNet(model) => model,
-            Self::ResNet(model) => model,
-            Self::ConvNext(model) => model,
-        }
+        Ok(Self(config.architecture.plan().build(config, seed, device)?))
     }
 }
 
 impl Module for Backbone {
     fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        self.inner().run(xs, pass)
+        self.0.run(xs, pass)
     }
 
     fn registry(&self) -> &Registry {
-        self.inner().registry()
+        self.0.registry()
     }
 }
 
 impl Features for Backbone {
     fn config(&self) -> &BackboneConfig {
-        self.inner().config()
+        self.0.config()
     }
 
     fn device(&self) -> Device {
-        self.inner().device()
+        self.0.device()
     }
 
     fn feature_count(&self) -> i64 {
-        self.inner().feature_count()
+        self.0.feature_count()
     }
 
     fn stage_info(&self) -> Vec<StageInfo> {
-        self.inner().stage_info()
+        self.0.stage_info()
     }
 
     fn reset_classifier(&mut self, num_classes: i64, seed: u64) -> Result<()> {
-        self.inner_mut().reset_classifier(num_classes, seed)
+        self.0.reset_classifier(num_classes, seed)
     }
 
     fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        self.inner().run_features(xs, pass)
+        self.0.run_features(xs, pass)
     }
 
     fn run_pool(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        self.inner().run_pool(features, pass)
+        self.0.run_pool(features, pass)
     }
 
     fn run_classifier(&self, pooled: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        self.inner().run_classifier(pooled, pass)
+        self.0.run_classifier(pooled, pass)
     }
 }
 
 impl Foldable for Backbone {
     fn copied(&self) -> Result<Self> {
-        match self {
-            Self::EfficientNet(model) => model.copied().map(Self::EfficientNet),
-            Self::ResNet(model) => model.copied().map(Self::ResNet),
-            Self::ConvNext(model) => model.copied().map(Self::ConvNext),
-        }
+        self.0.copied_box().map(Self)
     }
 
     fn fold(&mut self, kind: Kind) -> Result<()> {
-        match self {
-            Self::EfficientNet(model) => model.fold(kind),
-            Self::ResNet(model) => model.fold(kind),
-            Self::ConvNext(model) => model.fold(kind),
-        }
+        self.0.fold_box(kind)
     }
 }

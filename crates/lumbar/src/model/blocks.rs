@@ -1,4 +1,4 @@
-//! EfficientNet's blocks, with timm's names.
+//! EfficientNet's blocks, with timm's names for their tensors.
 
 use tch::Tensor;
 
@@ -8,8 +8,8 @@ use super::linear::drop_path;
 use super::pass::{Mode, Pass};
 use super::registry::Builder;
 
-/// Squeeze-and-excitation: each channel is scaled by a number in (0, 1) that depends on the means of all
-/// channels (Hu et al. 2018, arXiv:1709.01507).
+/// Squeeze-and-excitation: scales each channel by a number in (0, 1) that depends on the means of all channels (Hu et
+/// al. 2018, arXiv:1709.01507).
 #[derive(Debug)]
 pub struct SqueezeExcite {
     reduce: ConvNorm,
@@ -32,7 +32,7 @@ impl SqueezeExcite {
     /// `[batch, channels, height, width]` → the same.
     ///
     /// # Errors
-    /// The channels do not fit, or libtorch refuses.
+    /// [`Error::Torch`](super::Error::Torch) if the number of channels does not fit.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         self.run(xs.shallow_clone(), &mut Pass::new(mode))
     }
@@ -40,12 +40,12 @@ impl SqueezeExcite {
     fn run(&self, mut xs: Tensor, pass: &mut Pass) -> Result<Tensor> {
         let means = xs.f_mean_dim([2i64, 3].as_slice(), true, None).doing("squeeze")?;
         let gate = self.expand.run(&self.reduce.run(&means, pass)?, pass)?;
-        // A folded model owns its activations and records no graph.
+        // a folded model records no gradients, so that the activations can be overwritten
         if self.expand.is_folded() { xs.f_mul_(&gate) } else { xs.f_mul(&gate) }.doing("excite")
     }
 }
 
-/// The kinds of blocks, and what only some of them have.
+/// The kinds of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockKind {
     /// Convolution, norm, activation (`cn` in timm).
@@ -77,8 +77,7 @@ pub(crate) struct BlockSpec {
 /// One block of an EfficientNet.
 #[derive(Debug)]
 pub struct Block {
-    kind: BlockKind,
-    /// All convolutions but the last, then squeeze-excite, then the last.
+    /// All convolutions but the last; squeeze-and-excitation and the last convolution follow.
     before: Vec<ConvNorm>,
     squeeze_excite: Option<SqueezeExcite>,
     last: ConvNorm,
@@ -128,12 +127,7 @@ impl Block {
             }
         };
         let skip = spec.skip && stride == 1 && channels_in == channels_out;
-        Ok(Self { kind, before, squeeze_excite, last, skip, drop_path: spec.drop_path })
-    }
-
-    /// Which kind of block it is.
-    pub fn kind(&self) -> BlockKind {
-        self.kind
+        Ok(Self { before, squeeze_excite, last, skip, drop_path: spec.drop_path })
     }
 
     /// Whether the input is added to the result.
@@ -141,17 +135,12 @@ impl Block {
         self.skip
     }
 
-    /// Its convolutions in the order in which they run, those of squeeze-and-excitation left out.
-    pub fn convolutions(&self) -> impl Iterator<Item = &ConvNorm> {
-        self.before.iter().chain(std::iter::once(&self.last))
-    }
-
-    /// Its squeeze-and-excitation.
+    /// Its squeeze-and-excitation, if it has one.
     pub fn squeeze_excite(&self) -> Option<&SqueezeExcite> {
         self.squeeze_excite.as_ref()
     }
 
-    /// Number of channels that come out.
+    /// Number of output channels.
     pub fn channels_out(&self) -> i64 {
         self.last.channels_out()
     }
@@ -162,7 +151,7 @@ impl Block {
     /// `[batch, in, height, width]` → `[batch, out, ⌈height / stride⌉, ⌈width / stride⌉]`.
     ///
     /// # Errors
-    /// The input has not the block's channels, or libtorch refuses.
+    /// [`Error::Torch`](super::Error::Torch) if the input has another number of channels.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         self.run(xs, &mut Pass::new(mode))
     }
@@ -197,13 +186,13 @@ impl Block {
     }
 }
 
-/// The nearest multiple of eight that is not below nine tenths of the width (Howard et al.'s rule, timm's
-/// `make_divisible`).
+/// The nearest multiple of 8 that is at least 0.9 times the width (timm's `make_divisible`; Howard et al. 2017,
+/// arXiv:1704.04861).
 pub(crate) fn divisible_by_8(width: f64) -> i64 {
     divisible_by_8_within(width, 0.9)
 }
 
-/// The same with another limit.
+/// As [`divisible_by_8`], with another limit than 0.9.
 pub(crate) fn divisible_by_8_within(width: f64, limit: f64) -> i64 {
     let rounded = (((width + 4.0) as i64) / 8 * 8).max(8);
     if (rounded as f64) < limit * width { rounded + 8 } else { rounded }

@@ -1,12 +1,12 @@
 //! Convolution with what follows it: normalisation and activation.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 use torch_ext::{conv3x3, fused};
 
 use super::error::{Doing, Result};
 use super::norm::BatchNorm;
 use super::pass::{LayerRow, Mode, Pass};
-use super::registry::{Builder, Init, Role};
+use super::registry::{Builder, Fill, Role};
 
 /// An activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +24,17 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies it to a fresh tensor. SiLU's gradient needs its input, so in training it gets its own result;
-    /// in place, autograd would copy the input first.
-    pub(crate) fn apply(self, mut xs: Tensor, mode: Mode) -> Result<Tensor> {
-        let out = match self {
-            Self::None => return Ok(xs),
+    /// Applies it, in place where that saves a copy. SiLU's gradient needs its input: in place, autograd would copy
+    /// the input first, so in training SiLU makes a new tensor.
+    pub(crate) fn apply(self, mut xs: Tensor, mode: Mode) -> std::result::Result<Tensor, TchError> {
+        match self {
+            Self::None => Ok(xs),
             Self::Relu => xs.f_relu_(),
             Self::Silu if mode == Mode::Eval => xs.f_silu_(),
             Self::Silu => xs.f_silu(),
             Self::Gelu => xs.f_gelu("none"),
             Self::Sigmoid => xs.f_sigmoid_(),
-        };
-        Ok(out?)
+        }
     }
 
     pub(super) fn fused(self) -> fused::Activation {
@@ -49,17 +48,18 @@ impl Activation {
     }
 }
 
-/// How the border is filled with zeros.
+/// How many zeros are added around an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
-    /// The same number on both sides: PyTorch's way.
+    /// The same number on both sides, as in PyTorch.
     Symmetric(i64),
-    /// As many as needed for ⌈size / stride⌉ results, an odd one at the bottom and right: TensorFlow's way.
+    /// As many as needed for ⌈size / stride⌉ results, as in TensorFlow. If the number is odd, the extra row or column
+    /// is at the bottom or right.
     Same,
 }
 
 impl Padding {
-    /// timm's choice for a kernel: `(stride − 1 + kernel − 1) / 2` on both sides.
+    /// timm's padding for a kernel: `(stride − 1 + kernel − 1) / 2` on both sides.
     pub(crate) fn symmetric(kernel: i64, stride: i64) -> Self {
         Self::Symmetric((stride - 1 + kernel - 1) / 2)
     }
@@ -75,7 +75,7 @@ pub(crate) struct ConvSpec {
     pub(crate) padding: Padding,
     pub(crate) groups: i64,
     pub(crate) bias: bool,
-    pub(crate) init: Init,
+    pub(crate) fill: Fill,
 }
 
 impl ConvSpec {
@@ -83,14 +83,14 @@ impl ConvSpec {
     /// N(0, √(2 / (kernel²·out / groups))) (timm's `_init_weight_goog`).
     pub(crate) fn new(channels_in: i64, channels_out: i64, kernel: i64, stride: i64) -> Self {
         let padding = Padding::symmetric(kernel, stride);
-        let init = Init::Normal((2.0 / (kernel * kernel * channels_out) as f64).sqrt());
-        Self { channels_in, channels_out, kernel, stride, padding, groups: 1, bias: false, init }
+        let fill = Fill::Normal((2.0 / (kernel * kernel * channels_out) as f64).sqrt());
+        Self { channels_in, channels_out, kernel, stride, padding, groups: 1, bias: false, fill }
     }
 
-    /// The same, one group per channel.
+    /// As [`Self::new`], with one group per channel.
     pub(crate) fn depthwise(channels: i64, kernel: i64, stride: i64) -> Self {
-        let init = Init::Normal((2.0 / (kernel * kernel) as f64).sqrt());
-        Self { groups: channels, init, ..Self::new(channels, channels, kernel, stride) }
+        let fill = Fill::Normal((2.0 / (kernel * kernel) as f64).sqrt());
+        Self { groups: channels, fill, ..Self::new(channels, channels, kernel, stride) }
     }
 
     pub(crate) fn with_bias(self) -> Self {
@@ -101,12 +101,12 @@ impl ConvSpec {
         Self { padding, ..self }
     }
 
-    pub(crate) fn with_init(self, init: Init) -> Self {
-        Self { init, ..self }
+    pub(crate) fn with_fill(self, fill: Fill) -> Self {
+        Self { fill, ..self }
     }
 }
 
-/// A convolution, the batch norm behind it where there is one, and an activation.
+/// A convolution, an optional batch norm after it, and an activation.
 ///
 /// # Shapes
 /// `[batch, in, height, width]` → `[batch, out, height', width']`.
@@ -119,15 +119,15 @@ pub struct ConvNorm {
     norm: Option<BatchNorm>,
     activation: Activation,
     folded: bool,
-    /// Folded for a CPU, a 1×1 kernel's weight as a matrix: pictures of one pixel (squeeze-and-excitation) are a
-    /// product, for which a convolution's preparation takes longer than the work.
+    /// The weight of a 1×1 kernel as a matrix, if folded for a CPU: images of one pixel (squeeze-and-excitation) are
+    /// a matrix product, and a convolution's setup would take longer than the product.
     matrix: Option<Tensor>,
-    /// Folded for a CPU, a 3×3 kernel's weight as it was, for [`conv3x3`].
-    taps: Option<Tensor>,
+    /// The weight of a 3×3 kernel in the usual layout, if folded for a CPU, for [`conv3x3`].
+    weight_3x3: Option<Tensor>,
 }
 
 impl ConvNorm {
-    /// `name` is the convolution's, `norm` the batch norm's and its ε, both below the builder's path.
+    /// `name` is the convolution's name and `norm` the batch norm's name and ε, both below the builder's path.
     pub(crate) fn new(
         builder: &mut Builder<'_>,
         name: &str,
@@ -137,9 +137,9 @@ impl ConvNorm {
     ) -> Result<Self> {
         let mut at = builder.at(name);
         let shape = [spec.channels_out, spec.channels_in / spec.groups, spec.kernel, spec.kernel];
-        let weight = at.tensor("weight", &shape, Role::Weight, spec.init)?;
+        let weight = at.tensor("weight", &shape, Role::Weight, spec.fill)?;
         let bias = match spec.bias {
-            true => Some(at.tensor("bias", &[spec.channels_out], Role::Bias, Init::Const(0.0))?),
+            true => Some(at.tensor("bias", &[spec.channels_out], Role::Bias, Fill::Const(0.0))?),
             false => None,
         };
         let full_name = at.path().to_owned();
@@ -147,10 +147,20 @@ impl ConvNorm {
             Some((norm, eps)) => Some(BatchNorm::new(&mut builder.at(norm), spec.channels_out, eps)?),
             None => None,
         };
-        Ok(Self { name: full_name, spec, weight, bias, norm, activation, folded: false, matrix: None, taps: None })
+        Ok(Self {
+            name: full_name,
+            spec,
+            weight,
+            bias,
+            norm,
+            activation,
+            folded: false,
+            matrix: None,
+            weight_3x3: None,
+        })
     }
 
-    /// Number of channels that come out.
+    /// Number of output channels.
     pub fn channels_out(&self) -> i64 {
         self.spec.channels_out
     }
@@ -163,7 +173,7 @@ impl ConvNorm {
     /// Runs convolution, normalisation and activation.
     ///
     /// # Errors
-    /// The input has not the layer's channels, or libtorch refuses.
+    /// [`Error::Torch`](super::Error::Torch) if the input has another number of channels.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         self.run(xs, &mut Pass::new(mode))
     }
@@ -177,38 +187,35 @@ impl ConvNorm {
             let size = xs.size();
             let flat = xs.f_reshape([size[0], size[1]]).doing(&self.name)?;
             let out = flat.f_linear(matrix, self.bias.as_ref()).doing(&self.name)?;
-            self.activation
-                .apply(out, pass.mode)?
-                .f_unsqueeze(-1)
-                .and_then(|out| out.f_unsqueeze(-1))
-                .doing(&self.name)?
-        } else if let Some(out) = self.quick(xs, padding)? {
-            self.activation.apply(out, pass.mode)?
+            let out = self.activation.apply(out, pass.mode).and_then(|out| out.f_unsqueeze(-1));
+            out.and_then(|out| out.f_unsqueeze(-1)).doing(&self.name)?
+        } else if let Some(out) = self.convolve_3x3(xs, padding)? {
+            self.activation.apply(out, pass.mode).doing(&self.name)?
         } else if self.folded && is_cpu(xs) {
             self.geometry(padding).fused(xs, &self.weight, self.bias.as_ref(), self.activation.fused())?
         } else {
             let out = self.convolve(xs, padding)?;
-            self.follow(out, pass.mode)?
+            self.normalise_and_activate(out, pass.mode)?
         };
-        self.note(&out, pass);
+        self.record(&out, pass);
         Ok(out)
     }
 
-    /// Runs, then adds a shortcut, then optionally ReLU; one pass over memory where the model is folded.
+    /// Runs, adds a shortcut, and optionally applies ReLU; one pass over memory if the model is folded.
     pub(crate) fn run_add(&self, xs: &Tensor, shortcut: &Tensor, relu: bool, pass: &mut Pass) -> Result<Tensor> {
-        // oneDNN's fused sum refuses a picture of one pixel, whose layout is ambiguous
+        // oneDNN's fused sum refuses images of one pixel, whose layout is ambiguous
         let one_pixel = shortcut.size()[2..] == [1, 1];
         if self.folded && is_cpu(xs) && self.activation == Activation::None && !one_pixel {
             let (padded, padding) = self.pad(xs)?;
             let xs = padded.as_ref().unwrap_or(xs);
-            let out = match self.quick(xs, padding)? {
+            let out = match self.convolve_3x3(xs, padding)? {
                 Some(mut out) => {
                     let mut out = out.f_add_(shortcut).doing(&self.name)?;
                     if relu { out.f_relu_().doing(&self.name)? } else { out }
                 }
                 None => self.geometry(padding).fused_add(xs, shortcut, &self.weight, self.bias.as_ref(), relu)?,
             };
-            self.note(&out, pass);
+            self.record(&out, pass);
             return Ok(out);
         }
         let then = if relu { Activation::Relu } else { Activation::None };
@@ -219,18 +226,18 @@ impl ConvNorm {
                 Some(out) => out,
                 None => {
                     let sum = norm.apply(&out, pass.mode)?.f_add_(shortcut).doing(&self.name)?;
-                    then.apply(sum, pass.mode)?
+                    then.apply(sum, pass.mode).doing(&self.name)?
                 }
             };
-            self.note(&out, pass);
+            self.record(&out, pass);
             return Ok(out);
         }
         let sum = self.run(xs, pass)?.f_add_(shortcut).doing(&self.name)?;
-        then.apply(sum, pass.mode)
+        then.apply(sum, pass.mode).doing(&self.name)
     }
 
-    /// What comes behind the plain convolution.
-    fn follow(&self, out: Tensor, mode: Mode) -> Result<Tensor> {
+    /// What follows the convolution: batch norm and activation.
+    fn normalise_and_activate(&self, out: Tensor, mode: Mode) -> Result<Tensor> {
         let out = match &self.norm {
             Some(norm) => match norm.apply_with(&out, None, self.activation, mode)? {
                 Some(out) => return Ok(out),
@@ -238,19 +245,17 @@ impl ConvNorm {
             },
             None => out,
         };
-        self.activation.apply(out, mode).or_else(|error| match error {
-            super::Error::Plain(cause) => Err(cause).doing(&self.name),
-            other => Err(other),
-        })
+        self.activation.apply(out, mode).doing(&self.name)
     }
 
-    /// The folded convolution with its bias, where [`conv3x3`] is quicker than oneDNN's with all in one pass.
-    fn quick(&self, xs: &Tensor, padding: i64) -> Result<Option<Tensor>> {
+    /// The folded convolution with its bias by [`conv3x3`]; `None` if oneDNN's fused convolution is faster.
+    fn convolve_3x3(&self, xs: &Tensor, padding: i64) -> Result<Option<Tensor>> {
         let stride = self.spec.stride;
-        let Some(taps) = self.taps.as_ref().filter(|taps| padding == 1 && conv3x3::fits(xs, taps, stride)) else {
+        let fits = |weight: &&Tensor| padding == 1 && conv3x3::fits(xs, weight, stride);
+        let Some(weight) = self.weight_3x3.as_ref().filter(fits) else {
             return Ok(None);
         };
-        let mut out = conv3x3::convolve(xs, taps, stride)?;
+        let mut out = conv3x3::convolve(xs, weight, stride)?;
         if let Some(bias) = &self.bias {
             let _ = bias.f_view([1, -1, 1, 1]).and_then(|bias| out.f_add_(&bias)).doing(&self.name)?;
         }
@@ -270,7 +275,7 @@ impl ConvNorm {
         fused::Conv2d { stride: [self.spec.stride; 2], padding: [padding; 2], groups: self.spec.groups }
     }
 
-    /// The input padded where the padding differs between the sides, and the padding left to the convolution.
+    /// The padded input, if the padding differs between the sides, and the padding that is left to the convolution.
     fn pad(&self, xs: &Tensor) -> Result<(Option<Tensor>, i64)> {
         match self.spec.padding {
             Padding::Symmetric(padding) => Ok((None, padding)),
@@ -295,8 +300,8 @@ impl ConvNorm {
         }
     }
 
-    fn note(&self, out: &Tensor, pass: &mut Pass) {
-        pass.note(|| {
+    fn record(&self, out: &Tensor, pass: &mut Pass) {
+        pass.record_layer(|| {
             let spec = &self.spec;
             let weights = spec.channels_in / spec.groups * spec.kernel * spec.kernel;
             let norm = self.norm.as_ref().map_or(0, BatchNorm::weight_count);
@@ -315,7 +320,7 @@ impl ConvNorm {
         });
     }
 
-    /// Folds the batch norm into weight and bias, and stores the weight for inference.
+    /// Folds the batch norm into weight and bias, and stores the weight in the layout for inference.
     ///
     /// With scale γ/√(var + ε): weight ← weight·scale, bias ← (bias − mean)·scale + β.
     pub(crate) fn fold(&mut self, kind: Kind) -> Result<()> {
@@ -335,17 +340,17 @@ impl ConvNorm {
             if kernel == 1 && groups == 1 && kind == Kind::Float {
                 self.matrix = Some(self.weight.f_reshape([channels_out, channels_in])?);
             }
-            let is_quick = groups == 1 && conv3x3::takes(&self.weight);
-            if is_quick {
-                self.taps = Some(self.weight.shallow_clone());
+            let is_3x3 = groups == 1 && conv3x3::takes(&self.weight);
+            if is_3x3 {
+                self.weight_3x3 = Some(self.weight.shallow_clone());
             }
             let padding = match self.spec.padding {
                 Padding::Symmetric(padding) => padding,
                 Padding::Same if self.spec.stride == 1 => self.spec.kernel / 2,
                 Padding::Same => 0,
             };
-            // a second copy in oneDNN's order only for maps that it convolves
-            if !is_quick || self.spec.stride > 1 {
+            // a second copy in oneDNN's layout only if oneDNN may run it
+            if !is_3x3 || self.spec.stride > 1 {
                 self.weight = self.geometry(padding).reorder(&self.weight, None)?;
             }
         }
@@ -353,7 +358,7 @@ impl ConvNorm {
         Ok(())
     }
 
-    /// Zeroes the batch norm's scale, so that a residual branch starts as nothing.
+    /// Sets the batch norm's scale to zero, so that a residual branch adds nothing at first.
     pub(crate) fn zero_scale(&self) -> Result<()> {
         self.norm.as_ref().map_or(Ok(()), BatchNorm::zero_scale)
     }

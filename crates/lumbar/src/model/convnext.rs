@@ -2,46 +2,44 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::architecture::Architecture;
-use super::backbone::{BackboneConfig, Features, StageInfo, run_backbone};
+use super::architecture;
+use super::backbone::{AnyBackbone, BackboneConfig, Features, StageInfo, run_backbone};
 use super::conv::{Activation, ConvNorm, ConvSpec, Padding};
-use super::error::{Doing, Error, Result};
+use super::error::{Doing, Result};
 use super::inference::Foldable;
 use super::linear::{Linear, drop_path, dropout};
 use super::norm::LayerNorm;
 use super::pass::{Module, Pass};
-use super::registry::{Builder, Init, Part, Registry, Role};
+use super::registry::{Builder, Fill, Part, Registry, Role};
 
 /// First weights of every layer (timm's `_init_weights`; its truncation at ±2 is a hundred deviations away).
-const INIT: Init = Init::Normal(0.02);
-/// First value of a branch's scale.
+const FIRST_WEIGHTS: Fill = Fill::Normal(0.02);
+/// First value of each branch's scale.
 const LAYER_SCALE: f64 = 1e-6;
 
-struct Plan {
-    depths: [usize; 4],
-    widths: [i64; 4],
-    /// Whether the files hold the inner layers as 1×1 convolutions.
-    pointwise: bool,
+/// What distinguishes the ConvNeXts.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Number of blocks in each stage.
+    pub(super) depths: [usize; 4],
+    /// Channels of each stage.
+    pub(super) widths: [i64; 4],
+    /// Whether weight files store the inner layers as 1×1 convolutions.
+    pub(super) pointwise: bool,
 }
 
-impl Plan {
-    fn of(architecture: Architecture) -> Result<Self> {
-        match architecture {
-            Architecture::ConvNextNano => {
-                Ok(Self { depths: [2, 2, 8, 2], widths: [80, 160, 320, 640], pointwise: true })
-            }
-            Architecture::ConvNextTiny => {
-                Ok(Self { depths: [3, 3, 9, 3], widths: [96, 192, 384, 768], pointwise: false })
-            }
-            other => {
-                let (expected, found) = ("a ConvNeXt".to_owned(), other.to_string());
-                Err(Error::Config { field: "architecture", expected, found })
-            }
-        }
+impl architecture::Plan for Plan {
+    fn build(
+        &'static self,
+        config: &BackboneConfig,
+        seed: Option<u64>,
+        device: Device,
+    ) -> Result<Box<dyn AnyBackbone>> {
+        Ok(Box::new(ConvNext::build(self, config, seed, device)?))
     }
 }
 
-/// Depthwise 7×7, layer norm, a two-layer perceptron over the channels, scaled and added to the input.
+/// A depthwise 7×7 convolution, layer norm and a two-layer perceptron over the channels, scaled and added to the input.
 #[derive(Debug)]
 struct Block {
     gamma: Option<Tensor>,
@@ -55,14 +53,14 @@ struct Block {
 impl Block {
     fn new(b: &mut Builder<'_>, width: i64, pointwise: bool, drop_path: f64) -> Result<Self> {
         let linear = if pointwise { Linear::pointwise } else { Linear::new };
-        let gamma = b.tensor("gamma", &[width], Role::LayerScale, Init::Const(LAYER_SCALE))?;
-        let depthwise = ConvSpec::depthwise(width, 7, 1).with_bias().with_init(INIT);
+        let gamma = b.tensor("gamma", &[width], Role::LayerScale, Fill::Const(LAYER_SCALE))?;
+        let depthwise = ConvSpec::depthwise(width, 7, 1).with_bias().with_fill(FIRST_WEIGHTS);
         Ok(Self {
             gamma: Some(gamma),
             depthwise: ConvNorm::new(b, "conv_dw", depthwise, None, Activation::None)?,
             norm: LayerNorm::new(&mut b.at("norm"), width)?,
-            fc1: linear(&mut b.at("mlp.fc1"), width, 4 * width, INIT)?,
-            fc2: linear(&mut b.at("mlp.fc2"), 4 * width, width, INIT)?,
+            fc1: linear(&mut b.at("mlp.fc1"), width, 4 * width, FIRST_WEIGHTS)?,
+            fc2: linear(&mut b.at("mlp.fc2"), 4 * width, width, FIRST_WEIGHTS)?,
             drop_path,
         })
     }
@@ -70,7 +68,7 @@ impl Block {
     fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let ys = self.depthwise.run(xs, pass)?.f_permute([0, 2, 3, 1]).doing("conv_dw")?;
         let ys = self.norm.run_last(&ys, pass)?;
-        let ys = Activation::Gelu.apply(self.fc1.run(&ys, pass)?, pass.mode)?;
+        let ys = Activation::Gelu.apply(self.fc1.run(&ys, pass)?, pass.mode).doing("mlp.act")?;
         let mut ys = self.fc2.run(&ys, pass)?;
         if let Some(gamma) = &self.gamma {
             ys = ys.f_mul(gamma).doing("gamma")?;
@@ -90,44 +88,43 @@ impl Block {
     }
 }
 
-/// Blocks of one size, and the norm and 2×2 patches that lead to it from the size before.
+/// The blocks of one resolution, after the norm and the 2×2 convolution that halve the resolution before.
 #[derive(Debug)]
 struct Stage {
     down: Option<(LayerNorm, ConvNorm)>,
     blocks: Vec<Block>,
 }
 
-/// A ConvNeXt: patches, four stages with a downsampling before each but the first, pool, norm, classifier.
+/// A ConvNeXt: 4×4 patches, four stages (each but the first begins with downsampling), pooling, norm, classifier.
 #[derive(Debug)]
 pub struct ConvNext {
     registry: Registry,
     config: BackboneConfig,
     device: Device,
+    plan: &'static Plan,
     stem: ConvNorm,
     stem_norm: LayerNorm,
     stages: Vec<Stage>,
     head_norm: LayerNorm,
     classifier: Option<Linear>,
-    widths: [i64; 4],
 }
 
 impl ConvNext {
     /// Builds the network with first weights that depend on `seed` alone.
     ///
     /// # Errors
-    /// The configuration is outside its ranges or names no ConvNeXt, or the device is absent.
+    /// The configuration is outside its ranges, its architecture is not a ConvNeXt, or the device does not exist.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
-        Self::build(config, Some(seed), device)
+        Self::build(config.architecture.plan_of("a ConvNeXt")?, config, Some(seed), device)
     }
 
-    /// [`Self::new`], or a network to copy values to, for which none are drawn.
-    pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
+    /// As [`Self::new`]; without a seed no weights are drawn, for a network that trained weights are copied into.
+    fn build(plan: &'static Plan, config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
-        let plan = Plan::of(config.architecture)?;
         let mut registry = Registry::default();
         let mut root = Builder::new(&mut registry, seed, device);
         let patches = |inputs, outputs, side| {
-            let spec = ConvSpec::new(inputs, outputs, side, side).with_bias().with_init(INIT);
+            let spec = ConvSpec::new(inputs, outputs, side, side).with_bias().with_fill(FIRST_WEIGHTS);
             spec.with_padding(Padding::Symmetric(0))
         };
         let stem = patches(config.in_chans, plan.widths[0], 4);
@@ -160,10 +157,10 @@ impl ConvNext {
         }
         let mut head = root.at("head.norm").part(Part::Head, 1 + index);
         let head_norm = LayerNorm::new(&mut head, channels)?;
-        let (config, widths) = (config.clone(), plan.widths);
-        let mut model = Self { registry, config, device, stem, stem_norm, stages, head_norm, classifier: None, widths };
+        let config = config.clone();
+        let mut model = Self { registry, config, device, plan, stem, stem_norm, stages, head_norm, classifier: None };
         let classes = model.config.num_classes;
-        // a classifier is small: drawn without need in a network to copy to
+        // without a seed the classifier is drawn all the same: it is small
         model.reset_classifier(classes, seed.unwrap_or_default())?;
         Ok(model)
     }
@@ -179,7 +176,7 @@ impl Features for ConvNext {
     }
 
     fn feature_count(&self) -> i64 {
-        self.widths[3]
+        self.plan.widths[3]
     }
 
     fn stage_info(&self) -> Vec<StageInfo> {
@@ -188,7 +185,7 @@ impl Features for ConvNext {
             channels,
             reduction: 4 << number,
         };
-        self.widths.iter().enumerate().map(stage).collect()
+        self.plan.widths.iter().enumerate().map(stage).collect()
     }
 
     fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
@@ -200,7 +197,7 @@ impl Features for ConvNext {
             for block in blocks {
                 ys = block.run(&ys, pass)?;
             }
-            pass.level(&ys);
+            pass.record_stage(&ys);
         }
         Ok(ys)
     }
@@ -221,7 +218,8 @@ impl Features for ConvNext {
         if num_classes > 0 {
             let depth = self.registry.depth_count();
             let mut builder = Builder::new(&mut self.registry, seed, self.device).part(Part::Classifier, depth);
-            self.classifier = Some(Linear::new(&mut builder.at("head.fc"), self.widths[3], num_classes, INIT)?);
+            self.classifier =
+                Some(Linear::new(&mut builder.at("head.fc"), self.plan.widths[3], num_classes, FIRST_WEIGHTS)?);
         }
         Ok(())
     }
@@ -229,7 +227,7 @@ impl Features for ConvNext {
 
 impl Foldable for ConvNext {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::build(&self.config, None, self.device)?;
+        let copy = Self::build(self.plan, &self.config, None, self.device)?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }

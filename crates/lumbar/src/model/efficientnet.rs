@@ -2,11 +2,11 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::architecture::Architecture;
-use super::backbone::{BackboneConfig, Features, StageInfo, run_backbone};
-use super::blocks::{Block, BlockKind, BlockSpec};
+use super::architecture;
+use super::backbone::{AnyBackbone, BackboneConfig, Features, StageInfo, run_backbone};
+use super::blocks::{Block, BlockSpec};
 use super::conv::{Activation, ConvNorm, ConvSpec, Padding};
-use super::error::{Doing, Error, Result};
+use super::error::{Doing, Result};
 use super::inference::Foldable;
 use super::linear::{Linear, dropout};
 use super::pass::{Module, Pass};
@@ -15,7 +15,7 @@ use super::stages::Plan;
 
 /// An EfficientNet: stem, stages of blocks, head, classifier.
 ///
-/// Names, first weights, constants and numbers are those of timm's `EfficientNet`; weight files go both ways.
+/// Names, first weights, constants and results are those of timm's `EfficientNet`; either loads the other's files.
 ///
 /// ```
 /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Mode, Module};
@@ -35,32 +35,28 @@ pub struct EfficientNet {
     registry: Registry,
     config: BackboneConfig,
     device: Device,
+    plan: &'static Plan,
     stem: ConvNorm,
     stages: Vec<Vec<Block>>,
     head: ConvNorm,
     classifier: Option<Linear>,
-    /// Indices of `[stem, stage 0, …]` after which the size halves or the network ends.
-    taps: Vec<usize>,
+    /// Where the features of each resolution end: indices into `[stem, stage 0, …]` after which the size halves or
+    /// the network ends.
+    resolution_ends: Vec<usize>,
 }
 
 impl EfficientNet {
     /// Builds the network with first weights that depend on `seed` alone.
     ///
     /// # Errors
-    /// The configuration is outside its ranges or names no EfficientNet, or the device is absent.
+    /// The configuration is outside its ranges, its architecture is not an EfficientNet, or the device does not exist.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
-        Self::build(config, Some(seed), device)
+        Self::build(config.architecture.plan_of("an EfficientNet")?, config, Some(seed), device)
     }
 
-    /// [`Self::new`], or a network to copy values to, for which none are drawn.
-    pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
+    /// As [`Self::new`]; without a seed no weights are drawn, for a network that trained weights are copied into.
+    fn build(plan: &'static Plan, config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
-        let name = config.architecture.name();
-        let plan = Plan::named(name).ok_or_else(|| Error::Config {
-            field: "architecture",
-            expected: "an EfficientNet".to_owned(),
-            found: name.to_owned(),
-        })?;
         let mut registry = Registry::default();
         let mut root = Builder::new(&mut registry, seed, device);
         let eps = plan.norm_eps;
@@ -104,46 +100,51 @@ impl EfficientNet {
         let head = pad(ConvSpec::new(channels, features, 1, 1));
         let head = ConvNorm::new(&mut at, "conv_head", head, Some(("bn2", eps)), Activation::Silu)?;
 
-        // A level of features ends where the next stage halves the size: the stem too, if the first does.
+        // The features of a resolution end before a stage that halves the size; the stem counts as index 0.
         let halves = |number: usize| plan.stages.get(number).is_none_or(|stage| stage.stride > 1);
-        let taps = (0..=plan.stages.len()).filter(|&level| halves(level)).collect();
-        let mut model = Self { registry, config: config.clone(), device, stem, stages, head, classifier: None, taps };
-        // a classifier is small: drawn without need in a network to copy to
+        let resolution_ends = (0..=plan.stages.len()).filter(|&index| halves(index)).collect();
+        let mut model = Self {
+            registry,
+            config: config.clone(),
+            device,
+            plan,
+            stem,
+            stages,
+            head,
+            classifier: None,
+            resolution_ends,
+        };
+        // without a seed the classifier is drawn all the same: it is small
         model.reset_classifier(config.num_classes, seed.unwrap_or_default())?;
         Ok(model)
     }
 
-    /// The stem: the first convolution with norm and activation.
+    /// The first convolution with norm and activation.
     pub fn stem(&self) -> &ConvNorm {
         &self.stem
     }
 
-    /// The stages' blocks.
+    /// The blocks of each stage.
     pub fn stages(&self) -> &[Vec<Block>] {
         &self.stages
     }
 
-    /// The head's convolution with norm and activation.
+    /// The last convolution with norm and activation.
     pub fn head(&self) -> &ConvNorm {
         &self.head
     }
 
-    /// Every block's kind, stage by stage.
-    pub fn block_kinds(&self) -> Vec<Vec<BlockKind>> {
-        self.stages.iter().map(|blocks| blocks.iter().map(Block::kind).collect()).collect()
-    }
-
     fn run_stages(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let mut ys = self.stem.run(xs, pass)?;
-        if self.taps.contains(&0) {
-            pass.level(&ys);
+        if self.resolution_ends.contains(&0) {
+            pass.record_stage(&ys);
         }
         for (number, blocks) in self.stages.iter().enumerate() {
             for block in blocks {
                 ys = block.run(&ys, pass)?;
             }
-            if self.taps.contains(&(number + 1)) {
-                pass.level(&ys);
+            if self.resolution_ends.contains(&(number + 1)) {
+                pass.record_stage(&ys);
             }
         }
         Ok(ys)
@@ -165,15 +166,13 @@ impl Features for EfficientNet {
 
     fn stage_info(&self) -> Vec<StageInfo> {
         let mut reduction = 2;
-        let plan = Plan::named(self.config.architecture.name());
         let mut infos = Vec::new();
-        let stages = plan.map_or(&[][..], |plan| plan.stages);
-        for level in 0..=self.stages.len() {
-            if level > 0 {
-                reduction *= stages[level - 1].stride;
+        for index in 0..=self.stages.len() {
+            if index > 0 {
+                reduction *= self.plan.stages[index - 1].stride;
             }
-            if self.taps.contains(&level) {
-                let (name, channels) = match level {
+            if self.resolution_ends.contains(&index) {
+                let (name, channels) = match index {
                     0 => ("bn1".to_owned(), self.stem.channels_out()),
                     n => (format!("blocks.{}", n - 1), self.stages[n - 1].last().map_or(0, Block::channels_out)),
                 };
@@ -216,7 +215,7 @@ impl Features for EfficientNet {
 
 impl Foldable for EfficientNet {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::build(&self.config, None, self.device)?;
+        let copy = Self::build(self.plan, &self.config, None, self.device)?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }
@@ -242,7 +241,13 @@ impl Module for EfficientNet {
     }
 }
 
-/// Whether an architecture is an EfficientNet.
-pub(crate) fn is_efficientnet(architecture: Architecture) -> bool {
-    Plan::named(architecture.name()).is_some()
+impl architecture::Plan for Plan {
+    fn build(
+        &'static self,
+        config: &BackboneConfig,
+        seed: Option<u64>,
+        device: Device,
+    ) -> Result<Box<dyn AnyBackbone>> {
+        Ok(Box::new(EfficientNet::build(self, config, seed, device)?))
+    }
 }

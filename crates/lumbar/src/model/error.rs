@@ -4,24 +4,24 @@ use std::path::PathBuf;
 
 use tch::{Kind, TchError};
 
+use super::architecture::Architecture;
+use super::hub::WEIGHTS_FILE;
+
 /// Why a model could not be built, run, loaded or saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// libtorch refused an operation.
+    /// libtorch failed.
     #[error("{operation}: {cause}")]
     Torch {
-        /// Which layer or step.
+        /// The layer or step; `torch` if it is not known.
         operation: String,
-        /// libtorch's words.
+        /// libtorch's error.
         cause: TchError,
     },
-    /// libtorch refused an operation, and no layer is known.
-    #[error("torch: {0}")]
-    Plain(#[from] TchError),
-    /// The shim refused.
+    /// torch-ext failed.
     #[error(transparent)]
-    Ext(#[from] torch_ext::Error),
+    TorchExt(#[from] torch_ext::Error),
     /// An input has the wrong shape.
     #[error("{what}: expected a shape of {expected}, found {found:?}")]
     Shape {
@@ -29,7 +29,7 @@ pub enum Error {
         what: String,
         /// The expected shape in words.
         expected: String,
-        /// The shape that came.
+        /// The input's shape.
         found: Vec<i64>,
     },
     /// A setting is outside its range.
@@ -39,44 +39,42 @@ pub enum Error {
         field: &'static str,
         /// Its range.
         expected: String,
-        /// What came.
+        /// Its value.
         found: String,
     },
     /// No architecture has this name.
-    #[error("no architecture is called {found:?}; known are {known}")]
+    #[error("unknown architecture {found:?}, expected one of {known}")]
     UnknownArchitecture {
-        /// The name that came.
+        /// The name.
         found: String,
         /// All known names.
         known: String,
     },
-    /// No parameter or stage has this name or number.
-    #[error("{model} has no {what}; it has {known}")]
-    NoSuchPart {
-        /// The model.
-        model: String,
-        /// What was asked for.
-        what: String,
-        /// What there is.
-        known: String,
+    /// The model's backbone has no stage of this number.
+    #[error("the model has no stage {stage}, expected 0 to {}", count.saturating_sub(1))]
+    UnknownStage {
+        /// The number.
+        stage: usize,
+        /// How many stages the backbone has.
+        count: usize,
     },
     /// A weight file could not be opened, read or written.
     #[error("{}: {cause}", path.display())]
-    Io {
+    WeightFile {
         /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The operating system's error.
         cause: std::io::Error,
     },
     /// A file is not a whole safetensors file.
     #[error("{}: not a whole safetensors file ({reason})", path.display())]
-    Format {
+    WeightFormat {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// A tensor of a weight file has another shape than the model's.
+    /// A tensor in a weight file has a different shape than in the model.
     #[error("{}: tensor {name}: expected shape {expected:?}, found {found:?}", path.display())]
     WeightShape {
         /// The file.
@@ -88,20 +86,20 @@ pub enum Error {
         /// The file's shape.
         found: Vec<i64>,
     },
-    /// A tensor of a weight file has another element type than the model's.
+    /// A tensor in a weight file has a different element type than in the model.
     #[error("{}: tensor {name}: expected dtype {expected}, found {found}", path.display())]
     WeightKind {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// The model's element type in safetensors' words.
+        /// The model's element type, by safetensors' name.
         expected: String,
         /// The file's element type.
         found: String,
     },
-    /// The file's names are not the model's.
-    #[error("{}: {} missing ({}), {} unexpected ({})", path.display(), missing.len(), list(missing), unexpected.len(), list(unexpected))]
+    /// A weight file's tensors have other names than the model's.
+    #[error("{}: {}", path.display(), name_differences(missing, unexpected))]
     WeightNames {
         /// The file.
         path: PathBuf,
@@ -110,28 +108,34 @@ pub enum Error {
         /// In the file, not in the model.
         unexpected: Vec<String>,
     },
-    /// A file's size or hash is not the stated one.
-    #[error("{}: {what}: expected {expected}, found {found}", path.display())]
-    Checksum {
+    /// A weight file belongs to another architecture.
+    #[error("{}: not the weights of {architecture}: {reason}", path.display())]
+    WrongArchitecture {
         /// The file.
         path: PathBuf,
-        /// `size` or `sha256`.
-        what: &'static str,
-        /// As stated.
+        /// The architecture of the network that it was loaded into.
+        architecture: Architecture,
+        /// Which names or shapes differ.
+        reason: String,
+    },
+    /// A weight file's hash is not the expected one.
+    #[error("{}: SHA-256: expected {expected}, found {found}", path.display())]
+    WeightHash {
+        /// The file.
+        path: PathBuf,
+        /// The expected hash.
         expected: String,
-        /// As found.
+        /// The file's hash.
         found: String,
     },
-    /// Pretrained weights are in no cache and were not downloaded.
-    #[error("no weights of {repository} here{}: put {file} at {}, or set HF_HOME to a Hugging Face cache that holds them", reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default(), path.display())]
-    WeightsNotHere {
-        /// The Hugging Face repository.
+    /// Pretrained weights are not in the cache of the Hugging Face hub.
+    #[error("the weights of {repository} are not cached{}: put {WEIGHTS_FILE} at {}, or set HF_HOME to a Hugging Face cache that has them", reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default(), path.display())]
+    WeightsNotCached {
+        /// The repository.
         repository: String,
-        /// The file's name.
-        file: String,
-        /// Where it would be found.
+        /// Where the file would be.
         path: PathBuf,
-        /// Why it could not be fetched, where that was tried.
+        /// Why it could not be downloaded, if that was tried.
         reason: Option<String>,
     },
     /// A tensor of this element type cannot be saved.
@@ -144,12 +148,34 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Turns differences of names and shapes into [`Error::WrongArchitecture`].
+    pub(super) fn for_architecture(self, architecture: Architecture) -> Self {
+        match self {
+            Self::WeightNames { path, missing, unexpected } => {
+                Self::WrongArchitecture { path, architecture, reason: name_differences(&missing, &unexpected) }
+            }
+            Self::WeightShape { path, name, expected, found } => {
+                let reason = format!("tensor {name}: expected shape {expected:?}, found {found:?}");
+                Self::WrongArchitecture { path, architecture, reason }
+            }
+            other => other,
+        }
+    }
+}
+
 /// A result with a model [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Names what was being done when libtorch refused.
+impl From<TchError> for Error {
+    fn from(cause: TchError) -> Self {
+        Self::Torch { operation: "torch".to_owned(), cause }
+    }
+}
+
+/// Adds the name of the layer or step to libtorch's errors.
 pub(crate) trait Doing<T> {
-    /// Wraps the error with the name of the layer or step.
+    /// Adds the name of the layer or step.
     fn doing(self, operation: &str) -> Result<T>;
 }
 
@@ -159,12 +185,17 @@ impl<T> Doing<T> for std::result::Result<T, TchError> {
     }
 }
 
-/// The first few of a list of names.
+fn name_differences(missing: &[String], unexpected: &[String]) -> String {
+    let (absent, extra) = (missing.len(), unexpected.len());
+    format!("{absent} missing ({}), {extra} unexpected ({})", list(missing), list(unexpected))
+}
+
+/// The first names of a list.
 fn list(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text.push_str(&format!(", and {} more", names.len() - SHOWN));
+    const COUNT: usize = 5;
+    let mut text = names.iter().take(COUNT).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > COUNT {
+        text.push_str(&format!(", and {} more", names.len() - COUNT));
     }
     if text.is_empty() { "none".to_owned() } else { text }
 }

@@ -1,4 +1,4 @@
-//! Inference: batch norm folded into convolutions, channels-last, fused kernels, bf16 where it pays.
+//! Inference: batch norms folded into convolutions, channels-last layout, fused kernels, optionally bf16.
 
 use std::fmt;
 
@@ -13,25 +13,25 @@ pub trait Foldable: Module + Sized {
     /// A copy with its own tensors.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     fn copied(&self) -> Result<Self>;
 
-    /// Folds batch norms into convolutions and stores weights as `kind`, for good: the registry is empty
-    /// afterwards. [`Inference::of`] does this to a copy.
+    /// Folds batch norms into convolutions and converts weights to `kind`. This cannot be undone, and the registry is
+    /// empty afterwards. [`Inference::of`] folds a copy.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     fn fold(&mut self, kind: Kind) -> Result<()>;
 }
 
-/// A trained model made ready for inference.
+/// A trained model that is prepared for inference.
 ///
-/// Batch norms are folded into the convolutions, weights and images are channels-last, on a CPU convolution,
-/// bias, activation and skip are one oneDNN call, and nothing is recorded for autograd. In fp32 the results
-/// equal the model's within 1e-4 of their greatest magnitude; in bf16 (8 bits of mantissa) within 5e-2.
+/// Batch norms are folded into the convolutions, weights and images are channels-last, autograd records nothing, and on
+/// a CPU a convolution with bias, activation and skip is one oneDNN call. In fp32 the results equal the model's within
+/// 1e-4 of their greatest magnitude; in bf16 (8 bits of mantissa) within 5e-2.
 ///
-/// bf16 halves memory and is meant for GPUs. On a CPU with AVX512-BF16 and without AMX it was a fifth quicker than
-/// fp32; other CPUs compute it in software: measure with `cargo xtask bench model` before choosing it.
+/// bf16 halves memory and is meant for GPUs. On a CPU with AVX512-BF16 and without AMX it was 20 % faster than fp32;
+/// other CPUs emulate it in software. Measure with `cargo xtask bench model` before choosing it.
 ///
 /// ```
 /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Inference, Mode, Module};
@@ -50,10 +50,10 @@ pub struct Inference<M> {
 }
 
 impl<M: Foldable> Inference<M> {
-    /// Copies and folds a model; the model itself stays as it is.
+    /// Copies and folds a model. The model itself is unchanged.
     ///
     /// # Errors
-    /// `kind` is neither fp32 nor bf16 (nor fp16 on a GPU), or libtorch refuses.
+    /// [`Error::Config`] if `kind` is not fp32 or bf16 (or fp16 on a GPU), [`Error::Torch`] if libtorch fails.
     pub fn of(model: &M, kind: Kind) -> Result<Self> {
         let device = model.registry().entries().first().map_or(Device::Cpu, |entry| entry.tensor.device());
         let fits = matches!(kind, Kind::Float | Kind::BFloat16) || (kind == Kind::Half && device != Device::Cpu);
@@ -75,7 +75,7 @@ impl<M: Foldable> Inference<M> {
     /// As the model's own; the result is fp32.
     ///
     /// # Errors
-    /// The input does not fit, or libtorch refuses.
+    /// [`Error::Shape`] if the input does not fit, [`Error::Torch`] if libtorch fails.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let _guard = torch_ext::guard::inference();
         let xs = xs.f_to_kind(self.kind)?;
@@ -84,7 +84,7 @@ impl<M: Foldable> Inference<M> {
     }
 }
 
-/// In eval mode alone: there is nothing left to train, and the registry is empty.
+/// Only for [`Mode::Eval`]. The registry is empty.
 impl<M: Foldable> Module for Inference<M> {
     fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         if pass.training() {
@@ -112,11 +112,11 @@ mod tests {
     use super::*;
 
     fn check(model: &impl Foldable, input: &[i64]) {
-        // constants of every model are moved as well: one that was not copied is seen
+        // constants are changed as well, so that one that was not copied is noticed
         for entry in model.registry().entries() {
             let mut tensor = entry.tensor.shallow_clone();
-            let moved = if tensor.kind() == Kind::Int64 { &tensor + 1 } else { &tensor + 0.01 };
-            tch::no_grad(|| tensor.f_copy_(&moved)).unwrap();
+            let changed = if tensor.kind() == Kind::Int64 { &tensor + 1 } else { &tensor + 0.01 };
+            tch::no_grad(|| tensor.f_copy_(&changed)).unwrap();
         }
         let copy = model.copied().unwrap();
         for (copied, own) in copy.registry().entries().iter().zip(model.registry().entries()) {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_was_built_without_drawing_equals_its_original() {
+    fn a_copy_built_without_a_seed_equals_its_original() {
         let (cpu, config) = (Device::Cpu, BackboneConfig::new);
         check(&EfficientNet::new(&config(Architecture::EfficientNetB0), 3, cpu).unwrap(), &[1, 3, 32, 32]);
         check(&ResNet::new(&config(Architecture::ResNet18d), 3, cpu).unwrap(), &[1, 3, 32, 32]);

@@ -1,4 +1,4 @@
-//! The crop grader: a few slices around one level, one condition's severity out.
+//! The crop grader: a few slices around one level in, the severity of one condition out.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -9,16 +9,16 @@ use super::error::{Doing, Error, Result};
 use super::inference::Foldable;
 use super::linear::{Linear, dropout};
 use super::pass::{Mode, Module, Pass};
-use super::registry::{Builder, Init, Part, Registry};
-use super::spine::SEVERITIES;
+use super::registry::{Builder, Fill, Part, Registry};
+use crate::anatomy::{Severity, Target};
 
-/// How a slice becomes the backbone's input.
+/// How the backbone's input is made from a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SliceInput {
     /// The slice alone, one channel.
     Single,
-    /// The slice between its two neighbours, three channels; the outermost slices repeat themselves.
+    /// The slice and its two neighbours, three channels. The outermost slices are repeated.
     Neighbours,
 }
 
@@ -27,8 +27,8 @@ pub enum SliceInput {
 /// | field | default | purpose | range |
 /// |---|---|---|---|
 /// | `architecture` | `efficientnet_b0` | the backbone | [`Architecture::ALL`] |
-/// | `input` | single | channels made of a slice | [`SliceInput`] |
-/// | `heads` | 1 | conditions that this plane grades, a linear head each | 1 – 25 |
+/// | `input` | single | channels made from a slice | [`SliceInput`] |
+/// | `heads` | 1 | conditions that this plane grades; each has a linear head | 1 – 25 |
 /// | `attention_width` | 128 | inner width of the attention over slices | 1 – 4096 |
 /// | `dropout` | 0.3 | before the heads | 0 ≤ rate < 1 |
 /// | `drop_path_rate` | 0.2 | stochastic depth of the backbone | 0 ≤ rate < 1 |
@@ -37,7 +37,7 @@ pub enum SliceInput {
 pub struct LevelConfig {
     /// The backbone.
     pub architecture: Architecture,
-    /// How a slice becomes the backbone's input.
+    /// How the backbone's input is made from a slice.
     pub input: SliceInput,
     /// Conditions that this plane grades.
     pub heads: i64,
@@ -66,19 +66,19 @@ impl LevelConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// A field is outside its range; the error names it.
+    /// [`Error::Config`] names the first field outside its range.
     pub fn check(&self) -> Result<()> {
-        check_range("heads", self.heads, 1, 25)?;
+        check_range("heads", self.heads, 1, Target::COUNT as i64)?;
         check_range("attention_width", self.attention_width, 1, 4096)?;
         check_rate("dropout", self.dropout)?;
         check_rate("drop_path_rate", self.drop_path_rate)
     }
 }
 
-/// A backbone over each slice, attention over the slices, a linear head for each condition.
+/// A backbone for each slice, attention over the slices, and a linear head for each condition.
 ///
-/// A slice with features h gets the weight softmax(wᵀ tanh(V h)) among the crop's slices (Ilse et al. 2018,
-/// arXiv:1802.04712, equation 8); the weighted sum goes to the heads.
+/// The weight of a slice with features h is softmax(wᵀ tanh(V h)) over the slices of the crop (Ilse et al. 2018,
+/// arXiv:1802.04712, equation 8). The heads get the weighted sum of the features.
 ///
 /// # Shapes
 /// `[batch, slices, height, width]` → `[batch, 3]` logits with one head, `[batch, heads, 3]` with more.
@@ -108,12 +108,12 @@ impl LevelModel {
     /// `backbone.<timm's name>`, `attention.0.*`, `attention.2.*` and `heads.<number>.*`.
     ///
     /// # Errors
-    /// The configuration is outside its ranges, or the device is absent.
+    /// [`Error::Config`] names the first field outside its range; [`Error::Torch`] if the device does not exist.
     pub fn new(config: &LevelConfig, seed: u64, device: Device) -> Result<Self> {
         Self::build(config, Some(seed), device)
     }
 
-    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    /// As [`Self::new`]; without a seed no weights are drawn, for a network that trained weights are copied into.
     pub(crate) fn build(config: &LevelConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
         let in_chans = match config.input {
@@ -130,11 +130,12 @@ impl LevelModel {
         let mut builder = Builder::new(&mut registry, seed, device).part(Part::Classifier, depth);
         let (features, width) = (backbone.feature_count(), config.attention_width);
         let attention_in = Linear::pytorch(&mut builder.at("attention.0"), features, width)?;
-        // Starts at zero: all slices weigh the same until the model learns otherwise.
-        let attention_out = Linear::new(&mut builder.at("attention.2"), width, 1, Init::Const(0.0))?;
-        // PyTorch's first weights and not timm's ±1/√outputs: with three outputs those are so large that the first
-        // predictions are sure and wrong.
-        let head = |number| Linear::pytorch(&mut builder.at(&format!("heads.{number}")), features, SEVERITIES);
+        // zero at first: all slices have the same weight
+        let attention_out = Linear::new(&mut builder.at("attention.2"), width, 1, Fill::Const(0.0))?;
+        // PyTorch's first weights, not timm's ±1/√outputs: with three outputs those are so large that the first
+        // predictions are confident and wrong
+        let head =
+            |number| Linear::pytorch(&mut builder.at(&format!("heads.{number}")), features, Severity::COUNT as i64);
         let heads = (0..config.heads).map(head).collect::<Result<_>>()?;
         Ok(Self { registry, config: config.clone(), backbone, attention_in, attention_out, heads })
     }
@@ -144,18 +145,18 @@ impl LevelModel {
         &self.config
     }
 
-    /// The backbone, whose registry holds timm's names: load pretrained weights there.
+    /// The backbone. Its registry has timm's names: [`PretrainedWeights`](super::PretrainedWeights) are loaded into it.
     pub fn backbone(&self) -> &Backbone {
         &self.backbone
     }
 
-    /// How much each slice counts, in eval mode and without autograd: sums to one over the slices.
+    /// The attention weight of each slice, in eval mode and without autograd. The weights of a crop sum to 1.
     ///
     /// # Shapes
     /// `[batch, slices, height, width]` → `[batch, slices]`.
     ///
     /// # Errors
-    /// The input does not fit, or libtorch refuses.
+    /// [`Error::Shape`] if the input does not fit, [`Error::Torch`] if libtorch fails.
     pub fn slice_weights(&self, xs: &Tensor) -> Result<Tensor> {
         let mut pass = Pass::new(Mode::Eval);
         tch::no_grad(|| {
@@ -185,7 +186,7 @@ impl LevelModel {
             }
         }
         .doing("slices")?;
-        // With one channel the strides of both layouts are alike; the backbone's first layer decides.
+        // with one channel both layouts have the same strides; the first layer chooses its layout
         let images = torch_ext::layout::channels_last(&images)?;
         self.backbone.run(&images, pass)?.f_view([batch, slices, -1]).doing("slices")
     }

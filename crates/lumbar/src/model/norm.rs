@@ -5,9 +5,9 @@ use tch::Tensor;
 use super::conv::Activation;
 use super::error::{Doing, Result};
 use super::pass::{LayerRow, Mode, Pass};
-use super::registry::{Builder, Init, Role};
+use super::registry::{Builder, Fill, Role};
 
-/// Batch norm over the channels of images. Momentum 0.1, as in PyTorch.
+/// Batch norm over the channels of images, with momentum 0.1 (PyTorch's default).
 #[derive(Debug)]
 pub struct BatchNorm {
     name: String,
@@ -26,19 +26,19 @@ impl BatchNorm {
         let shape = [channels];
         Ok(Self {
             name: builder.path().to_owned(),
-            weight: builder.tensor("weight", &shape, Role::NormWeight, Init::Const(1.0))?,
-            bias: builder.tensor("bias", &shape, Role::NormBias, Init::Const(0.0))?,
-            running_mean: builder.tensor("running_mean", &shape, Role::RunningMean, Init::Const(0.0))?,
-            running_var: builder.tensor("running_var", &shape, Role::RunningVar, Init::Const(1.0))?,
-            batches: builder.tensor("num_batches_tracked", &[], Role::BatchCount, Init::Const(0.0))?,
+            weight: builder.tensor("weight", &shape, Role::NormWeight, Fill::Const(1.0))?,
+            bias: builder.tensor("bias", &shape, Role::NormBias, Fill::Const(0.0))?,
+            running_mean: builder.tensor("running_mean", &shape, Role::RunningMean, Fill::Const(0.0))?,
+            running_var: builder.tensor("running_var", &shape, Role::RunningVar, Fill::Const(1.0))?,
+            batches: builder.tensor("num_batches_tracked", &[], Role::BatchCount, Fill::Const(0.0))?,
             eps,
         })
     }
 
-    /// Normalises. In train mode the batch's own mean and variance are used and the running ones move towards
-    /// them, unless the scale is frozen.
+    /// Normalises. In train mode it uses the batch's own mean and variance and updates the running ones, unless the
+    /// scale is frozen.
     pub(crate) fn apply(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
-        let training = self.learns(mode);
+        let training = self.uses_batch_statistics(mode);
         if training {
             self.count()?;
         }
@@ -55,7 +55,8 @@ impl BatchNorm {
         .doing(&self.name)
     }
 
-    /// Normalises in train mode, adds a shortcut and applies an activation, where that can be done in one pass.
+    /// Normalises in train mode, adds a shortcut and applies an activation in one pass over memory; `None` if that is
+    /// not possible.
     pub(crate) fn apply_with(
         &self,
         xs: &Tensor,
@@ -71,15 +72,15 @@ impl BatchNorm {
             momentum: MOMENTUM,
             eps: self.eps,
         };
-        if !self.learns(mode) || !norm.fits(xs, shortcut, activation.fused()) {
+        if !self.uses_batch_statistics(mode) || !norm.fits(xs, shortcut, activation.fused()) {
             return Ok(None);
         }
         self.count()?;
         Ok(Some(norm.train(xs, shortcut, activation.fused())?))
     }
 
-    /// Whether it takes the batch's own statistics.
-    fn learns(&self, mode: Mode) -> bool {
+    /// Whether it uses and updates the batch's own statistics.
+    fn uses_batch_statistics(&self, mode: Mode) -> bool {
         mode == Mode::Train && self.weight.requires_grad()
     }
 
@@ -87,7 +88,7 @@ impl BatchNorm {
         self.batches.shallow_clone().f_add_scalar_(1).map(|_| ()).doing(&self.name)
     }
 
-    /// The affine map that it is in eval mode.
+    /// Scale and shift of the affine map that it computes in eval mode.
     pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
         let spread = self.running_var.f_add_scalar(self.eps)?.f_sqrt()?;
         let scale = self.weight.f_detach()?.f_div(&spread)?;
@@ -99,13 +100,13 @@ impl BatchNorm {
         tch::no_grad(|| self.weight.shallow_clone().f_zero_().map(|_| ())).doing(&self.name)
     }
 
-    /// Trained weights.
+    /// Number of trained weights.
     pub(crate) fn weight_count(&self) -> usize {
         self.weight.numel() + self.bias.numel()
     }
 }
 
-/// Layer norm over the channels of images: each pixel by itself. ε 1e-6, ConvNeXt's.
+/// Layer norm over the channels of each pixel. ε is 1e-6, as in ConvNeXt.
 #[derive(Debug)]
 pub struct LayerNorm {
     name: String,
@@ -119,8 +120,8 @@ impl LayerNorm {
     pub(crate) fn new(builder: &mut Builder<'_>, channels: i64) -> Result<Self> {
         Ok(Self {
             name: builder.path().to_owned(),
-            weight: builder.tensor("weight", &[channels], Role::NormWeight, Init::Const(1.0))?,
-            bias: builder.tensor("bias", &[channels], Role::NormBias, Init::Const(0.0))?,
+            weight: builder.tensor("weight", &[channels], Role::NormWeight, Fill::Const(1.0))?,
+            bias: builder.tensor("bias", &[channels], Role::NormBias, Fill::Const(0.0))?,
         })
     }
 
@@ -129,7 +130,7 @@ impl LayerNorm {
         let out = xs
             .f_layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), Self::EPS, true)
             .doing(&self.name)?;
-        pass.note(|| LayerRow {
+        pass.record_layer(|| LayerRow {
             name: self.name.clone(),
             kind: "layer norm".to_owned(),
             output: out.size(),
@@ -145,7 +146,7 @@ impl LayerNorm {
         self.run_last(&rows, pass)?.f_permute([0, 3, 1, 2]).doing(&self.name)
     }
 
-    /// Rounds its own numbers to `kind` for inference.
+    /// Converts its weights to `kind` for inference.
     pub(crate) fn convert(&mut self, kind: tch::Kind) -> Result<()> {
         self.weight = self.weight.f_detach()?.f_to_kind(kind)?;
         self.bias = self.bias.f_detach()?.f_to_kind(kind)?;

@@ -1,90 +1,92 @@
-//! One run through a model: the mode, and what is noted on the way.
+//! One forward pass through a model: its mode, and what it records.
 
 use tch::Tensor;
 
 use super::error::Result;
 use super::registry::Registry;
 
-/// Whether a run trains or evaluates.
+/// Whether a forward pass trains or evaluates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Batch norm uses and updates batch statistics; dropout and stochastic depth drop.
     ///
-    /// What is dropped is drawn from torch's own generator of the device: seed it (`tch::manual_seed`) at the
-    /// start of each step for runs that repeat and resume exactly.
+    /// Dropped elements are drawn from torch's own generator of the device. Seed it (`tch::manual_seed`) at the start
+    /// of each step if training must be reproducible.
     Train,
     /// Batch norm uses its running statistics; nothing is dropped.
     Eval,
 }
 
-/// A model: images in, logits or features out, refusals as errors.
+/// A model: images in, logits or features out.
 pub trait Module {
     /// Runs the model.
     ///
     /// # Errors
-    /// The input does not fit, or libtorch refuses.
+    /// [`Error::Shape`](super::Error::Shape) if the input does not fit, [`Error::Torch`](super::Error::Torch) if
+    /// libtorch fails.
     fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         self.run(xs, &mut Pass::new(mode))
     }
 
-    /// Runs the model and notes on the way what `pass` asks for.
+    /// Runs the model and records what `pass` asks for.
     ///
     /// # Errors
-    /// The input does not fit, or libtorch refuses.
+    /// [`Error::Shape`](super::Error::Shape) if the input does not fit, [`Error::Torch`](super::Error::Torch) if
+    /// libtorch fails.
     fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor>;
 
     /// The model's tensors, in order.
     fn registry(&self) -> &Registry;
 }
 
-/// A layer's line in a summary.
+/// A layer's row in a [`Summary`](super::Summary).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerRow {
     /// The layer's name.
     pub name: String,
-    /// What it is: `conv2d 3×3 /2`.
+    /// Its type: `conv2d 3×3 /2`.
     pub kind: String,
-    /// The result's shape.
+    /// Shape of its result.
     pub output: Vec<i64>,
-    /// Trained weights.
+    /// Number of trained weights.
     pub parameters: usize,
-    /// Multiply-accumulates of the whole batch; a FLOP count is twice that.
+    /// Multiply-accumulate operations for the whole batch; the FLOP count is twice that.
     pub macs: u64,
 }
 
-/// State of one run, handed from layer to layer: the mode, and what is noted on the way.
+/// The state of one forward pass, handed from layer to layer: its mode, and what it records.
 #[derive(Debug)]
 pub struct Pass {
     pub(crate) mode: Mode,
     rows: Option<Vec<LayerRow>>,
-    levels: Option<Vec<Tensor>>,
+    stages: Option<Vec<Tensor>>,
 }
 
 impl Pass {
-    /// A run that notes nothing.
+    /// A pass that records nothing.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, rows: None, levels: None }
+        Self { mode, rows: None, stages: None }
     }
 
-    /// A run in eval mode that notes every layer.
-    pub fn tracing() -> Self {
+    /// A pass in eval mode that records a row for every layer.
+    pub fn recording_layers() -> Self {
         Self { rows: Some(Vec::new()), ..Self::new(Mode::Eval) }
     }
 
-    /// A run that keeps the features of every level of the backbone.
-    pub fn keeping_levels(mode: Mode) -> Self {
-        Self { levels: Some(Vec::new()), ..Self::new(mode) }
+    /// A pass that records the features that [`Features::stage_info`](super::Features::stage_info) lists.
+    pub fn recording_stages(mode: Mode) -> Self {
+        Self { stages: Some(Vec::new()), ..Self::new(mode) }
     }
 
-    /// The levels that were kept, finest first.
-    pub fn into_levels(self) -> Vec<Tensor> {
-        self.levels.unwrap_or_default()
+    /// The recorded features, highest resolution first; empty if none were recorded.
+    pub fn into_stages(self) -> Vec<Tensor> {
+        self.stages.unwrap_or_default()
     }
 
-    /// A level of features ends here.
-    pub(crate) fn level(&mut self, features: &Tensor) {
-        if let Some(levels) = &mut self.levels {
-            levels.push(features.shallow_clone());
+    /// Records the last features of a resolution.
+    pub(crate) fn record_stage(&mut self, features: &Tensor) {
+        if let Some(stages) = &mut self.stages {
+            stages.push(features.shallow_clone());
         }
     }
 
@@ -92,14 +94,14 @@ impl Pass {
         self.mode == Mode::Train
     }
 
-    /// Notes a layer, where a summary is being made.
-    pub(crate) fn note(&mut self, row: impl FnOnce() -> LayerRow) {
+    /// Records a layer.
+    pub(crate) fn record_layer(&mut self, row: impl FnOnce() -> LayerRow) {
         if let Some(rows) = &mut self.rows {
             rows.push(row());
         }
     }
 
-    /// The lines that were noted.
+    /// The recorded rows; empty if none were recorded.
     pub fn into_rows(self) -> Vec<LayerRow> {
         self.rows.unwrap_or_default()
     }

@@ -1,9 +1,8 @@
 //! The ordered registry of a model's tensors, and the builder that fills it.
 //!
-//! tch's own store is a hash map: its order changes from run to run, and a second tensor of the same name is
-//! renamed silently. Here the order is the order of construction (timm's), a name is taken once, and each
-//! tensor knows its role and its depth. The layers hold handles to the same tensors: replacing the data of an
-//! entry (`set_data`) replaces it in the layer.
+//! tch's own `VarStore` is a hash map: its order changes from run to run, and a second tensor of the same name is
+//! renamed silently. Here the order is that of construction (timm's), names are unique, and each tensor has a role and
+//! a depth. The layers share the same tensors: replacing the data of an entry (`set_data`) replaces the layer's.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -12,10 +11,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::error::{Doing, Error, Result};
 
-/// What a tensor is for. Decides whether it is trained, and whether weight decay pulls on it.
+/// What a tensor is for. Decides whether it is trained, and whether weight decay applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// A convolution's or linear layer's weight, of two or more dimensions. The only role that decays.
+    /// The weight of a convolution or linear layer, with two or more dimensions. The only role with weight decay.
     Weight,
     /// A bias of a convolution or linear layer.
     Bias,
@@ -23,23 +22,23 @@ pub enum Role {
     NormWeight,
     /// A normalisation's shift.
     NormBias,
-    /// A residual branch's scale per channel (ConvNeXt's gamma).
+    /// The scale of a residual branch per channel (ConvNeXt's gamma).
     LayerScale,
     /// Batch norm's running mean. Not trained.
     RunningMean,
     /// Batch norm's running variance. Not trained.
     RunningVar,
-    /// The number of batches a batch norm has seen, an i64 kept on the CPU. Not trained.
+    /// The number of batches that a batch norm has seen, an i64 on the CPU. Not trained.
     BatchCount,
 }
 
 impl Role {
-    /// Whether an optimizer trains it; the rest are buffers.
+    /// Whether an optimizer trains it. The others are buffers.
     pub fn is_parameter(self) -> bool {
         !matches!(self, Self::RunningMean | Self::RunningVar | Self::BatchCount)
     }
 
-    /// Whether weight decay applies: by custom to weights of two or more dimensions, not to biases and norms.
+    /// Whether weight decay applies: as usual to weights of two or more dimensions, not to biases and norms.
     pub fn decays(self) -> bool {
         self == Self::Weight
     }
@@ -54,27 +53,27 @@ pub enum Part {
     Stage(usize),
     /// What follows the last stage, without the classifier.
     Head,
-    /// The classifier, or whatever is put in its place.
+    /// The classifier, or the layers that replace it.
     Classifier,
 }
 
 /// A named tensor of a model.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its name, timm's for the backbones: `blocks.0.0.conv_dw.weight`.
+    /// Its name; timm's in backbones: `blocks.0.0.conv_dw.weight`.
     pub name: String,
-    /// A handle to the layer's own tensor.
+    /// The layer's own tensor (shared, not a copy).
     pub tensor: Tensor,
     /// What it is for.
     pub role: Role,
-    /// The part it belongs to.
+    /// The part of the network.
     pub part: Part,
-    /// Depth for layer-wise learning rates: 0 the stem, then one for each block, then head, then classifier.
+    /// Depth for layer-wise learning rates: 0 for the stem, then one for each block, the head, the classifier.
     pub depth: usize,
 }
 
 impl Entry {
-    /// Whether gradients are recorded for it now.
+    /// Whether it is a parameter that currently records gradients.
     pub fn is_trainable(&self) -> bool {
         self.role.is_parameter() && self.tensor.requires_grad()
     }
@@ -104,36 +103,36 @@ impl Registry {
         &self.entries
     }
 
-    /// What an optimizer trains, in order.
+    /// The entries that an optimizer trains, in order.
     pub fn parameters(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.role.is_parameter())
     }
 
-    /// Running statistics and counters, in order.
+    /// Running statistics and counters, in order. They are saved with the model and not trained.
     pub fn buffers(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| !entry.role.is_parameter())
     }
 
-    /// The entry of this name.
+    /// The entry with this name.
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// Number of trained weights.
+    /// Number of trained weights, in elements.
     pub fn weight_count(&self) -> usize {
         self.parameters().map(|entry| entry.tensor.numel()).sum()
     }
 
-    /// One more than the greatest depth: the number of learning rates of a layer-wise schedule.
+    /// The greatest depth plus one: the number of learning rates of a layer-wise schedule.
     pub fn depth_count(&self) -> usize {
         self.entries.iter().map(|entry| entry.depth + 1).max().unwrap_or(0)
     }
 
-    /// Lets gradients flow to the parameters for which `trained` says so, and to no other. A batch norm whose
-    /// scale is frozen keeps its running statistics in [`Mode::Train`](super::Mode) too.
+    /// Records gradients for the parameters for which `trained` returns true, and for no others. A batch norm with a
+    /// frozen scale does not update its running statistics in [`Mode::Train`](super::Mode) either.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     pub fn train_only(&self, mut trained: impl FnMut(&Entry) -> bool) -> Result<()> {
         for entry in self.parameters() {
             let mut tensor = entry.tensor.shallow_clone();
@@ -142,26 +141,27 @@ impl Registry {
         Ok(())
     }
 
-    /// Freezes all that lies before `part`: `freeze_before(Part::Classifier)` trains the classifier alone.
+    /// Freezes all parts before `part`: `freeze_before(Part::Classifier)` trains only the classifier.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     pub fn freeze_before(&self, part: Part) -> Result<()> {
         self.train_only(|entry| entry.part >= part)
     }
 
-    /// Trains everything again.
+    /// Trains all parameters again.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     pub fn unfreeze(&self) -> Result<()> {
         self.train_only(|_| true)
     }
 
-    /// Moves every tensor to a device in place; counters stay on the CPU. Do it before an optimizer takes views.
+    /// Moves every tensor to a device in place; counters stay on the CPU. Call it before an optimizer makes views of
+    /// the tensors.
     ///
     /// # Errors
-    /// The device is absent or full.
+    /// [`Error::Torch`] if the device does not exist or is out of memory.
     pub fn to_device(&self, device: Device) -> Result<()> {
         tch::no_grad(|| {
             for entry in self.entries.iter().filter(|entry| entry.role != Role::BatchCount) {
@@ -172,11 +172,11 @@ impl Registry {
         })
     }
 
-    /// Stores the weights of convolutions channels-last, which CPUs with oneDNN and GPUs with tensor cores
-    /// compute quicker. A flat arena decides its layout itself; call this for a model without one.
+    /// Stores the weights of convolutions channels-last, the faster layout on CPUs with oneDNN and on GPUs with tensor
+    /// cores. Not for models whose parameters are views of one tensor.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// [`Error::Torch`] if libtorch fails.
     pub fn to_channels_last(&self) -> Result<()> {
         tch::no_grad(|| {
             for entry in self.entries.iter().filter(|entry| entry.tensor.dim() == 4) {
@@ -187,10 +187,10 @@ impl Registry {
         })
     }
 
-    /// Copies all values from a registry of the same names and shapes.
+    /// Copies all values from a registry with the same names and shapes.
     ///
     /// # Errors
-    /// Names or shapes differ; nothing is copied then.
+    /// [`Error::Shape`] or [`Error::Config`] if names, shapes or the number of entries differ; nothing is copied then.
     pub fn copy_from(&self, other: &Registry) -> Result<()> {
         let pairs = || self.entries.iter().zip(&other.entries);
         let differs = pairs().find(|(a, b)| a.name != b.name || a.tensor.size() != b.tensor.size());
@@ -210,7 +210,7 @@ impl Registry {
         })
     }
 
-    /// The entries below `prefix.` under their names without it; same tensors.
+    /// The entries whose names begin with `prefix.`, without this prefix. The tensors are shared.
     pub fn below(&self, prefix: &str) -> Registry {
         let dotted = format!("{prefix}.");
         let strip = |entry: &Entry| {
@@ -219,7 +219,7 @@ impl Registry {
         Registry { entries: self.entries.iter().filter_map(strip).collect() }
     }
 
-    /// Appends all of `other` below `prefix.`, deeper by `depth`.
+    /// Appends the entries of `other` with `prefix.` before their names, and adds `depth` to their depths.
     pub(crate) fn adopt(&mut self, prefix: &str, other: &Registry, depth: usize) {
         for entry in &other.entries {
             let name = format!("{prefix}.{}", entry.name);
@@ -227,18 +227,18 @@ impl Registry {
         }
     }
 
-    /// Drops the entries whose names start with `prefix`.
+    /// Removes the entries whose names begin with `prefix`.
     pub(crate) fn remove(&mut self, prefix: &str) {
         self.entries.retain(|entry| !entry.name.starts_with(prefix));
     }
 }
 
-/// How a tensor begins.
+/// The first values of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Init {
+pub(crate) enum Fill {
     /// One value everywhere.
     Const(f64),
-    /// A normal distribution around zero.
+    /// A normal distribution with mean 0 and this standard deviation.
     Normal(f64),
     /// Uniform between ± the bound.
     Uniform(f64),
@@ -246,9 +246,9 @@ pub(crate) enum Init {
 
 /// Makes a model's tensors under a path of names.
 ///
-/// A tensor's first values depend on the seed and on its name alone: neither order nor number of the other
-/// tensors changes them, and no global generator is read or moved. Without a seed what would be drawn is zero: for
-/// models whose values are replaced by trained ones, since drawing takes a second for thirty million weights.
+/// A tensor's first values depend on the seed and its name alone: the order and number of the other tensors do not
+/// matter, and no global generator is used. Without a seed, random values are zero instead: for models whose values are
+/// replaced by trained ones, because drawing 30 million weights takes a second.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
     registry: &'a mut Registry,
@@ -264,7 +264,7 @@ impl<'a> Builder<'a> {
         Self { registry, seed: seed.into(), device, path: String::new(), part: Part::Stem, depth: 0 }
     }
 
-    /// A builder one name deeper.
+    /// A builder with `name` appended to its path.
     pub(crate) fn at(&mut self, name: &str) -> Builder<'_> {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         Builder {
@@ -277,7 +277,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A second builder at the same path.
+    /// Another builder with the same path.
     pub(crate) fn at_root(&mut self) -> Builder<'_> {
         let path = self.path.clone();
         Builder {
@@ -290,7 +290,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The same builder, for another part and depth.
+    /// This builder with another part and depth.
     pub(crate) fn part(mut self, part: Part, depth: usize) -> Self {
         (self.part, self.depth) = (part, depth);
         self
@@ -301,17 +301,17 @@ impl<'a> Builder<'a> {
     }
 
     /// Makes and registers one tensor.
-    pub(crate) fn tensor(&mut self, name: &str, shape: &[i64], role: Role, init: Init) -> Result<Tensor> {
+    pub(crate) fn tensor(&mut self, name: &str, shape: &[i64], role: Role, fill: Fill) -> Result<Tensor> {
         let name = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         if self.registry.get(&name).is_some() {
-            return Err(Error::Config { field: "name", expected: "a name taken once".to_owned(), found: name });
+            return Err(Error::Config { field: "tensor", expected: "a unique name".to_owned(), found: name });
         }
-        let tensor = match (role, init, self.seed) {
+        let tensor = match (role, fill, self.seed) {
             (Role::BatchCount, _, _) => Tensor::f_zeros(shape, (Kind::Int64, Device::Cpu)),
-            (_, Init::Const(value), _) => Tensor::f_full(shape, value, (Kind::Float, self.device)),
+            (_, Fill::Const(value), _) => Tensor::f_full(shape, value, (Kind::Float, self.device)),
             (_, _, None) => Tensor::f_zeros(shape, (Kind::Float, self.device)),
-            (_, init, Some(seed)) => {
-                let values = draw(init, shape.iter().product::<i64>() as usize, generator(seed, &name));
+            (_, fill, Some(seed)) => {
+                let values = draw(fill, shape.iter().product::<i64>() as usize, generator(seed, &name));
                 Tensor::f_from_slice(&values).and_then(|t| t.f_reshape(shape)).and_then(|t| t.f_to_device(self.device))
             }
         }
@@ -334,16 +334,16 @@ fn generator(seed: u64, name: &str) -> StdRng {
     StdRng::seed_from_u64(mixed ^ (mixed >> 31))
 }
 
-fn draw(init: Init, count: usize, mut rng: impl Rng) -> Vec<f32> {
-    match init {
-        Init::Const(value) => vec![value as f32; count],
-        Init::Normal(std) => (0..count)
+fn draw(fill: Fill, count: usize, mut rng: impl Rng) -> Vec<f32> {
+    match fill {
+        Fill::Const(value) => vec![value as f32; count],
+        Fill::Normal(std) => (0..count)
             .map(|_| {
                 let x: f32 = StandardNormal.sample(&mut rng);
                 x * std as f32
             })
             .collect(),
-        Init::Uniform(bound) => {
+        Fill::Uniform(bound) => {
             let bound = bound as f32;
             (0..count).map(|_| rng.random_range(-bound..=bound)).collect()
         }
@@ -357,7 +357,7 @@ mod tests {
     fn weight(seed: u64, name: &str) -> Tensor {
         let mut registry = Registry::default();
         let mut builder = Builder::new(&mut registry, seed, Device::Cpu);
-        builder.tensor(name, &[64, 64], Role::Weight, Init::Normal(0.5)).unwrap()
+        builder.tensor(name, &[64, 64], Role::Weight, Fill::Normal(0.5)).unwrap()
     }
 
     #[test]
@@ -370,28 +370,28 @@ mod tests {
     }
 
     #[test]
-    fn without_a_seed_nothing_is_drawn_and_constants_stay() {
+    fn without_a_seed_random_values_are_zero_and_constants_are_set() {
         let mut registry = Registry::default();
         let mut builder = Builder::new(&mut registry, None, Device::Cpu);
-        let drawn = builder.tensor("w", &[2], Role::Weight, Init::Uniform(0.5)).unwrap();
-        let constant = builder.tensor("n", &[2], Role::NormWeight, Init::Const(1.0)).unwrap();
+        let drawn = builder.tensor("w", &[2], Role::Weight, Fill::Uniform(0.5)).unwrap();
+        let constant = builder.tensor("n", &[2], Role::NormWeight, Fill::Const(1.0)).unwrap();
         assert_eq!([drawn, constant].map(|tensor| Vec::<f32>::try_from(&tensor).unwrap()), [[0.0; 2], [1.0; 2]]);
     }
 
     #[test]
-    fn a_name_is_taken_once() {
+    fn names_are_unique() {
         let mut registry = Registry::default();
         let mut builder = Builder::new(&mut registry, 0, Device::Cpu);
-        let _ = builder.tensor("w", &[1], Role::Weight, Init::Const(0.0)).unwrap();
-        let error = builder.tensor("w", &[1], Role::Weight, Init::Const(0.0)).unwrap_err();
-        assert_eq!(error.to_string(), "name: expected a name taken once, found w");
+        let _ = builder.tensor("w", &[1], Role::Weight, Fill::Const(0.0)).unwrap();
+        let error = builder.tensor("w", &[1], Role::Weight, Fill::Const(0.0)).unwrap_err();
+        assert_eq!(error.to_string(), "tensor: expected a unique name, found w");
     }
 
     #[test]
-    fn replacing_an_entrys_data_replaces_the_layers() {
+    fn replacing_the_data_of_an_entry_replaces_that_of_the_layer() {
         let mut registry = Registry::default();
         let layer =
-            Builder::new(&mut registry, 0, Device::Cpu).tensor("w", &[2], Role::Bias, Init::Const(0.0)).unwrap();
+            Builder::new(&mut registry, 0, Device::Cpu).tensor("w", &[2], Role::Bias, Fill::Const(0.0)).unwrap();
         let arena = Tensor::from_slice(&[1f32, 2.0, 3.0]);
         registry.entries()[0].tensor.shallow_clone().set_data(&arena.narrow(0, 1, 2));
         assert_eq!(Vec::<f32>::try_from(&layer).unwrap(), [2.0, 3.0]);

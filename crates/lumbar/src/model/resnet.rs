@@ -2,10 +2,10 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::architecture::Architecture;
-use super::backbone::{BackboneConfig, Features, StageInfo, run_backbone};
+use super::architecture;
+use super::backbone::{AnyBackbone, BackboneConfig, Features, StageInfo, run_backbone};
 use super::conv::{Activation, ConvNorm, ConvSpec};
-use super::error::{Doing, Error, Result};
+use super::error::{Doing, Result};
 use super::inference::Foldable;
 use super::linear::{Linear, drop_path, dropout};
 use super::pass::{Module, Pass};
@@ -14,7 +14,25 @@ use super::registry::{Builder, Part, Registry};
 const EPS: f64 = 1e-5;
 const WIDTHS: [i64; 4] = [64, 128, 256, 512];
 
-/// Two 3×3 convolutions and a shortcut, which is the input or its average-pooled projection.
+/// What distinguishes the ResNets.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Number of blocks in each stage.
+    pub(super) blocks: [usize; 4],
+}
+
+impl architecture::Plan for Plan {
+    fn build(
+        &'static self,
+        config: &BackboneConfig,
+        seed: Option<u64>,
+        device: Device,
+    ) -> Result<Box<dyn AnyBackbone>> {
+        Ok(Box::new(ResNet::build(self, config, seed, device)?))
+    }
+}
+
+/// Two 3×3 convolutions and a shortcut: the input, average-pooled and projected if the shape changes.
 #[derive(Debug)]
 struct BasicBlock {
     conv1: ConvNorm,
@@ -32,7 +50,7 @@ impl BasicBlock {
         let conv2 = ConvNorm::new(b, "conv2", conv2, Some(("bn2", EPS)), Activation::None)?;
         conv2.zero_scale()?;
         let shortcut = if stride != 1 || inputs != outputs {
-            // Place 0 is the pool, which has no weights.
+            // Index 0 is the pooling, which has no weights.
             let project = ConvSpec::new(inputs, outputs, 1, 1);
             let mut at = b.at("downsample");
             Some(ConvNorm::new(&mut at, "1", project, Some(("2", EPS)), Activation::None)?)
@@ -68,12 +86,13 @@ impl BasicBlock {
     }
 }
 
-/// A ResNet-D: three small convolutions as the stem, four stages, classifier.
+/// A ResNet-D: a stem of three 3×3 convolutions, four stages, classifier.
 #[derive(Debug)]
 pub struct ResNet {
     registry: Registry,
     config: BackboneConfig,
     device: Device,
+    plan: &'static Plan,
     stem: Vec<ConvNorm>,
     stages: Vec<Vec<BasicBlock>>,
     classifier: Option<Linear>,
@@ -83,22 +102,14 @@ impl ResNet {
     /// Builds the network with first weights that depend on `seed` alone.
     ///
     /// # Errors
-    /// The configuration is outside its ranges or names no ResNet, or the device is absent.
+    /// The configuration is outside its ranges, its architecture is not a ResNet, or the device does not exist.
     pub fn new(config: &BackboneConfig, seed: u64, device: Device) -> Result<Self> {
-        Self::build(config, Some(seed), device)
+        Self::build(config.architecture.plan_of("a ResNet")?, config, Some(seed), device)
     }
 
-    /// [`Self::new`], or a network to copy values to, for which none are drawn.
-    pub(super) fn build(config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
+    /// As [`Self::new`]; without a seed no weights are drawn, for a network that trained weights are copied into.
+    fn build(plan: &'static Plan, config: &BackboneConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
-        let repeats: [usize; 4] = match config.architecture {
-            Architecture::ResNet18d => [2, 2, 2, 2],
-            Architecture::ResNet34d => [3, 4, 6, 3],
-            other => {
-                let (expected, found) = ("a ResNet".to_owned(), other.to_string());
-                return Err(Error::Config { field: "architecture", expected, found });
-            }
-        };
         let mut registry = Registry::default();
         let mut root = Builder::new(&mut registry, seed, device);
         let mut at = root.at("conv1");
@@ -108,10 +119,10 @@ impl ResNet {
         let third = ConvSpec::new(32, 64, 3, 1);
         let third = ConvNorm::new(&mut root, "conv1.6", third, Some(("bn1", EPS)), Activation::Relu)?;
 
-        let total: usize = repeats.iter().sum();
+        let total: usize = plan.blocks.iter().sum();
         let (mut channels, mut index) = (64, 0);
         let mut stages = Vec::new();
-        for (number, (&count, width)) in repeats.iter().zip(WIDTHS).enumerate() {
+        for (number, (&count, width)) in plan.blocks.iter().zip(WIDTHS).enumerate() {
             let mut blocks = Vec::new();
             for repeat in 0..count {
                 let stride = if repeat == 0 && number > 0 { 2 } else { 1 };
@@ -128,11 +139,12 @@ impl ResNet {
             registry,
             config: config.clone(),
             device,
+            plan,
             stem: vec![first, second, third],
             stages,
             classifier: None,
         };
-        // a classifier is small: drawn without need in a network to copy to
+        // without a seed the classifier is drawn all the same: it is small
         model.reset_classifier(config.num_classes, seed.unwrap_or_default())?;
         Ok(model)
     }
@@ -166,13 +178,13 @@ impl Features for ResNet {
         for conv in &self.stem {
             ys = conv.run(&ys, pass)?;
         }
-        pass.level(&ys);
+        pass.record_stage(&ys);
         ys = ys.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false).doing("maxpool")?;
         for blocks in &self.stages {
             for block in blocks {
                 ys = block.run(&ys, pass)?;
             }
-            pass.level(&ys);
+            pass.record_stage(&ys);
         }
         Ok(ys)
     }
@@ -201,7 +213,7 @@ impl Features for ResNet {
 
 impl Foldable for ResNet {
     fn copied(&self) -> Result<Self> {
-        let copy = Self::build(&self.config, None, self.device)?;
+        let copy = Self::build(self.plan, &self.config, None, self.device)?;
         copy.registry.copy_from(&self.registry)?;
         Ok(copy)
     }

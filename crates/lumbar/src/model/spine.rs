@@ -1,4 +1,4 @@
-//! The whole-study model: all planes in at once, all targets out at once.
+//! The whole-study model: the slices of all planes in, all targets out.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -10,20 +10,20 @@ use super::inference::Foldable;
 use super::linear::{Linear, dropout};
 use super::pass::{Module, Pass};
 use super::registry::{Builder, Part, Registry};
+use crate::anatomy::{Severity, Target};
 
-/// Condition × side × level: what is graded in a study.
-pub const TARGETS: i64 = 25;
-/// Normal or mild, moderate, severe.
-pub const SEVERITIES: i64 = 3;
+/// Sizes of the output, as libtorch counts.
+const TARGETS: i64 = Target::COUNT as i64;
+const SEVERITIES: i64 = Severity::COUNT as i64;
 
-/// What comes out of a [`SpineModel`].
+/// The output of a [`SpineModel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpineOutput {
     /// A logit for every severity of every target: `[batch, 25, 3]`.
     PerSeverity,
-    /// One number a target, `[batch, 25]`, for regression on the severity's rank. For comparison only: it
-    /// gives no distribution over severities.
+    /// One number for each target, `[batch, 25]`, for regression on the severity's rank. For comparison only: it is not
+    /// a distribution over severities.
     PerTarget,
 }
 
@@ -37,15 +37,15 @@ pub enum SpineOutput {
 /// | `axial_t2_slices` | 10 | channels from the axial T2 stacks | 0 – 300 |
 /// | `dropout` | 0.5 | before the head | 0 ≤ rate < 1 |
 /// | `drop_path_rate` | 0.2 | stochastic depth of the backbone | 0 ≤ rate < 1 |
-/// | `output` | per severity | what comes out | [`SpineOutput`] |
+/// | `output` | per severity | the output | [`SpineOutput`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpineConfig {
     /// The backbone.
     pub architecture: Architecture,
-    /// Channels from the sagittal T1 stack, the first ones.
+    /// Channels from the sagittal T1 stack, first.
     pub sagittal_t1_slices: i64,
-    /// Channels from the sagittal T2/STIR stack, next.
+    /// Channels from the sagittal T2/STIR stack, after those.
     pub sagittal_t2_slices: i64,
     /// Channels from the axial T2 stacks, last.
     pub axial_t2_slices: i64,
@@ -53,7 +53,7 @@ pub struct SpineConfig {
     pub dropout: f64,
     /// Stochastic depth of the backbone.
     pub drop_path_rate: f64,
-    /// What comes out.
+    /// The output.
     pub output: SpineOutput,
 }
 
@@ -80,7 +80,7 @@ impl SpineConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// A field is outside its range; the error names it.
+    /// [`Error::Config`] names the first field outside its range.
     pub fn check(&self) -> Result<()> {
         check_range("sagittal_t1_slices", self.sagittal_t1_slices, 0, 300)?;
         check_range("sagittal_t2_slices", self.sagittal_t2_slices, 0, 300)?;
@@ -91,7 +91,7 @@ impl SpineConfig {
     }
 }
 
-/// A backbone over the slices of a whole study, dropout, and one linear head for all targets.
+/// A backbone whose channels are the slices of a whole study, dropout, and one linear head for all targets.
 ///
 /// ```
 /// use lumbar::model::{Mode, Module, SpineConfig, SpineModel};
@@ -117,12 +117,12 @@ impl SpineModel {
     /// `backbone.<timm's name>`, `head.weight` and `head.bias`.
     ///
     /// # Errors
-    /// The configuration is outside its ranges, or the device is absent.
+    /// [`Error::Config`] names the first field outside its range; [`Error::Torch`] if the device does not exist.
     pub fn new(config: &SpineConfig, seed: u64, device: Device) -> Result<Self> {
         Self::build(config, Some(seed), device)
     }
 
-    /// [`Self::new`], or a network to copy values to, for which none are drawn.
+    /// As [`Self::new`]; without a seed no weights are drawn, for a network that trained weights are copied into.
     pub(crate) fn build(config: &SpineConfig, seed: Option<u64>, device: Device) -> Result<Self> {
         config.check()?;
         let backbone = BackboneConfig {
@@ -149,7 +149,7 @@ impl SpineModel {
         &self.config
     }
 
-    /// The backbone, whose registry holds timm's names: load pretrained weights there.
+    /// The backbone. Its registry has timm's names: [`PretrainedWeights`](super::PretrainedWeights) are loaded into it.
     pub fn backbone(&self) -> &Backbone {
         &self.backbone
     }
@@ -157,10 +157,10 @@ impl SpineModel {
     /// The distribution over severities of every target, in eval mode and without autograd.
     ///
     /// # Shapes
-    /// `[batch, slices, height, width]` → `[batch, 25, 3]`, sums one over the last.
+    /// `[batch, slices, height, width]` → `[batch, 25, 3]`; the last dimension sums to 1.
     ///
     /// # Errors
-    /// The input does not fit, or the model has one output a target.
+    /// [`Error::Shape`] if the input does not fit, [`Error::Config`] if the model has one output per target.
     pub fn probabilities(&self, xs: &Tensor) -> Result<Tensor> {
         if self.config.output == SpineOutput::PerTarget {
             let (expected, found) = ("per_severity".to_owned(), "per_target".to_owned());

@@ -1,8 +1,8 @@
-//! The stage tables from which the EfficientNets are built.
+//! The stage tables of the EfficientNets.
 
 use super::blocks::{BlockKind, divisible_by_8, divisible_by_8_within};
 
-/// One stage: blocks of one kind, the first of which may halve the size.
+/// One stage: blocks of one kind. The first may halve the size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stage {
     /// The kind of its blocks.
@@ -13,13 +13,13 @@ pub struct Stage {
     pub kernel: i64,
     /// Stride of the first block.
     pub stride: i64,
-    /// Width of the inside over the width of the input.
+    /// Channels inside a block over channels of its input.
     pub expansion: i64,
-    /// Channels that come out, before width scaling.
+    /// Output channels before width scaling.
     pub channels: i64,
-    /// Whether blocks have squeeze-and-excitation, to a quarter of their input.
+    /// Whether blocks have squeeze-and-excitation (to a quarter of their input's channels).
     pub squeeze: bool,
-    /// Whether blocks of equal input and output add their input.
+    /// Whether blocks with equal input and output shapes add their input.
     pub skip: bool,
 }
 
@@ -42,7 +42,7 @@ const V1: &[Stage] = &[
 ];
 
 /// EfficientNetV2-S (Tan and Le 2021, arXiv:2104.00298, table 4, as released).
-const V2_S: &[Stage] = &[
+pub(super) const V2_S: &[Stage] = &[
     stage(Cn, 2, 3, 1, 1, 24),
     stage(Er, 4, 3, 2, 4, 48),
     stage(Er, 4, 3, 2, 4, 64),
@@ -52,7 +52,7 @@ const V2_S: &[Stage] = &[
 ];
 
 /// EfficientNetV2-M, as released.
-const V2_M: &[Stage] = &[
+pub(super) const V2_M: &[Stage] = &[
     stage(Cn, 3, 3, 1, 1, 24),
     stage(Er, 5, 3, 2, 4, 48),
     stage(Er, 5, 3, 2, 4, 80),
@@ -63,7 +63,7 @@ const V2_M: &[Stage] = &[
 ];
 
 /// EfficientNetV2-B0, as released.
-const V2_B0: &[Stage] = &[
+pub(super) const V2_B0: &[Stage] = &[
     stage(Cn, 1, 3, 1, 1, 16),
     stage(Er, 2, 3, 2, 4, 32),
     stage(Er, 2, 3, 2, 4, 48),
@@ -72,63 +72,51 @@ const V2_B0: &[Stage] = &[
     stage(Ir, 8, 3, 2, 6, 192),
 ];
 
-/// What makes one EfficientNet different from another.
+/// What distinguishes the EfficientNets.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) stages: &'static [Stage],
-    pub(crate) stem: i64,
-    pub(crate) features: i64,
-    pub(crate) width: f64,
-    pub(crate) depth: f64,
-    /// The least share of a scaled width that rounding may leave.
-    pub(crate) round_limit: f64,
-    pub(crate) same_padding: bool,
-    pub(crate) norm_eps: f64,
+pub(super) struct Plan {
+    pub(super) stages: &'static [Stage],
+    /// Channels of the stem before width scaling.
+    pub(super) stem: i64,
+    /// Channels of the pooled features before width scaling.
+    pub(super) features: i64,
+    /// Factor for channels.
+    width: f64,
+    /// Factor for the number of blocks.
+    depth: f64,
+    /// Rounding may not reduce a scaled width below this share of it.
+    round_limit: f64,
+    /// Whether convolutions pad as TensorFlow does.
+    pub(super) same_padding: bool,
+    /// ε of the batch norms.
+    pub(super) norm_eps: f64,
 }
 
 impl Plan {
-    const fn v1(width: f64, depth: f64) -> Self {
+    /// EfficientNet with factors for width and depth (Tan and Le 2019, arXiv:1905.11946; timm's).
+    pub(super) const fn v1(width: f64, depth: f64) -> Self {
         let (stem, features, round_limit) = (32, 1280, 0.9);
         Self { stages: V1, stem, features, width, depth, round_limit, same_padding: false, norm_eps: 1e-5 }
     }
 
-    const fn v2(stages: &'static [Stage], stem: i64, round_limit: f64) -> Self {
+    /// EfficientNetV2.
+    pub(super) const fn v2(stages: &'static [Stage], stem: i64, round_limit: f64) -> Self {
         Self { stages, stem, round_limit, ..Self::v1(1.0, 1.0).tensorflow() }
     }
 
-    /// Weights trained in TensorFlow: its padding and its ε.
-    const fn tensorflow(self) -> Self {
+    /// With TensorFlow's padding and ε, for weights that were trained there.
+    pub(super) const fn tensorflow(self) -> Self {
         Self { same_padding: true, norm_eps: 1e-3, ..self }
     }
 
-    /// The plan of a timm name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        let (base, tensorflow) = name.strip_prefix("tf_").map_or((name, false), |base| (base, true));
-        let plan = match base {
-            "efficientnet_b0" => Self::v1(1.0, 1.0),
-            "efficientnet_b1" => Self::v1(1.0, 1.1),
-            "efficientnet_b2" => Self::v1(1.1, 1.2),
-            "efficientnet_b3" => Self::v1(1.2, 1.4),
-            "efficientnet_b4" => Self::v1(1.4, 1.8),
-            "efficientnet_b5" => Self::v1(1.6, 2.2),
-            "efficientnet_b6" => Self::v1(1.8, 2.6),
-            "efficientnet_b7" => Self::v1(2.0, 3.1),
-            "efficientnetv2_s" if tensorflow => Self::v2(V2_S, 24, 0.9),
-            "efficientnetv2_m" if tensorflow => Self::v2(V2_M, 24, 0.9),
-            "efficientnetv2_b0" if tensorflow => Self::v2(V2_B0, 32, 0.0),
-            _ => return None,
-        };
-        Some(if tensorflow { plan.tensorflow() } else { plan })
-    }
-
-    /// A width scaled to the variant and rounded.
-    pub(crate) fn channels(&self, channels: i64) -> i64 {
+    /// A number of channels, scaled and rounded.
+    pub(super) fn channels(&self, channels: i64) -> i64 {
         let scaled = channels as f64 * self.width;
         if self.round_limit == 0.9 { divisible_by_8(scaled) } else { divisible_by_8_within(scaled, self.round_limit) }
     }
 
-    /// A stage's number of blocks scaled to the variant.
-    pub(crate) fn repeats(&self, repeats: i64) -> i64 {
+    /// A stage's number of blocks, scaled.
+    pub(super) fn repeats(&self, repeats: i64) -> i64 {
         (repeats as f64 * self.depth).ceil() as i64
     }
 }

@@ -1,4 +1,4 @@
-//! A table of a model's layers: results' shapes, weights, cost.
+//! A table of a model's layers: shape of the result, weights, cost.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::error::Result;
 use super::pass::{LayerRow, Module, Pass};
 
-/// A model's layers in the order in which they run. Shows as a table.
+/// A model's layers in the order in which they run. Displays as a table.
 ///
 /// ```
 /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Summary};
@@ -17,16 +17,16 @@ use super::pass::{LayerRow, Module, Pass};
 /// let summary = Summary::of(&model, &[1, 3, 224, 224])?;
 /// assert_eq!(summary.parameters(), 5_288_548);
 /// assert_eq!(summary.rows[0].output, [1, 32, 112, 112]);
-/// assert!((summary.flops() as f64 / 1e9 - 0.77).abs() < 0.01); // two FLOPs for each of 0.385 G products
+/// assert!((summary.flops() as f64 / 1e9 - 0.77).abs() < 0.01); // 0.385 G multiply-accumulates, two FLOPs each
 /// # Ok::<(), lumbar::model::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// One line a layer with weights; a batch norm counts with its convolution.
+    /// One row for each layer with weights; a batch norm is part of its convolution's row.
     pub rows: Vec<LayerRow>,
     /// The input's shape.
     pub input: Vec<i64>,
-    /// All trained weights, those outside the rows too (a layer scale).
+    /// All trained weights, including those outside the rows (layer scales).
     parameters: usize,
 }
 
@@ -34,17 +34,17 @@ impl Summary {
     /// Runs zeros of the given shape through the model, in eval mode and without autograd.
     ///
     /// # Errors
-    /// The shape does not fit the model.
+    /// [`Error::Shape`](super::Error::Shape) if the shape does not fit the model.
     pub fn of(model: &(impl Module + ?Sized), input: &[i64]) -> Result<Self> {
         let device = model.registry().entries().first().map_or(Device::Cpu, |entry| entry.tensor.device());
         let xs = Tensor::f_zeros(input, (Kind::Float, device))?;
-        let mut pass = Pass::tracing();
+        let mut pass = Pass::recording_layers();
         let _ = tch::no_grad(|| model.run(&xs, &mut pass))?;
         Ok(Self { rows: pass.into_rows(), input: input.to_vec(), parameters: model.registry().weight_count() })
     }
 
-    /// One line a block (`blocks.3.0`, the stem, the head, the classifier): the result's shape of its last layer,
-    /// weights and cost of all of them.
+    /// One row for each block (`blocks.3.0`, the stem, the head, the classifier): the shape of its last layer's result,
+    /// and the weights and cost of all its layers.
     ///
     /// ```
     /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Summary};
@@ -80,12 +80,12 @@ impl Summary {
         Self { rows, input: self.input.clone(), parameters: self.parameters }
     }
 
-    /// Trained weights.
+    /// Number of trained weights.
     pub fn parameters(&self) -> usize {
         self.parameters
     }
 
-    /// Multiply-accumulates of convolutions and linear layers, for the whole batch.
+    /// Multiply-accumulate operations of convolutions and linear layers, for the whole batch.
     pub fn macs(&self) -> u64 {
         self.rows.iter().map(|row| row.macs).sum()
     }
@@ -96,8 +96,8 @@ impl Summary {
     }
 }
 
-/// A layer's name up to the second number of its path: `blocks.3.0.se.conv_reduce` belongs to `blocks.3.0`. A
-/// layer without two numbers is a block of its own.
+/// A layer's name up to the second number of its path: `blocks.3.0.se.conv_reduce` belongs to `blocks.3.0`. A layer
+/// with fewer than two numbers in its name is a block of its own.
 fn block_of(layer: &str) -> &str {
     let mut numbers = 0;
     let mut end = 0;

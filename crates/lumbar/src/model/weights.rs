@@ -1,14 +1,12 @@
 //! Strict reading and writing of safetensors weight files, timm's among them.
 //!
 //! tch's own loader broadcasts a wrong shape into place, switches the model's type to the file's, and ignores
-//! names it does not know. Here names, shapes and types are checked before anything is copied: after an error
-//! the model is as it was.
+//! unknown names. Here names, shapes and types are checked before anything is copied: after an error the model is
+//! unchanged.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use memmap2::Mmap;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
@@ -19,17 +17,20 @@ use super::registry::{Entry, Part, Registry, Role};
 /// Where a file may differ from the model. The default allows nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadOptions {
-    /// Fits a first convolution with weights for RGB to the model's channels, as timm does: one channel gets the
-    /// sum, n channels get the RGB weights in turn, times 3/n.
+    /// Adapts a first convolution for RGB to the model's number of channels, as timm's `adapt_input_conv` does: one
+    /// channel gets the sum, n channels get the RGB weights in turn, times 3/n.
     pub adapt_first_convolution: bool,
-    /// Leaves the model's classifier as it is, whether the file has one or not.
+    /// Leaves the model's classifier unchanged, whether the file has one or not.
     pub keep_classifier: bool,
+    /// Leaves a batch norm's counter unchanged if the file has none, as PyTorch's `BatchNorm` does for files older
+    /// than the counter. It changes no result.
+    pub allow_missing_counters: bool,
 }
 
 impl LoadOptions {
-    /// For fine-tuning: fits the first convolution and keeps the new classifier.
+    /// For fine-tuning from timm's files: all three.
     pub fn transfer() -> Self {
-        Self { adapt_first_convolution: true, keep_classifier: true }
+        Self { adapt_first_convolution: true, keep_classifier: true, allow_missing_counters: true }
     }
 }
 
@@ -38,19 +39,21 @@ impl LoadOptions {
 pub struct LoadReport {
     /// Number of tensors copied.
     pub loaded: usize,
-    /// The first convolution, where it was fitted: name, channels in the file, channels in the model.
+    /// The first convolution, if it was adapted: name, channels in the file, channels in the model.
     pub adapted: Option<(String, i64, i64)>,
-    /// Tensors of the model's classifier that kept their values.
-    pub kept: Vec<String>,
-    /// Tensors of the file's classifier that were left out.
-    pub left_out: Vec<String>,
+    /// Tensors of the model that were left unchanged: its classifier, and counters that the file lacks.
+    pub unchanged: Vec<String>,
+    /// Tensors of the file's classifier, which were ignored.
+    pub ignored: Vec<String>,
 }
 
-/// Loads a file into the tensors of a registry, in place: layers and arena views see the new values.
+/// Loads a file into the tensors of a registry, in place: layers and views see the new values.
 ///
 /// # Errors
-/// The file cannot be read or is cut short; names are missing or unexpected; a shape or a type differs. Nothing
-/// is copied then.
+/// - [`Error::WeightFile`]: the file cannot be read.
+/// - [`Error::WeightFormat`]: it is not a whole safetensors file.
+/// - [`Error::WeightNames`], [`Error::WeightShape`], [`Error::WeightKind`]: a name is missing or unexpected, a
+///   shape or an element type differs. Nothing is copied.
 ///
 /// ```
 /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Module, weights};
@@ -67,47 +70,54 @@ pub struct LoadReport {
 /// # Ok::<(), lumbar::model::Error>(())
 /// ```
 pub fn load(registry: &Registry, path: &Path, options: LoadOptions) -> Result<LoadReport> {
-    let file = File::open(path).map_err(|cause| Error::Io { path: path.to_owned(), cause })?;
-    // SAFETY: the map is read-only and lives in this function. A file that another process cuts short meanwhile
-    // would fault; weight files are written under temporary names and renamed, never changed in place.
-    let bytes = unsafe { Mmap::map(&file) }.map_err(|cause| Error::Io { path: path.to_owned(), cause })?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
+    let bytes = std::fs::read(path).map_err(|cause| Error::WeightFile { path: path.to_owned(), cause })?;
+    load_bytes(registry, &bytes, path, options)
+}
+
+/// As [`load`], for a file that was read already; `path` names it in errors.
+pub(super) fn load_bytes(registry: &Registry, bytes: &[u8], path: &Path, options: LoadOptions) -> Result<LoadReport> {
+    let tensors = SafeTensors::deserialize(bytes)
+        .map_err(|error| Error::WeightFormat { path: path.to_owned(), reason: error.to_string() })?;
     let mut found: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
 
     let mut report = LoadReport::default();
     let mut missing = Vec::new();
     let mut planned: Vec<(&Entry, Tensor)> = Vec::new();
-    let classifier_names: BTreeSet<&str> = names_of(registry, Part::Classifier).collect();
+    let mut mismatch = None;
     let first = registry.entries().iter().find(|entry| entry.role == Role::Weight).map(|entry| entry.name.as_str());
     for entry in registry.entries() {
         let view = found.remove(&entry.name);
         if options.keep_classifier && entry.part == Part::Classifier {
-            report.kept.push(entry.name.clone());
-            report.left_out.extend(view.map(|_| entry.name.clone()));
+            report.unchanged.push(entry.name.clone());
+            report.ignored.extend(view.map(|_| entry.name.clone()));
             continue;
         }
         let Some(view) = view else {
-            missing.push(entry.name.clone());
+            let may_miss = options.allow_missing_counters && entry.role == Role::BatchCount;
+            let names = if may_miss { &mut report.unchanged } else { &mut missing };
+            names.push(entry.name.clone());
             continue;
         };
         let adapt = options.adapt_first_convolution && first == Some(entry.name.as_str());
-        let (tensor, channels) = read(entry, &view, adapt, path)?;
-        if let Some((from, to)) = channels {
-            report.adapted = Some((entry.name.clone(), from, to));
+        match read(entry, &view, adapt, path) {
+            Ok((tensor, channels)) => {
+                report.adapted = channels.map(|(from, to)| (entry.name.clone(), from, to)).or(report.adapted);
+                planned.push((entry, tensor));
+            }
+            Err(error) => mismatch = mismatch.or(Some(error)),
         }
-        planned.push((entry, tensor));
     }
-    // A model without classifier may still leave out the file's, under timm's names.
-    let is_classifier = |name: &str| {
-        classifier_names.contains(name)
-            || ["classifier.", "fc.", "head.fc."].iter().any(|prefix| name.starts_with(prefix))
-    };
-    let (left_out, unexpected): (Vec<_>, Vec<_>) =
+    // a model without a classifier ignores the file's, which has one of timm's names
+    let is_classifier = |name: &str| ["classifier.", "fc.", "head.fc."].iter().any(|prefix| name.starts_with(prefix));
+    let (ignored, unexpected): (Vec<_>, Vec<_>) =
         found.into_keys().partition(|name| options.keep_classifier && is_classifier(name));
-    report.left_out.extend(left_out);
+    report.ignored.extend(ignored);
+    // names first: another architecture's file has other names, and some with other shapes
     if !missing.is_empty() || !unexpected.is_empty() {
         return Err(Error::WeightNames { path: path.to_owned(), missing, unexpected });
+    }
+    if let Some(error) = mismatch {
+        return Err(error);
     }
     report.loaded = planned.len();
     tch::no_grad(|| {
@@ -116,10 +126,13 @@ pub fn load(registry: &Registry, path: &Path, options: LoadOptions) -> Result<Lo
     Ok(report)
 }
 
-/// Saves all tensors of a registry, buffers included, so that timm's `load_state_dict` takes the file.
+/// Saves all tensors of a registry, buffers included, as a safetensors file that timm's `load_state_dict` accepts.
+///
+/// The file is written under a temporary name and renamed.
 ///
 /// # Errors
-/// The file cannot be written. It is written under a temporary name and renamed.
+/// [`Error::WeightFile`] if the file cannot be written, [`Error::UnsavableKind`] for an element type that
+/// safetensors does not have.
 pub fn save(registry: &Registry, path: &Path) -> Result<()> {
     let mut data = Vec::new();
     for entry in registry.entries() {
@@ -131,8 +144,10 @@ pub fn save(registry: &Registry, path: &Path) -> Result<()> {
         let shape: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
         data.push((entry.name.clone(), dtype, shape, bytes));
     }
-    let format =
-        |reason: safetensors::SafeTensorError| Error::Format { path: path.to_owned(), reason: reason.to_string() };
+    let format = |reason: safetensors::SafeTensorError| Error::WeightFormat {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    };
     let views = data
         .iter()
         .map(|(name, dtype, shape, bytes)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
@@ -141,20 +156,16 @@ pub fn save(registry: &Registry, path: &Path) -> Result<()> {
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
     safetensors::serialize_to_file(views, Some(metadata), &temporary).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(cause) => Error::Io { path: temporary.clone(), cause },
+        safetensors::SafeTensorError::IoError(cause) => Error::WeightFile { path: temporary.clone(), cause },
         other => format(other),
     })?;
     std::fs::rename(&temporary, path).map_err(|cause| {
         let _ = std::fs::remove_file(&temporary);
-        Error::Io { path: path.to_owned(), cause }
+        Error::WeightFile { path: path.to_owned(), cause }
     })
 }
 
-fn names_of(registry: &Registry, part: Part) -> impl Iterator<Item = &str> {
-    registry.entries().iter().filter(move |entry| entry.part == part).map(|entry| entry.name.as_str())
-}
-
-/// The file's tensor in the model's shape, and the channels before and after where it was fitted.
+/// The file's tensor in the model's shape; and the channels before and after, if it was adapted.
 fn read(entry: &Entry, view: &TensorView<'_>, adapt: bool, path: &Path) -> Result<(Tensor, Option<(i64, i64)>)> {
     let kind = entry.tensor.kind();
     if dtype_of(kind) != Some(view.dtype()) {

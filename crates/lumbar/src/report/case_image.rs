@@ -6,7 +6,7 @@ use crate::anatomy::Target;
 use crate::data::SeriesKind;
 use crate::data::study::Study;
 use crate::explain::CellCam;
-use crate::figure::{Figure, FigureError, Mark, MontageConfig, Tile, montage, window_of};
+use crate::figure::{Figure, FigureError, Marker, MontageConfig, Tile, montage, window_of};
 
 /// Of the mark: sky blue of Okabe and Ito's palette, which no slice and no heat map has.
 const MARK: RGBColor = RGBColor(86, 180, 233);
@@ -24,10 +24,10 @@ pub fn slice_tile(study: &Study, target: Target, position_mm: [f64; 3]) -> Resul
     let nearest = slice_match.place.nearest;
     let Some(slice) = stack.slices.get(nearest.slice) else { return Ok(None) };
     let (column, row) = (nearest.projection.column, nearest.projection.row);
-    let mark = Mark { column, row, label: target.level.title().to_owned(), colour: MARK };
+    let marker = Marker { column, row, label: target.level.title().to_owned(), colour: MARK };
     let number = slice.instance_number.map_or_else(String::new, |number| format!(", slice {number}"));
     let tile = Tile::of_slice(slice, window_of(stack)?)?;
-    Ok(Some(tile.caption(format!("{}{number}", kind.title())).mark(mark)))
+    Ok(Some(tile.caption(format!("{}{number}", kind.title())).marker(marker)))
 }
 
 /// What the network saw of a cell: the slice that counts most, without and with the map.

@@ -6,8 +6,8 @@ use super::page::{Section, escape, page as whole_page, picture, table};
 use super::{BaselineKind, DISCLAIMER, Mistake, Report, ReportError, WorstCase};
 use crate::anatomy::{Condition, Severity, Target};
 use crate::figure::{
-    CellGroup, ClassCount, LadderStep, ReferenceLine, class_bars, confusion_matrices, learning_curves,
-    probability_distributions, reliability_diagram, score_ladder,
+    CellGroup, ClassCount, ReferenceLine, ScoreRow, class_bars, confusion_matrices, learning_curves,
+    probability_distributions, reliability_diagram, score_baselines,
 };
 use crate::metric::{
     Graded, Interval, LabelTable, MetricError, ScoreIntervals, Summary, by_group, by_target, score_difference,
@@ -121,13 +121,13 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
     }
     let head = ["predictor", "score", "spinal", "foraminal", "subarticular", "any severe spinal"];
     html.push_str(&table("Weighted log losses and their mean", &head, &rows));
-    let step = |judged: &Judged| LadderStep {
+    let row = |judged: &Judged| ScoreRow {
         name: judged.name.clone(),
         score: judged.score,
-        is_reference: judged.kind.is_some(),
+        is_baseline: judged.kind.is_some(),
     };
-    let steps: Vec<LadderStep> = references.iter().chain([run]).map(step).collect();
-    html.push_str(&picture(&score_ladder("Score beside the reference predictors", &steps)?, ""));
+    let rows: Vec<ScoreRow> = references.iter().chain([run]).map(row).collect();
+    html.push_str(&picture(&score_baselines("Score beside the reference predictors", &rows)?, ""));
     Ok(html)
 }
 

@@ -58,10 +58,7 @@ impl DataRecord {
                 }
             }
         }
-        let fingerprint = hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a string takes text");
-            text
-        });
+        let fingerprint = crate::hash::hex(&hash.finalize());
         Ok(Self { folder: folder.to_owned(), studies: records.len(), series: series_count, files, fingerprint })
     }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::CacheError;
 use crate::data::manifest::{Manifest, StudyRecord};
+use crate::hash::hex;
 
 /// What a data set's files look like: names, sizes, modification times and annotations. Not their bytes: a cache
 /// is there to avoid reading those.
@@ -118,8 +119,4 @@ impl fmt::Debug for CacheKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", hex(&self.0))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,35 +3,35 @@ use tch::Kind;
 use super::{CropGrader, Crops};
 use crate::anatomy::{ConditionGroup, Severity, Side, Target};
 use crate::data::loader::BoxError;
-use crate::explain::{CellCam, ExplainCell, array, fine_level, grad_cam, in_batch, list};
+use crate::explain::{CellCam, ExplainCell, array, deepest_stage, grad_cam, check_in_batch, list};
 use crate::model::LevelModel;
 
 impl ExplainCell for CropGrader<LevelModel> {
     type Inputs = Crops;
 
-    /// Maps of the crop's slices; a slice's weight is the one that the model's attention gives it.
+    /// The maps of the crop's slices, with the model's attention weights.
     fn explain(
         &self,
         inputs: &Crops,
-        place: usize,
+        study: usize,
         target: Target,
         severity: Severity,
     ) -> Result<Option<CellCam>, BoxError> {
-        in_batch(place, inputs.studies)?;
+        check_in_batch(study, inputs.studies)?;
         let group = target.condition.group();
         let model = match group {
             ConditionGroup::Spinal => &self.canal,
             ConditionGroup::Foraminal => &self.foramen,
             ConditionGroup::Subarticular => &self.recess,
         };
-        let place_of = ConditionGroup::ALL.iter().position(|other| *other == group).unwrap_or(0);
-        let Some(crops) = &inputs.groups[place_of] else { return Ok(None) };
-        let Some(crop) = crops.cells.iter().position(|cell| *cell == (place, target)) else { return Ok(None) };
+        let index = ConditionGroup::ALL.iter().position(|other| *other == group).unwrap_or(0);
+        let Some(crops) = &inputs.groups[index] else { return Ok(None) };
+        let Some(crop) = crops.cells.iter().position(|cell| *cell == (study, target)) else { return Ok(None) };
         let pixels = crops.pixels.f_narrow(0, crop as i64, 1)?;
         let class = severity.index() as i64;
-        let level = fine_level(model.backbone(), &pixels);
+        let stage = deepest_stage(model.backbone(), &pixels);
         // [1, 3] with one head
-        let maps = grad_cam(model, &pixels, level, |logits| logits.narrow(-1, class, 1).sum(Kind::Float))?;
+        let maps = grad_cam(model, &pixels, stage, |logits| logits.narrow(-1, class, 1).sum(Kind::Float))?;
         let weights = model.slice_weights(&pixels)?.f_reshape([-1])?;
         let (slices, maps, weights) = (array(&pixels.f_squeeze_dim(0)?)?, array(&maps)?, list(&weights)?);
         let is_mirrored = target.condition.side() == Some(Side::Right);
@@ -47,7 +47,7 @@ mod tests {
     use tch::{Device, Tensor};
 
     #[test]
-    fn a_crop_is_explained_by_its_own_planes_model_and_other_targets_are_not_visible() {
+    fn a_crop_is_explained_by_its_planes_model_and_a_target_without_a_crop_is_none() {
         let model = |seed| LevelModel::new(&LevelConfig::default(), seed, Device::Cpu).unwrap();
         let grader = CropGrader { canal: model(1), foramen: model(2), recess: model(3) };
         let pixels = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
@@ -60,10 +60,10 @@ mod tests {
         assert!((cam.weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         assert!(cam.maps.iter().all(|value| (0.0..=1.0).contains(value)));
         assert!(cam.slice(2).is_some() && cam.slice(3).is_none());
-        // 64 pixels: reduction 8 has eight features a side, 16 has four
-        let level = fine_level(grader.canal.backbone(), &pixels).unwrap();
-        assert_eq!(grader.canal.backbone().stage_info()[level].reduction, 8);
-        // not in the batch: another study's crop, another plane
+        // 64 pixels: eight features on each side at reduction 8, four at 16
+        let stage = deepest_stage(grader.canal.backbone(), &pixels).unwrap();
+        assert_eq!(grader.canal.backbone().stage_info()[stage].reduction, 8);
+        // crops of another study and of another plane are not in the batch
         assert!(grader.explain(&crops, 0, Target::ALL[4], Severity::Severe).unwrap().is_none());
         assert!(grader.explain(&crops, 1, Target::ALL[9], Severity::Severe).unwrap().is_none());
         assert!(grader.explain(&crops, 2, Target::ALL[4], Severity::Severe).is_err());

@@ -3,23 +3,23 @@ use tch::{Kind, Tensor};
 use super::WholeStudy;
 use crate::anatomy::{ConditionGroup, Severity, Target};
 use crate::data::loader::BoxError;
-use crate::explain::{CellCam, ExplainCell, array, fine_level, grad_cam, in_batch};
+use crate::explain::{CellCam, ExplainCell, array, deepest_stage, grad_cam, check_in_batch};
 use crate::model::SpineModel;
 
 impl ExplainCell for WholeStudy<SpineModel> {
     type Inputs = Tensor;
 
-    /// The channels of the target's own plane: sagittal T2 for the canal, sagittal T1 for
-    /// the foramina, axial T2 for the recesses. The model makes one map for all channels of a study, so that
-    /// every slice has the same one; slices weigh alike.
+    /// The slices of the target's plane: sagittal T2 for the canal, sagittal T1 for the foramina, axial T2 for the
+    /// recesses. The model has one map for all channels of a study, so that all slices have the same map and the same
+    /// weight.
     fn explain(
         &self,
         inputs: &Tensor,
-        place: usize,
+        study: usize,
         target: Target,
         severity: Severity,
     ) -> Result<Option<CellCam>, BoxError> {
-        in_batch(place, inputs.size().first().map_or(0, |studies| *studies as usize))?;
+        check_in_batch(study, inputs.size().first().map_or(0, |studies| *studies as usize))?;
         let config = self.0.config();
         let (t1, t2, axial) = (config.sagittal_t1_slices, config.sagittal_t2_slices, config.axial_t2_slices);
         let (first, count) = match target.condition.group() {
@@ -30,11 +30,11 @@ impl ExplainCell for WholeStudy<SpineModel> {
         if count == 0 {
             return Ok(None);
         }
-        let pixels = inputs.f_narrow(0, place as i64, 1)?;
+        let pixels = inputs.f_narrow(0, study as i64, 1)?;
         let (index, class) = (target.index() as i64, severity.index() as i64);
-        let level = fine_level(self.0.backbone(), &pixels);
+        let stage = deepest_stage(self.0.backbone(), &pixels);
         let map =
-            grad_cam(&self.0, &pixels, level, |logits| logits.select(1, index).select(1, class).sum(Kind::Float))?;
+            grad_cam(&self.0, &pixels, stage, |logits| logits.select(1, index).select(1, class).sum(Kind::Float))?;
         let slices = array(&pixels.f_squeeze_dim(0)?.f_narrow(0, first, count)?)?;
         let maps = array(&map.f_expand([count, map.size()[1], map.size()[2]], false)?)?;
         let weights = vec![1.0 / count as f32; count as usize];
@@ -49,7 +49,7 @@ mod tests {
     use tch::Device;
 
     #[test]
-    fn a_whole_study_shows_the_channels_of_the_targets_plane() {
+    fn slices_of_a_whole_study_are_those_of_the_targets_plane() {
         let config =
             SpineConfig { sagittal_t1_slices: 2, sagittal_t2_slices: 1, axial_t2_slices: 3, ..SpineConfig::default() };
         let network = WholeStudy(SpineModel::new(&config, 0, Device::Cpu).unwrap());

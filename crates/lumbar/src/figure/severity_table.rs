@@ -1,4 +1,4 @@
-//! The 25 predictions of one study on one page.
+//! The 25 predictions of one study in one table.
 
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
@@ -22,17 +22,17 @@ struct StudyTable<'a> {
     labels: Option<&'a [Option<Severity>; Target::COUNT]>,
 }
 
-/// Five conditions by five levels: in each cell the probabilities of the three severities as one stacked bar,
-/// the most probable one named, and the label beside it. Where the label is another, the cell has a black
-/// frame; a cell without a label says so.
+/// A table of five conditions by five levels. Each cell has the probabilities of the three severities as a stacked bar,
+/// the name of the most probable one, and the label as a flag on the bar. If they differ, the cell has a black frame. A
+/// missing label is written as such.
 ///
-/// `labels` is none for a study that nobody has labelled.
+/// `labels` is `None` for an unlabelled study.
 ///
 /// # Shapes
 /// `predictions` and `labels`: 25, in the order of [`Target::ALL`].
 ///
 /// # Errors
-/// When a row holds no probabilities.
+/// [`FigureError::Values`] if a prediction is not a row of probabilities.
 ///
 /// ```
 /// use lumbar::anatomy::Severity;
@@ -71,7 +71,11 @@ pub fn severity_table(
     Figure::of_chart(alt, (size.0.unsigned_abs(), size.1.unsigned_abs()), &chart)
 }
 
+<<<<<<< HEAD:crates/lumbar/src/figure/study_table.rs
 /// Where the three parts of a bar end, from its left, in pixels.
+=======
+/// The ends of the three parts of a bar in pixels from its left.
+>>>>>>> model:crates/lumbar/src/figure/severity_table.rs
 fn ends_px(row: &[f64; 3], width_px: i32) -> [i32; 3] {
     let sum: f64 = row.iter().sum();
     let at = |part: f64| (f64::from(width_px) * part / sum).round() as i32;
@@ -127,7 +131,7 @@ impl StudyTable<'_> {
         let Some(labels) = self.labels else { return Ok(()) };
         match labels[target.index()] {
             Some(label) => {
-                // a flag in the label's colour on its part of the bar, with its initial
+                // a flag in the label's colour with its initial, on its part of the bar
                 let ends = ends_px(row, right - left);
                 let start = if label.index() == 0 { 0 } else { ends[label.index() - 1] };
                 let middle = (left + (start + ends[label.index()]) / 2).clamp(left + 8, right - 8);
@@ -159,12 +163,12 @@ mod tests {
     #[test]
     fn parts_of_a_bar_are_as_long_as_their_probabilities() {
         assert_eq!(ends_px(&[0.5, 0.3, 0.2], 100), [50, 80, 100]);
-        assert_eq!(ends_px(&[5.0, 3.0, 2.0], 100), [50, 80, 100]); // not yet divided by their sum
+        assert_eq!(ends_px(&[5.0, 3.0, 2.0], 100), [50, 80, 100]); // need not sum to 1
         assert_eq!(ends_px(&[0.0, 0.0, 1.0], 136), [0, 0, 136]);
     }
 
     #[test]
-    fn a_missing_label_is_drawn_as_missing_and_an_unlabelled_study_has_none() {
+    fn a_missing_label_is_written_but_not_in_an_unlabelled_study() {
         let rows = [[0.2, 0.5, 0.3]; 25];
         let svg = |labels: Option<&[_; 25]>| severity_table("s", &rows, labels).unwrap().svg().unwrap().to_owned();
         let mut labels = [Some(Severity::Moderate); 25];
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_description_names_what_is_predicted_wrong() {
+    fn the_description_names_wrong_predictions() {
         let mut labels = [Some(Severity::Moderate); 25];
         labels[3] = Some(Severity::Severe);
         let figure = severity_table("s", &[[0.2, 0.5, 0.3]; 25], Some(&labels)).unwrap();

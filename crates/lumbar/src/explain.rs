@@ -1,4 +1,4 @@
-//! Where a model looks: Grad-CAM.
+//! Grad-CAM: which pixels a network's prediction depends on.
 
 mod cell;
 
@@ -9,22 +9,23 @@ use crate::model::{Error, Mode, Module, Pass, Result};
 pub use cell::{CellCam, ExplainCell};
 pub(crate) use cell::{array, fine_level, in_batch, list};
 
-/// A heat map over each image: where the features of one level raise a score.
+/// A heat map for each image: where the features of one stage of the backbone raise a score.
 ///
-/// Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): the level's feature maps are weighted by the mean of the
-/// score's gradient over each map, summed, and clipped at zero. Each map is divided by its greatest value and
-/// enlarged to the image's size.
+/// Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): the stage's feature maps are weighted with the mean of the
+/// score's gradient over each map, summed, and clipped at zero. Each result is divided by its maximum and enlarged to
+/// the image's size.
 ///
-/// `level` counts the backbone's levels from the finest; `None` is the last. `score` makes one number of the
-/// model's result, such as the logit of one severity of one target summed over the batch: samples do not mix in
-/// eval mode, so that each image's map is that of its own score.
+/// `stage` is an index into the backbone's [`stage_info`](crate::model::Features::stage_info); `None` is the last stage.
+/// `score` computes one number from the model's result, such as the logit of one severity of one target, summed over
+/// the batch. In eval mode images do not influence each other, so that each image's map belongs to its own score.
 ///
 /// # Shapes
-/// `xs` `[batch, channels, height, width]` → `[batch, height, width]` within 0 – 1; for a model that runs its
-/// backbone over slices, `[batch · slices, height, width]`.
+/// `xs` `[batch, channels, height, width]` → `[batch, height, width]`, values from 0 to 1. For a model that runs its
+/// backbone on each slice, `[batch · slices, height, width]`.
 ///
 /// # Errors
-/// The input does not fit, the model has no such level, or the score does not depend on it.
+/// [`Error::Shape`] if the input does not fit, [`Error::UnknownStage`] if there is no such stage, [`Error::Torch`] if
+/// the score does not depend on it.
 ///
 /// ```
 /// use lumbar::explain::grad_cam;
@@ -33,7 +34,7 @@ pub(crate) use cell::{array, fine_level, in_batch, list};
 ///
 /// let model = SpineModel::new(&SpineConfig::default(), 0, Device::Cpu)?;
 /// let study = Tensor::randn([1, 30, 64, 64], (Kind::Float, Device::Cpu));
-/// // How much the study's pixels speak for the third severity of the first target.
+/// // which pixels raise the logit of "severe" for the first target
 /// let map = grad_cam(&model, &study, None, |logits| logits.select(1, 0).select(1, 2).sum(Kind::Float))?;
 /// assert_eq!(map.size(), [1, 64, 64]);
 /// # Ok::<(), lumbar::model::Error>(())
@@ -41,24 +42,21 @@ pub(crate) use cell::{array, fine_level, in_batch, list};
 pub fn grad_cam(
     model: &(impl Module + ?Sized),
     xs: &Tensor,
-    level: Option<usize>,
+    stage: Option<usize>,
     score: impl FnOnce(&Tensor) -> Tensor,
 ) -> Result<Tensor> {
     let (gradient, features) = tch::with_grad(|| -> Result<(Tensor, Tensor)> {
-        // The input records gradients, so that a model with frozen weights has a graph as well.
+        // the input records gradients, so that there is a graph even if all weights are frozen
         let xs = xs.f_detach()?.f_set_requires_grad(true)?;
-        let mut pass = Pass::keeping_levels(Mode::Eval);
+        let mut pass = Pass::recording_stages(Mode::Eval);
         let result = model.run(&xs, &mut pass)?;
-        let mut levels = pass.into_levels();
-        let (wanted, count) = (level.unwrap_or(levels.len().saturating_sub(1)), levels.len());
-        if wanted >= count {
-            return Err(Error::NoSuchPart {
-                model: "the model".to_owned(),
-                what: format!("level {wanted}"),
-                known: format!("levels 0 to {}", count.saturating_sub(1)),
-            });
+        let mut stages = pass.into_stages();
+        let count = stages.len();
+        let stage = stage.unwrap_or(count.saturating_sub(1));
+        if stage >= count {
+            return Err(Error::UnknownStage { stage, count });
         }
-        let features = levels.swap_remove(wanted);
+        let features = stages.swap_remove(stage);
         let gradient = Tensor::f_run_backward(&[score(&result)], &[&features], false, false)?.remove(0);
         Ok((gradient, features))
     })?;
@@ -79,20 +77,20 @@ mod tests {
     use tch::Device;
 
     #[test]
-    fn every_level_of_every_family_has_a_map_even_when_frozen() {
+    fn every_stage_of_every_family_has_a_map_even_if_frozen() {
         for architecture in [Architecture::EfficientNetB0, Architecture::ResNet18d, Architecture::ConvNextNano] {
             let config = BackboneConfig { num_classes: 5, ..BackboneConfig::new(architecture) };
             let model = Backbone::new(&config, 3, Device::Cpu).unwrap();
             model.registry().train_only(|_| false).unwrap();
             let xs = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
             let score = |logits: &Tensor| logits.select(1, 1).sum(Kind::Float);
-            for level in 0..model.stage_info().len() {
-                let map = grad_cam(&model, &xs, Some(level), score).unwrap();
+            for stage in 0..model.stage_info().len() {
+                let map = grad_cam(&model, &xs, Some(stage), score).unwrap();
                 assert_eq!(map.size(), [2, 64, 64]);
                 assert!(map.max().double_value(&[]) <= 1.0 && map.min().double_value(&[]) >= 0.0);
             }
             let error = grad_cam(&model, &xs, Some(9), score).unwrap_err().to_string();
-            assert!(error.contains("no level 9"), "{error}");
+            assert!(error.contains("no stage 9"), "{error}");
         }
     }
 
