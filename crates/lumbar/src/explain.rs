@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use crate::model::{Error, Mode, Module, Pass, Result};
 
 pub use cell::{CellCam, ExplainCell};
-pub(crate) use cell::{array, fine_level, in_batch, list};
+pub(crate) use cell::{array, check_in_batch, deepest_stage, list};
 
 /// A heat map for each image: where the features of one stage of the backbone raise a score.
 ///

@@ -6,7 +6,7 @@ use plotters::prelude::DrawingBackend;
 
 use super::sheet::{Align, FRAME, GRID, Ink, MODEL_COLOUR, QUIET, Scale, Sheet, shortened};
 use super::{Chart, Figure, FigureError};
-use crate::metric::{Baselines, Interval, ScoreIntervals};
+use crate::metric::{Interval, ScoreIntervals};
 
 const WIDTH_PX: i32 = 960;
 const LEFT_PX: i32 = 190;
@@ -30,30 +30,17 @@ struct Baselines<'a> {
     rows: &'a [ScoreRow],
 }
 
-<<<<<<< HEAD:crates/lumbar/src/figure/ladder.rs
-impl LadderStep {
-    /// The steps of a [`Baselines`] from the top: uniform, best constant, the model under `name`, and the oracle where
-    /// there is one.
-    #[must_use]
-    pub fn of(ladder: &Baselines, name: &str) -> Vec<Self> {
-        let step = |name: &str, score, is_reference| Self { name: name.to_owned(), score, is_reference };
-        let mut steps = vec![
-            step("uniform", ladder.uniform, true),
-            step("best constant", ladder.best_constant, true),
-            step(name, ladder.model, false),
-=======
 impl ScoreRow {
-    /// The rows for a [`Ladder`]: uniform, best constant, the model as `name`, and the oracle if there is one.
+    /// The rows for [`metric::Baselines`](crate::metric::Baselines): uniform, best constant, the model as `name`, and the oracle if there is one.
     #[must_use]
-    pub fn of(ladder: &Ladder, name: &str) -> Vec<Self> {
+    pub fn of(baselines: &crate::metric::Baselines, name: &str) -> Vec<Self> {
         let row = |name: &str, score, is_baseline| Self { name: name.to_owned(), score, is_baseline };
         let mut rows = vec![
-            row("uniform", ladder.uniform, true),
-            row("best constant", ladder.best_constant, true),
-            row(name, ladder.model, false),
->>>>>>> model:crates/lumbar/src/figure/baselines.rs
+            row("uniform", baselines.uniform, true),
+            row("best constant", baselines.best_constant, true),
+            row(name, baselines.model, false),
         ];
-        rows.extend(ladder.oracle.map(|oracle| row("oracle", oracle, true)));
+        rows.extend(baselines.oracle.map(|oracle| row("oracle", oracle, true)));
         rows
     }
 }

@@ -71,11 +71,7 @@ pub fn severity_table(
     Figure::of_chart(alt, (size.0.unsigned_abs(), size.1.unsigned_abs()), &chart)
 }
 
-<<<<<<< HEAD:crates/lumbar/src/figure/study_table.rs
-/// Where the three parts of a bar end, from its left, in pixels.
-=======
 /// The ends of the three parts of a bar in pixels from its left.
->>>>>>> model:crates/lumbar/src/figure/severity_table.rs
 fn ends_px(row: &[f64; 3], width_px: i32) -> [i32; 3] {
     let sum: f64 = row.iter().sum();
     let at = |part: f64| (f64::from(width_px) * part / sum).round() as i32;

@@ -193,13 +193,8 @@ fn tiles(
     Ok((tiles, remark))
 }
 
-<<<<<<< HEAD
 /// Where the network of the fold that was not trained on a study looks when it grades one of its targets; `None` if no
 /// image shows that target.
-=======
-/// Where the network of the fold that was not trained on a study looks, when it grades one of its targets; none
-/// where it is shown nothing of that target.
->>>>>>> model
 ///
 /// # Errors
 /// When the run has no such study, its fold is not trained, or the study cannot be opened.
