@@ -144,7 +144,8 @@ fn a_fold_stopped_after_its_last_step_completes_as_one_that_was_not() {
     let outcome = fit_fold(&run, 0, &network, &source, &stop, &mut observer).unwrap();
     assert_eq!(outcome, FoldOutcome::Stopped);
     // moments are there as long as the fold is not complete
-    let newest = CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap().checkpoint;
+    let newest =
+        CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap().checkpoint;
     assert!(!newest.state.finished && MOMENTS.iter().all(|name| newest.tensor(name).is_some()));
     assert_eq!(fitted(&run, &source, &mut |_| {}), expected);
     is_slim(&run);

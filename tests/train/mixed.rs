@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lumbar::anatomy::{ConditionGroup, Target};
-use lumbar::data::augment::{Mix, MixConfig, MixKind};
 use lumbar::data::StudyId;
+use lumbar::data::augment::{Mix, MixConfig, MixKind};
 use lumbar::data::loader::{BoxError, Dataset, Plan};
 use lumbar::metric::LabelTable;
 use lumbar::tasks::crops::{Crops, GroupCrops};
@@ -179,7 +179,8 @@ fn half_precision_finds_its_scale_learns_and_resumes_with_it() {
             _ => {}
         };
         let outcome = fit_fold(&run, 0, &SmallNetwork::new(1), &source, &stop, &mut observer).unwrap();
-        let newest = CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
+        let newest =
+            CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
         let scale = newest.checkpoint.state.loss_scale;
         (outcome, skipped, losses, scale)
     };

@@ -131,8 +131,7 @@ fn a_run_folder_of_another_config_or_split_is_refused_field_by_field() {
     let error = CrossValidation::open(folder.path(), &config(2), source.folds(2)).unwrap_err().to_string();
     assert!(error.ends_with("holds a run with another config: epochs is 1 there and 2 here"), "{error}");
     let run = CrossValidation::open(folder.path(), &config(1), source.folds(4)).unwrap();
-    let error =
-        fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut Silent).unwrap_err();
+    let error = fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut Silent).unwrap_err();
     assert!(error.to_string().contains("the folder holds a fold with another split"), "{error}");
     let path = folder.path().join("config.toml");
     let text = fs::read_to_string(&path).unwrap().replace("epochs = 1\n", "epochs = 0\n");

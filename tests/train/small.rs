@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lumbar::anatomy::{Mirror, Severity, Target};
-use lumbar::data::augment::Mix;
 use lumbar::data::StudyId;
+use lumbar::data::augment::Mix;
 use lumbar::data::loader::{Batch, BoxError, Dataset, Loader, LoaderConfig, Plan};
 use lumbar::metric::{LabelTable, PredictionTable};
 use lumbar::tasks::grading::{GradeTruth, Grading, LossConfig};

@@ -11,6 +11,7 @@
 //! | `folds.json` | which fold each study is in |
 //! | `labels.csv` | the studies' labels, so that the run can be scored without its data |
 //! | `prior.csv` | what is predicted for targets that no image shows |
+//! | `init.json` | the hash of the pretrained weights from which it starts, if there are any |
 //! | `cache/` | studies decoded for training; may be deleted |
 //! | `fold-0/` … | history, events, checkpoints and out-of-fold table of each fold |
 //! | `out_of_fold.csv`, `temperature.toml` | when all folds are trained |
@@ -19,6 +20,7 @@ mod config;
 mod data;
 mod error;
 mod fit;
+mod init;
 mod log;
 mod predict;
 
@@ -39,6 +41,7 @@ use crate::data::{DataSplit, StudyId, atomic};
 use crate::metric::{
     ConstantBaseline, Graded, LabelTable, PredictionTable, read_labels, read_predictions, write_labels,
 };
+use crate::model::HubCache;
 use crate::predict::Temperature;
 use crate::tasks::grading::labels_of;
 use crate::tasks::{GradingVisitor, Task};
@@ -58,6 +61,8 @@ pub struct Run {
     folds_of_run: CrossValidation,
     /// Empty when the run was opened from its folder alone.
     records: Vec<StudyRecord>,
+    /// Where pretrained weights of the hub are looked for.
+    hub: Option<HubCache>,
 }
 
 impl Run {
@@ -125,7 +130,14 @@ impl Run {
             folds,
             folds_of_run,
             records: Vec::new(),
+            hub: None,
         })
+    }
+
+    /// Looks for pretrained weights of the hub in a cache. Without one, only files can be named.
+    #[must_use]
+    pub fn with_hub(self, hub: Option<HubCache>) -> Self {
+        Self { hub, ..self }
     }
 
     /// Its folder.
@@ -253,7 +265,7 @@ impl Run {
     /// When the run is of another task, there is no such fold, or it has no checkpoint.
     pub fn network<T: Task>(&self, fold: usize, device: Device) -> Result<T::Network, RunError> {
         let task: &T = self.config.task.get().ok_or_else(|| self.other_task(std::any::type_name::<T>()))?;
-        self.trained(fold, task.network(None, device)?)
+        self.trained(fold, task.network(None, None, device)?)
     }
 
     /// Runs a visitor with the run's task.

@@ -25,7 +25,7 @@ pub struct ScoreRow {
     pub is_baseline: bool,
 }
 
-struct Baselines<'a> {
+struct ScoreChart<'a> {
     title: &'a str,
     rows: &'a [ScoreRow],
 }
@@ -86,7 +86,7 @@ pub fn score_baselines(title: &str, rows: &[ScoreRow]) -> Result<Figure, FigureE
         .collect();
     let height = TOP_PX + i32::try_from(rows.len()).unwrap_or(1) * ROW_PX + 44;
     let alt = format!("{title}: score with interval, lower is better: {}", totals.join("; "));
-    Figure::of_chart(alt, (WIDTH_PX as u32, height.unsigned_abs()), &Baselines { title, rows })
+    Figure::of_chart(alt, (WIDTH_PX as u32, height.unsigned_abs()), &ScoreChart { title, rows })
 }
 
 fn columns(score: &ScoreIntervals) -> [Interval; 5] {
@@ -102,7 +102,7 @@ fn value_range(rows: &[ScoreRow]) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
-impl Chart for Baselines<'_> {
+impl Chart for ScoreChart<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
         let sheet = Sheet(area);
         sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;

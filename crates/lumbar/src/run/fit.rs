@@ -88,6 +88,11 @@ impl Run {
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Fitted, RunError> {
+        // first: a weight file that is missing or does not fit must not be found out after minutes of decoding
+        let pretrained = self.pretrained(task.init())?;
+        if pretrained.is_some() {
+            task.network(None, pretrained.as_ref(), Device::Cpu)?;
+        }
         let Some(dataset) = self.training_data(task, stop, observer)? else { return Ok(Fitted::Stopped) };
         let dataset = Arc::new(dataset);
         for &fold in folds {
@@ -99,11 +104,10 @@ impl Run {
                 observer.event(event);
             };
             let seed = self.config.train.seed.wrapping_mul(1_000).wrapping_add(fold as u64);
-            let network = task.network(Some(seed), device)?;
+            let network = task.network(Some(seed), pretrained.as_ref(), device)?;
             let split = self.split(fold)?;
             let objective = task.objective(&self.labels, &split.training, device)?;
-            let outcome =
-                self.folds_of_run.fit_fold(fold, &network, &dataset, &objective, device, stop, &mut both)?;
+            let outcome = self.folds_of_run.fit_fold(fold, &network, &dataset, &objective, device, stop, &mut both)?;
             let stopped = matches!(outcome, FoldOutcome::Stopped);
             if stopped || (stop.is_stopped() && fold != folds[folds.len() - 1]) {
                 return Ok(Fitted::Stopped);

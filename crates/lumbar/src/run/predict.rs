@@ -46,7 +46,7 @@ impl GradingVisitor for Predict<'_> {
 
     fn visit<T: GradingTask>(self, task: &T) -> Self::Output {
         let networks = (0..self.run.fold_count())
-            .map(|fold| self.run.trained(fold, task.network(None, self.device)?))
+            .map(|fold| self.run.trained(fold, task.network(None, None, self.device)?))
             .collect::<Result<Vec<_>, _>>()?;
         if self.run.config.predict.folded {
             let folded = networks.iter().map(|network| task.folded(network)).collect::<Result<Vec<_>, _>>()?;

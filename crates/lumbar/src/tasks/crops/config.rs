@@ -5,7 +5,7 @@ use crate::data::augment::AugmentConfig;
 use crate::data::cached::CropExtent;
 use crate::data::crop::CropConfig;
 use crate::data::intensity::IntensityConfig;
-use crate::model::LevelConfig;
+use crate::model::{Init, LevelConfig};
 use crate::tasks::grading::LossConfig;
 
 /// The crop grader.
@@ -14,6 +14,7 @@ use crate::tasks::grading::LossConfig;
 /// |---|---|---|
 /// | `level` | EfficientNet-B0 | the network of each of the three planes: see [`LevelConfig`] |
 /// | `source` | 50 mm, 96 px, 5 slices | what it looks at: see [`CropSourceConfig`] |
+/// | `init` | `"scratch"` | where the first weights of the backbone come from: see [`Init`] |
 /// | `loss` | the competition's score | what is minimised: see [`LossConfig`] |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,6 +23,9 @@ pub struct CropsTask {
     pub level: LevelConfig,
     /// What it looks at.
     pub source: CropSourceConfig,
+    /// Where the first weights of the backbone come from.
+    #[serde(skip_serializing_if = "Init::is_scratch")]
+    pub init: Init,
     /// What is minimised.
     pub loss: LossConfig,
 }

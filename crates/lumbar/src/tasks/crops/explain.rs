@@ -3,7 +3,7 @@ use tch::Kind;
 use super::{CropGrader, Crops};
 use crate::anatomy::{ConditionGroup, Severity, Side, Target};
 use crate::data::loader::BoxError;
-use crate::explain::{CellCam, ExplainCell, array, deepest_stage, grad_cam, check_in_batch, list};
+use crate::explain::{CellCam, ExplainCell, array, check_in_batch, deepest_stage, grad_cam, list};
 use crate::model::LevelModel;
 
 impl ExplainCell for CropGrader<LevelModel> {

@@ -4,7 +4,7 @@ use crate::config::{ConfigError, check_range};
 use crate::data::augment::AugmentConfig;
 use crate::data::channels::ChannelConfig;
 use crate::data::render::Normalisation;
-use crate::model::SpineConfig;
+use crate::model::{Init, SpineConfig};
 use crate::tasks::grading::LossConfig;
 
 /// One network over all slices of a study.
@@ -13,6 +13,7 @@ use crate::tasks::grading::LossConfig;
 /// |---|---|---|
 /// | `spine` | EfficientNet-B0, 10 + 10 + 10 slices | the network: see [`SpineConfig`] |
 /// | `source` | 96 px | what it looks at: see [`StudySourceConfig`] |
+/// | `init` | `"scratch"` | where the first weights of the backbone come from: see [`Init`] |
 /// | `loss` | the competition's score | what is minimised: see [`LossConfig`] |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +22,9 @@ pub struct WholeStudyTask {
     pub spine: SpineConfig,
     /// What it looks at.
     pub source: StudySourceConfig,
+    /// Where the first weights of the backbone come from.
+    #[serde(skip_serializing_if = "Init::is_scratch")]
+    pub init: Init,
     /// What is minimised.
     pub loss: LossConfig,
 }

@@ -3,7 +3,7 @@ use tch::{Kind, Tensor};
 use super::WholeStudy;
 use crate::anatomy::{ConditionGroup, Severity, Target};
 use crate::data::loader::BoxError;
-use crate::explain::{CellCam, ExplainCell, array, deepest_stage, grad_cam, check_in_batch};
+use crate::explain::{CellCam, ExplainCell, array, check_in_batch, deepest_stage, grad_cam};
 use crate::model::SpineModel;
 
 impl ExplainCell for WholeStudy<SpineModel> {

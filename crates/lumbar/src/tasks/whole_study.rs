@@ -20,7 +20,7 @@ use crate::data::augment::AugmentConfig;
 use crate::data::channels::ChannelConfig;
 use crate::data::manifest::StudyRecord;
 use crate::metric::LabelTable;
-use crate::model::{Inference, Module as _, SpineConfig, SpineModel};
+use crate::model::{Inference, Init, Module as _, PretrainedWeights, SpineConfig, SpineModel};
 use crate::train::{TrainConfig, TrainError};
 
 impl Task for WholeStudyTask {
@@ -43,12 +43,25 @@ impl Task for WholeStudyTask {
 
     fn check(&self) -> Result<(), TaskError> {
         self.spine.check()?;
+        self.init.check()?;
         self.source.check()?;
         Ok(self.loss.check()?)
     }
 
-    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, TaskError> {
+    fn init(&self) -> &Init {
+        &self.init
+    }
+
+    fn network(
+        &self,
+        seed: Option<u64>,
+        pretrained: Option<&PretrainedWeights>,
+        device: Device,
+    ) -> Result<Self::Network, TaskError> {
         let model = SpineModel::build(&self.spine, seed, device)?;
+        if let Some(weights) = pretrained {
+            weights.load_into(model.backbone())?;
+        }
         model.registry().to_channels_last()?;
         Ok(WholeStudy(model))
     }

@@ -26,6 +26,7 @@ use crate::data::StudyId;
 use crate::data::loader::{BoxError, Dataset, Tensors};
 use crate::data::manifest::StudyRecord;
 use crate::metric::LabelTable;
+use crate::model::{Init, PretrainedWeights};
 use crate::train::network::Network;
 use crate::train::{Objective, TrainConfig, TrainError};
 
@@ -56,12 +57,21 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
     /// The first field that is out of its range.
     fn check(&self) -> Result<(), TaskError>;
 
-    /// A fresh network, its kernels stored channels-last. Its first weights depend on `seed` alone. Without a seed
-    /// they are not drawn: for a network that trained weights are loaded into.
+    /// Where the first weights of its backbones come from.
+    fn init(&self) -> &Init;
+
+    /// A fresh network, its kernels stored channels-last. Its first weights depend on `seed` and on `pretrained` alone,
+    /// which are those of [`Task::init`]. Without a seed they are not drawn: for a network that trained weights are
+    /// loaded into.
     ///
     /// # Errors
-    /// When the config is out of range or the device does not exist.
-    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, TaskError>;
+    /// When the config is out of range, the device does not exist or the pretrained weights do not fit.
+    fn network(
+        &self,
+        seed: Option<u64>,
+        pretrained: Option<&PretrainedWeights>,
+        device: Device,
+    ) -> Result<Self::Network, TaskError>;
 
     /// The network made ready for inference.
     ///

@@ -24,7 +24,7 @@ use crate::data::augment::AugmentConfig;
 use crate::data::crop::CropConfig;
 use crate::data::manifest::StudyRecord;
 use crate::metric::LabelTable;
-use crate::model::{Architecture, Inference, LevelConfig, LevelModel, Module as _};
+use crate::model::{Architecture, Inference, Init, LevelConfig, LevelModel, Module as _, PretrainedWeights};
 use crate::train::observer::StopToken;
 use crate::train::{TrainConfig, TrainError};
 
@@ -59,14 +59,28 @@ impl Task for CropsTask {
 
     fn check(&self) -> Result<(), TaskError> {
         self.level.check()?;
+        self.init.check()?;
         self.source.check()?;
         Ok(self.loss.check()?)
     }
 
-    fn network(&self, seed: Option<u64>, device: Device) -> Result<Self::Network, TaskError> {
+    fn init(&self) -> &Init {
+        &self.init
+    }
+
+    /// All three networks start from the same pretrained weights, if there are any.
+    fn network(
+        &self,
+        seed: Option<u64>,
+        pretrained: Option<&PretrainedWeights>,
+        device: Device,
+    ) -> Result<Self::Network, TaskError> {
         let model = |part: u64| -> Result<LevelModel, TaskError> {
             let seed = seed.map(|seed| seed.wrapping_mul(3).wrapping_add(part));
             let model = LevelModel::build(&self.level, seed, device)?;
+            if let Some(weights) = pretrained {
+                weights.load_into(model.backbone())?;
+            }
             model.registry().to_channels_last()?;
             Ok(model)
         };
