@@ -9,8 +9,11 @@ use std::time::Instant;
 
 use lumbar::data::DataSplit;
 use lumbar::data::manifest::Manifest;
-use lumbar::metric::{BootstrapConfig, Graded, PredictionTable, Reference, score_difference, score_intervals};
-use lumbar::run::{Fitted, Preset, Run, RunConfig};
+use lumbar::metric::{
+    BootstrapConfig, ConstantBaseline, Graded, PredictionTable, read_predictions, score_difference, score_intervals,
+};
+use lumbar::run::{Fitted, Run, RunConfig};
+use lumbar::tasks::Preset;
 use lumbar::train::observer::{Silent, StopToken};
 use lumbar_phantom::PhantomConfig;
 use lumbar_tests::scratch;
@@ -34,7 +37,7 @@ fn main() {
     let phantom = PhantomConfig { studies: largest, ..PhantomConfig::preset(lumbar_phantom::Preset::Default) };
     lumbar_phantom::generate(&phantom, &data, &|_| ()).expect("a phantom");
     let manifest = Manifest::read(&data).expect("a data set");
-    let oracle = lumbar::predict::read_predictions(&data.join("truth/oracle.csv")).expect("the oracle's table");
+    let oracle = read_predictions(&data.join("truth/oracle.csv")).expect("the oracle's table");
     println!("preset {preset}, five folds each, out of fold; model minus best constant with its paired 95 % interval");
     println!(
         "{:>7} {:>24} {:>9} {:>7} {:>26} {:>8}",
@@ -53,12 +56,12 @@ fn main() {
         let fitted = run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).expect("trained");
         assert_eq!(fitted, Fitted::Complete);
         let minutes = start.elapsed().as_secs_f64() / 60.0;
-        let constant = Reference::best_constant_out_of_fold(run.labels(), 1.0, |study| run.fold_of(study));
+        let constant = ConstantBaseline::best_out_of_fold(run.labels(), |study| run.fold_of(study));
         let known = run.labels().studies().to_vec();
         let graded = |table: &PredictionTable| Graded::join(run.labels(), table).expect("the run's studies");
         let model = graded(&run.out_of_fold().expect("all folds"));
         let constant = graded(&constant.expect("labels in each fold"));
-        let oracle = graded(&oracle.filter(|study| known.iter().any(|other| other == study)));
+        let oracle = graded(&oracle.filter(|study| known.contains(&study)));
         let config = BootstrapConfig::default();
         let score = score_intervals(&model, &config).expect("labels of each part").total;
         let reference = |table: &Graded| lumbar::metric::score(table).expect("labels of each part").total();

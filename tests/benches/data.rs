@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lumbar::data::augment::AugmentConfig;
-use lumbar::data::loader::{Dataset, Loader, LoaderConfig, SampleShape, Sampler};
+use lumbar::data::loader::{BoxError, Dataset, Loader, LoaderConfig, Plan};
 use lumbar::data::random::generator;
 use lumbar::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
 use lumbar::data::{Affine2, StudyId};
+use tch::{Device, Tensor};
 
 /// Side of the stored picture.
 const SOURCE: usize = 384;
@@ -20,7 +21,7 @@ const SOURCE: usize = 384;
 const SECONDS: f64 = 3.0;
 
 /// A picture as smooth and as noisy as a slice.
-fn picture() -> Vec<u16> {
+fn image() -> Vec<u16> {
     (0..SOURCE * SOURCE)
         .map(|k| {
             let (x, y) = ((k % SOURCE) as f64, (k / SOURCE) as f64);
@@ -62,7 +63,7 @@ fn thread_seconds() -> f64 {
 }
 
 fn crops_per_second(side: usize, config: &AugmentConfig) -> f64 {
-    let (pixels, mut renderer, mut out) = (picture(), Renderer::new(), vec![0.0; side * side]);
+    let (pixels, mut renderer, mut out) = (image(), Renderer::new(), vec![0.0; side * side]);
     let (start, mut count) = (thread_seconds(), 0);
     while thread_seconds() - start < SECONDS {
         for _ in 0..20 {
@@ -77,43 +78,34 @@ fn crops_per_second(side: usize, config: &AugmentConfig) -> f64 {
 struct Crops {
     pixels: Vec<u16>,
     side: usize,
-    count: usize,
     config: AugmentConfig,
 }
 
 impl Dataset for Crops {
-    fn len(&self) -> usize {
-        self.count
+    type Sample = Vec<f32>;
+    type Inputs = Tensor;
+    type Truth = ();
+
+    fn sample(&self, _: &Plan, study: StudyId) -> Result<Vec<f32>, BoxError> {
+        let mut image = vec![0.0; self.side * self.side];
+        render(&self.pixels, self.side, &self.config, study.0, &mut Renderer::new(), &mut image);
+        Ok(image)
     }
 
-    fn study(&self, index: usize) -> StudyId {
-        StudyId(index as u64)
-    }
-
-    fn shape(&self) -> SampleShape {
-        SampleShape { pictures: 1, height: self.side, width: self.side, channels: 1, targets: 1 }
-    }
-
-    fn sample(
-        &self,
-        index: usize,
-        _: u64,
-        renderer: &mut Renderer,
-        picture: &mut [f32],
-        _: &mut [i64],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        render(&self.pixels, self.side, &self.config, index as u64, renderer, picture);
-        Ok(())
+    fn collate(&self, _: &Plan, samples: Vec<Vec<f32>>) -> Result<(Tensor, ()), BoxError> {
+        let side = self.side as i64;
+        Ok((Tensor::f_from_slice(&samples.concat())?.f_view([samples.len() as i64, 1, side, side])?, ()))
     }
 }
 
 /// Crops per second of processor time of all threads, and per second of the clock.
 fn through_the_loader(side: usize, workers: usize, rate: f64) -> (f64, f64) {
-    let count = (rate * SECONDS) as usize;
-    let dataset = Crops { pixels: picture(), side, count, config: AugmentConfig::default() };
-    let config = LoaderConfig { batch_size: 32, workers, prefetch: 2 * workers + 2, ..LoaderConfig::default() };
+    let studies: Vec<StudyId> = (0..(rate * SECONDS) as u64).map(StudyId).collect();
+    let dataset = Crops { pixels: image(), side, config: AugmentConfig::default() };
+    let config = LoaderConfig { workers, prefetch: 2 * workers + 2, ..LoaderConfig::default() };
+    let plan = Plan { augmented: true, ..Plan::in_order(&studies, 32) };
     let (start, processor) = (Instant::now(), seconds(libc::CLOCK_PROCESS_CPUTIME_ID));
-    let loader = Loader::start(Arc::new(dataset), &config, &Sampler::Shuffled, 7, 0).expect("the loader starts");
+    let loader = Loader::start(Arc::new(dataset), plan, &config, Device::Cpu).expect("the loader starts");
     let samples: usize = loader.map(|batch| black_box(batch.expect("a batch")).studies.len()).sum();
     let took = seconds(libc::CLOCK_PROCESS_CPUTIME_ID) - processor;
     (samples as f64 / took, samples as f64 / start.elapsed().as_secs_f64())

@@ -11,10 +11,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use lumbar::anatomy::Target;
-use lumbar::data::DataSplit;
+use lumbar::data::{DataSplit, StudyId};
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::predict::submission::{Overwrite, Sample, write};
-use lumbar::run::{CropsTask, Preset, Run, RunConfig, TaskConfig};
+use lumbar::run::{Run, RunConfig};
+use lumbar::tasks::Preset;
+use lumbar::tasks::crops::CropsTask;
 use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar_tests::{home, python, scratch, workspace};
 use serde::{Deserialize, Serialize};
@@ -76,7 +78,7 @@ fn compare(words: &[String]) {
          folds with flips",
         split.training.len(),
         split.validation.len(),
-        names(&job).len(),
+        studies(&job).len(),
     );
     println!(
         "{:<10} {:>12} {:>12} {:>7} {:>12} {:>12}",
@@ -108,11 +110,11 @@ fn compare(words: &[String]) {
     }
 }
 
-fn peer(task: &str, job: &Job, training: &[String], validation: &[String], workers: usize) -> Command {
+fn peer(task: &str, job: &Job, training: &[StudyId], validation: &[StudyId], workers: usize) -> Command {
     let config = job.config();
-    let CropsTask { level, source } = crops(&config);
+    let CropsTask { level, source, .. } = crops(&config);
     let arguments = json!({
-        "task": task, "data": job.data, "training": training, "validation": validation, "predicted": names(job),
+        "task": task, "data": job.data, "training": text(training), "validation": text(validation), "predicted": text(&studies(job)),
         "epochs": job.epochs, "architecture": level.architecture, "px": source.crop.width_px,
         "slices": source.crop.slices, "size_mm": source.crop.width_mm, "augment": source.augment,
         "batch": config.train.batch_size, "predict_batch": config.predict.batch_size,
@@ -128,10 +130,7 @@ fn peer(task: &str, job: &Job, training: &[String], validation: &[String], worke
 }
 
 fn crops(config: &RunConfig) -> &CropsTask {
-    match &config.task {
-        TaskConfig::Crops(task) => task,
-        TaskConfig::WholeStudy(_) => panic!("the preset is of crops"),
-    }
+    config.task.get().expect("the preset is of crops")
 }
 
 fn run(command: &mut Command) -> Value {
@@ -159,15 +158,20 @@ fn child(job: &str, work: fn(&Job) -> (usize, Value)) {
     println!("{}", json!({"total_s": seconds, "images": images, "peak_mb": peak_mb, "parts": parts}));
 }
 
+/// Studies as the peer names them.
+fn text(studies: &[StudyId]) -> Vec<String> {
+    studies.iter().map(ToString::to_string).collect()
+}
+
 /// All labelled studies.
-fn names(job: &Job) -> Vec<String> {
-    job.manifest().of(DataSplit::Train).map(|record| record.id.to_string()).collect()
+fn studies(job: &Job) -> Vec<StudyId> {
+    job.manifest().of(DataSplit::Train).map(|record| record.id).collect()
 }
 
 /// Marks, times slices: the pictures that are wanted of each study.
-fn images(job: &Job, names: &[String]) -> usize {
+fn images(job: &Job, studies: &[StudyId]) -> usize {
     let (manifest, config) = (job.manifest(), job.config());
-    let records = manifest.of(DataSplit::Train).filter(|record| names.contains(&record.id.to_string()));
+    let records = manifest.of(DataSplit::Train).filter(|record| studies.contains(&record.id));
     let marked = records.map(|record| Target::ALL.iter().filter(|target| record.point(**target).is_some()).count());
     marked.sum::<usize>() * crops(&config).source.crop.slices
 }
@@ -204,8 +208,8 @@ fn train(job: &Job) -> (usize, Value) {
 fn predict(job: &Job) -> (usize, Value) {
     let (manifest, run) = (job.manifest(), Run::open(&job.out.join("trained")).expect("a run"));
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
-    let forecast = run.predict(&records, Device::Cpu, &mut |_, _| ()).expect("predictions");
-    let sample = Sample::of_studies(names(job));
-    write(&job.out.join("submission.csv"), &forecast.table, &sample, Overwrite::Replace).expect("a submission");
-    (images(job, &names(job)), json!({}))
+    let predictions = run.predict(&records, Device::Cpu, &mut |_, _| ()).expect("predictions");
+    let sample = Sample::of_studies(studies(job));
+    write(&job.out.join("submission.csv"), &predictions.table, &sample, Overwrite::Replace).expect("a submission");
+    (images(job, &studies(job)), json!({}))
 }

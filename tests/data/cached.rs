@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use lumbar::anatomy::{Mirror, Target};
-use lumbar::data::DataSplit;
+use lumbar::data::{DataSplit, StudyId};
 use lumbar::data::SeriesKind;
 use lumbar::data::augment::Augmentation;
 use lumbar::data::crop::{CropConfig, CropPlace, crop};
@@ -14,9 +14,9 @@ use lumbar::data::intensity::IntensityWindow;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::render::Renderer;
 use lumbar::data::study::Study;
-use lumbar::train::crop_source::{CacheProgress, CropCache, CropSource, CropSourceConfig, Marked};
-use lumbar::train::grader::Crops;
-use lumbar::train::network::{Batch, Plan, Source};
+use lumbar::data::loader::{Batch, Loader, LoaderConfig, LoaderError, Plan};
+use lumbar::tasks::crops::{Annotated, CacheProgress, CropCache, CropSource, CropSourceConfig, Crops};
+use lumbar::tasks::grading::GradeTruth;
 use lumbar::train::observer::StopToken;
 use lumbar_phantom::{PhantomConfig, Preset, generate};
 use tch::{Device, Tensor};
@@ -32,17 +32,22 @@ pub(crate) fn phantom(folder: &Path, studies: usize) -> Manifest {
     Manifest::read(folder).expect("the phantom is a data set")
 }
 
-fn plan(studies: &[String], augmented: bool, mirrored: bool) -> Plan {
-    let batches = studies.chunks(2).map(<[String]>::to_vec).collect();
-    Plan { seed: 3, epoch: 2, augmented, mirrored, batches }
+fn plan(studies: &[StudyId], augmented: bool, mirrored: bool) -> Plan {
+    Plan { seed: 3, epoch: 2, augmented, mirrored, ..Plan::in_order(studies, 2) }
 }
 
-fn batches(source: &CropSource, plan: &Plan) -> Vec<Batch<Crops>> {
-    source.batches(plan).collect::<Result<_, _>>().expect("batches")
+type CropBatch = Batch<Crops, GradeTruth>;
+
+fn load(source: &Arc<CropSource>, plan: &Plan) -> Result<Vec<CropBatch>, LoaderError> {
+    Loader::start(Arc::clone(source), plan.clone(), &LoaderConfig::default(), Device::Cpu)?.collect()
 }
 
-fn same(left: &[Batch<Crops>], right: &[Batch<Crops>]) -> bool {
-    let groups = |batches: &[Batch<Crops>]| -> Vec<(Vec<(usize, Target)>, Tensor)> {
+fn batches(source: &Arc<CropSource>, plan: &Plan) -> Vec<CropBatch> {
+    load(source, plan).expect("batches")
+}
+
+fn same(left: &[CropBatch], right: &[CropBatch]) -> bool {
+    let groups = |batches: &[CropBatch]| -> Vec<(Vec<(usize, Target)>, Tensor)> {
         let groups = batches.iter().flat_map(|batch| batch.inputs.groups.iter().flatten());
         groups.map(|group| (group.cells.clone(), group.pixels.shallow_clone())).collect()
     };
@@ -51,11 +56,11 @@ fn same(left: &[Batch<Crops>], right: &[Batch<Crops>]) -> bool {
 }
 
 /// Opens from files; returns how many of them had to be made.
-pub(crate) fn open(records: &[&StudyRecord], folder: &Path) -> (CropSource, usize) {
+pub(crate) fn open(records: &[&StudyRecord], folder: &Path) -> (Arc<CropSource>, usize) {
     let cache = CropCache { folder: folder.to_owned(), stop: StopToken::new() };
     let made = Mutex::new(0);
     let count = |progress: CacheProgress| *made.lock().expect("a count") = progress.made;
-    let source = CropSource::open_cached(records, &Marked, &config(), Device::Cpu, &cache, &count);
+    let source = CropSource::open_cached(records, &Annotated, &config(), &cache, &count);
     (source.expect("a source").expect("it is not stopped"), made.into_inner().expect("a count"))
 }
 
@@ -64,8 +69,8 @@ fn batches_are_the_same_from_memory_and_from_files_and_files_are_used_again() {
     let (folder, cached) = (lumbar_tests::scratch(), lumbar_tests::scratch());
     let manifest = phantom(folder.path(), 5);
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
-    let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
-    let memory = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
+    let studies: Vec<StudyId> = records.iter().map(|record| record.id).collect();
+    let memory = Arc::new(CropSource::open(&records, &Annotated, &config()).expect("a source"));
     let (first, made) = open(&records, cached.path());
     assert_eq!(made, 5);
     let (again, made) = open(&records, cached.path());
@@ -91,7 +96,7 @@ fn batches_are_the_same_from_memory_and_from_files_and_files_are_used_again() {
     fs::write(&path, bytes).expect("a damaged file");
     let (damaged, made) = open(&records, cached.path());
     assert_eq!(made, 0, "blocks are looked at when they are used");
-    let error = damaged.batches(&plan).find_map(Result::err).expect("the damage is found").to_string();
+    let error = load(&damaged, &plan).expect_err("the damage is found").to_string();
     assert!(error.starts_with(&format!("study {}: ", records[1].id)) && error.contains("is damaged"), "{error}");
     let (healed, made) = open(&records, cached.path());
     assert_eq!(made, 1);
@@ -113,7 +118,7 @@ fn making_files_can_be_stopped_and_goes_on_where_it_ended() {
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
     let opened = pool
-        .install(|| CropSource::open_cached(&records, &Marked, &config(), Device::Cpu, &cache, &after_two))
+        .install(|| CropSource::open_cached(&records, &Annotated, &config(), &cache, &after_two))
         .expect("no error");
     assert!(opened.is_none(), "it was stopped");
     let (_, made) = open(&records, cached.path());
@@ -125,8 +130,8 @@ fn an_unaugmented_crop_of_a_batch_is_the_crop_of_the_studys_files() {
     let folder = lumbar_tests::scratch();
     let manifest = phantom(folder.path(), 2);
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
-    let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
-    let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
+    let source = Arc::new(CropSource::open(&records, &Annotated, &config()).expect("a source"));
+    let studies: Vec<StudyId> = records.iter().map(|record| record.id).collect();
     let batch = batches(&source, &plan(&studies, false, false)).remove(0);
     let mut compared = 0;
     for (place, record) in records.iter().enumerate() {
@@ -159,17 +164,17 @@ fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
     let folder = lumbar_tests::scratch();
     let manifest = phantom(folder.path(), 2);
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
-    let studies: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
+    let studies: Vec<StudyId> = records.iter().map(|record| record.id).collect();
     // sided crops of the mirrored study would be the same images again and are left out
-    let source = CropSource::open(&records, &Marked, &config(), Device::Cpu).expect("a source");
+    let source = Arc::new(CropSource::open(&records, &Annotated, &config()).expect("a source"));
     let left_out = batches(&source, &plan(&studies, false, true)).remove(0);
     assert!(matches!(left_out.inputs.groups, [Some(_), None, None]));
     // with a jitter too small to matter they are drawn, and they are the same
     let jittered = CropSourceConfig { evaluation_jitter_mm: 1e-9, ..config() };
-    let source = CropSource::open(&records, &Marked, &jittered, Device::Cpu).expect("a source");
+    let source = Arc::new(CropSource::open(&records, &Annotated, &jittered).expect("a source"));
     let same = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-4;
     let [plain, mirrored] = [false, true].map(|mirrored| batches(&source, &plan(&studies, false, mirrored)).remove(0));
-    let image = |batch: &Batch<Crops>, place: usize, target: Target| {
+    let image = |batch: &CropBatch, place: usize, target: Target| {
         let group = batch.inputs.groups.iter().flatten().find(|group| group.cells.contains(&(place, target)))?;
         let index = group.cells.iter().position(|cell| *cell == (place, target))?;
         Some(group.pixels.get(index as i64))
@@ -179,7 +184,7 @@ fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
         for target in Target::ALL {
             let other = Mirror::target(target);
             let label =
-                |batch: &Batch<Crops>, target: Target| batch.labels.int64_value(&[place as i64, target.index() as i64]);
+                |batch: &CropBatch, target: Target| batch.truth.labels.int64_value(&[place as i64, target.index() as i64]);
             assert_eq!(label(&mirrored, target), label(&plain, other), "{target:?}");
             let (found, expected) = (image(&mirrored, place, target), image(&plain, place, other));
             assert_eq!(found.is_some(), expected.is_some());

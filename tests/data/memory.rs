@@ -4,11 +4,12 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use lumbar::data::DataSplit;
+use lumbar::data::loader::{Loader, LoaderConfig, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
-use lumbar::train::crop_source::{CropCache, CropSource, Marked};
-use lumbar::train::network::{Plan, Source};
+use lumbar::data::{DataSplit, StudyId};
+use lumbar::tasks::crops::{Annotated, CropCache, CropSource};
 use lumbar::train::observer::StopToken;
 use tch::Device;
 
@@ -25,12 +26,12 @@ fn anonymous_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-fn source(manifest: &Manifest, count: usize, cached: PathBuf) -> (CropSource, Vec<String>) {
+fn source(manifest: &Manifest, count: usize, cached: PathBuf) -> (CropSource, Vec<StudyId>) {
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).take(count).collect();
     let cache = CropCache { folder: cached, stop: StopToken::new() };
-    let opened = CropSource::open_cached(&records, &Marked, &crate::cached::config(), Device::Cpu, &cache, &|_| {});
+    let opened = CropSource::open_cached(&records, &Annotated, &crate::cached::config(), &cache, &|_| {});
     let source = opened.expect("a source").expect("it is not stopped");
-    (source, records.iter().map(|record| record.id.to_string()).collect())
+    (source, records.iter().map(|record| record.id).collect())
 }
 
 #[test]
@@ -41,18 +42,19 @@ fn prints_its_peak_while_it_makes_batches() {
         std::env::var(STUDIES).ok().and_then(|text| text.parse().ok()).expect("the parent passes the number");
     let manifest = Manifest::read(folder(DATA)).expect("a data set");
     let (source, studies) = source(&manifest, count, folder(CACHE));
-    let batches: Vec<Vec<String>> = studies
+    let batches: Vec<Vec<StudyId>> = studies
         .iter()
         .cycle()
         .take(2 * BATCHES)
         .cloned()
         .collect::<Vec<_>>()
         .chunks(2)
-        .map(<[String]>::to_vec)
+        .map(<[StudyId]>::to_vec)
         .collect();
     let plan = Plan { seed: 1, epoch: 0, augmented: true, mirrored: false, batches };
     let (mut peak, mut bits) = (0, DefaultHasher::new());
-    for batch in source.batches(&plan) {
+    let loader = Loader::start(Arc::new(source), plan, &LoaderConfig::default(), Device::Cpu).expect("a loader");
+    for batch in loader {
         for group in batch.expect("a batch").inputs.groups.iter().flatten() {
             let pixels = Vec::<f32>::try_from(group.pixels.contiguous().view(-1)).expect("floats");
             pixels.iter().for_each(|value| value.to_bits().hash(&mut bits));

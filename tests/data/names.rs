@@ -10,9 +10,9 @@ use lumbar::data::channels::ChannelConfig;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::study::Study;
 use lumbar::model::SpineConfig;
-use lumbar::run::{Preset, Run, RunConfig};
-use lumbar::train::study_source::{StudySource, StudySourceConfig};
-use tch::Device;
+use lumbar::run::{Run, RunConfig};
+use lumbar::tasks::Preset;
+use lumbar::tasks::whole_study::{StudySource, StudySourceConfig};
 
 use crate::cached::{open, phantom};
 
@@ -78,7 +78,7 @@ fn channels_are_made_again_after_a_change_of_a_file_under_another_name() {
     let made = || {
         let last = Mutex::new(0);
         let observer = |done: usize, _: usize| *last.lock().expect("a count") = done;
-        StudySource::open(&training(&manifest), &spine, &config, Some(&path), Device::Cpu, &observer)
+        StudySource::open(&training(&manifest), &spine, &config, Some(&path), &observer)
             .expect("a source");
         last.into_inner().expect("a count")
     };

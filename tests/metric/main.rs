@@ -1,7 +1,8 @@
 //! `lumbar::metric` against scikit-learn on random tables with missing labels.
 
 use lumbar::anatomy::Severity;
-use lumbar::metric::{Graded, LabelTable, PredictionTable, Reference, Score, Summary, by_target, score};
+use lumbar::data::StudyId;
+use lumbar::metric::{ConstantBaseline, Graded, LabelTable, PredictionTable, Score, Summary, by_target, score};
 use lumbar_tests::{oracle, scratch};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -26,8 +27,8 @@ fn random_tables(seed: u64, studies: usize, sums_to_one: bool) -> (LabelTable, P
             let sum = if sums_to_one { row.iter().sum() } else { 10.0 };
             row.map(|value: f64| value / sum)
         });
-        labels.insert(study, truth).unwrap();
-        predictions.insert(study, predicted).unwrap();
+        labels.insert(StudyId(study as u64), truth).unwrap();
+        predictions.insert(StudyId(study as u64), predicted).unwrap();
     }
     (labels, predictions)
 }
@@ -88,9 +89,9 @@ fn the_score_and_every_measure_equal_scikit_learn() {
 fn a_table_with_one_severity_only_has_the_same_gaps_as_scikit_learn() {
     let mut labels = LabelTable::new();
     for study in 0..12 {
-        labels.insert(study, [Some(Severity::NormalMild); 25]).unwrap();
+        labels.insert(StudyId(study), [Some(Severity::NormalMild); 25]).unwrap();
     }
-    let predictions = Reference::uniform().predict(labels.studies());
+    let predictions = ConstantBaseline::uniform().predict(labels.studies());
     let summary = Summary::of(Graded::join(&labels, &predictions).unwrap().cells());
     assert_same_summary("normal only", &summary, &ask(&labels, &predictions)["pooled"]);
     assert_eq!(summary.auroc_severe, None);
@@ -100,7 +101,7 @@ fn a_table_with_one_severity_only_has_the_same_gaps_as_scikit_learn() {
 #[test]
 fn uniform_predictions_are_worth_ln_3_in_each_group() {
     let (labels, _) = random_tables(4, 60, true);
-    let graded = Graded::join(&labels, &Reference::uniform().predict(labels.studies())).unwrap();
+    let graded = Graded::join(&labels, &ConstantBaseline::uniform().predict(labels.studies())).unwrap();
     for part in &score(&graded).unwrap().parts()[..3] {
         assert!((part - 3f64.ln()).abs() <= BOUND);
     }

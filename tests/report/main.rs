@@ -3,9 +3,10 @@
 use lumbar::anatomy::{Severity, Target};
 use lumbar::data::DataSplit;
 use lumbar::data::manifest::Manifest;
-use lumbar::predict::read_predictions;
+use lumbar::metric::read_predictions;
 use lumbar::report::{Report, ReportConfig, cell_cam};
-use lumbar::run::{Preset, Run, RunConfig};
+use lumbar::run::{Run, RunConfig};
+use lumbar::tasks::Preset;
 use lumbar::train::observer::{Silent, StopToken};
 use lumbar_phantom::PhantomConfig;
 use lumbar_tests::scratch;
@@ -20,7 +21,7 @@ fn settings(preset: Preset, more: &[(&str, &str)]) -> RunConfig {
 }
 
 #[test]
-fn a_run_becomes_one_page_with_pictures_and_without_paths() {
+fn a_run_becomes_one_page_with_images_and_without_paths() {
     let folder = scratch();
     let (data, place) = (folder.path().join("data"), folder.path().join("run"));
     let phantom = PhantomConfig { studies: 8, test_studies: 1, ..PhantomConfig::preset(lumbar_phantom::Preset::Tiny) };
@@ -40,15 +41,15 @@ fn a_run_becomes_one_page_with_pictures_and_without_paths() {
     let half = report(None, None).unwrap();
     assert_eq!(half.labels.studies(), half.predictions.studies());
     assert!(half.labels.len() < 8 && half.notes[0].contains("Folds [1] of 2"), "{:?}", half.notes);
-    assert!(half.worst.iter().all(|case| case.picture.is_none() && case.remark.contains("data set was not given")));
+    assert!(half.worst.iter().all(|case| case.image.is_none() && case.remark.contains("data set was not given")));
     half.html().unwrap();
 
     // all, with data and oracle
     run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
     let oracle = read_predictions(&data.join("truth/oracle.csv")).unwrap();
     let whole = report(Some(&manifest), Some(&oracle)).unwrap();
-    assert!(whole.notes.is_empty() && whole.labels.len() == 8 && whole.references.len() == 4);
-    assert!(whole.worst.len() >= 2 && whole.worst.iter().any(|case| case.picture.is_some()));
+    assert!(whole.notes.is_empty() && whole.labels.len() == 8 && whole.baselines.len() == 4);
+    assert!(whole.worst.len() >= 2 && whole.worst.iter().any(|case| case.image.is_some()));
     let page = whole.html().unwrap();
     assert!(page.contains("oracle") && page.contains("temperature-scaled") && page.contains("data:image/png"));
     assert!(!page.contains(&*folder.path().to_string_lossy()), "a path of this machine");

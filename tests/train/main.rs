@@ -2,11 +2,14 @@
 
 mod crops;
 mod finished;
+mod init;
 mod mixed;
 mod networks;
+mod objective;
 mod optimizer;
 mod predicting;
 mod resume;
+mod rooms;
 mod run;
 mod runs;
 mod saving;

@@ -1,14 +1,18 @@
-//! The real networks in the loop: small pictures, every part of the machinery.
+//! The real networks in the loop: small images, every part of the machinery.
 
 use std::fs;
+use std::sync::Arc;
 
 use lumbar::anatomy::{ConditionGroup, Mirror, Severity, Target};
+use lumbar::data::StudyId;
+use lumbar::data::loader::{BoxError, Dataset, Plan};
 use lumbar::metric::LabelTable;
 use lumbar::model::{Architecture, LevelConfig, LevelModel, SpineConfig, SpineModel};
-use lumbar::train::config::Extent;
-use lumbar::train::grader::{CropGrader, Crops, GroupCrops, WholeStudy};
-use lumbar::train::loss::MASKED;
-use lumbar::train::network::{Batch, BoxError, Network, Plan, Source};
+use lumbar::tasks::crops::{CropGrader, Crops, GroupCrops};
+use lumbar::tasks::grading::GradeTruth;
+use lumbar::tasks::whole_study::WholeStudy;
+use lumbar::train::config::Scope;
+use lumbar::train::network::Network;
 use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar::train::{CrossValidation, TrainConfig, TrainError};
 use lumbar_tests::scratch;
@@ -16,91 +20,108 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tch::{Device, Kind, Tensor};
 
-use crate::small::alone;
+use crate::small::{Labelled, alone, batches, fit_fold};
 
 const SIZE: i64 = 32;
 
-/// Noise pictures with labels: something to learn by heart.
+/// Labels of studies whose images are noise: something to learn by heart.
 struct Noise {
     labels: LabelTable,
 }
 
 impl Noise {
-    fn new(studies: usize) -> Self {
+    fn new(studies: u64) -> Self {
         let mut labels = LabelTable::new();
         for study in 0..studies {
-            let mut generator = StdRng::seed_from_u64(study as u64);
-            labels.insert(study, std::array::from_fn(|_| Some(Severity::ALL[generator.random_range(0..3)]))).unwrap();
+            let mut generator = StdRng::seed_from_u64(study);
+            let row = std::array::from_fn(|_| Some(Severity::ALL[generator.random_range(0..3)]));
+            labels.insert(StudyId(study), row).unwrap();
         }
         Self { labels }
     }
 
-    fn folds(&self, count: usize) -> Vec<Vec<String>> {
+    fn folds(&self, count: usize) -> Vec<Vec<StudyId>> {
         let mut folds = vec![Vec::new(); count];
-        self.labels.studies().iter().enumerate().for_each(|(place, study)| folds[place % count].push(study.clone()));
+        self.labels.studies().iter().enumerate().for_each(|(place, study)| folds[place % count].push(*study));
         folds
     }
 
-    fn picture(study: &str, shape: &[i64]) -> Result<Tensor, BoxError> {
-        let mut generator = StdRng::seed_from_u64(study.parse::<u64>()? + 1);
+    fn image(number: u64, shape: &[i64]) -> Tensor {
+        let mut generator = StdRng::seed_from_u64(number + 1);
         let count = shape.iter().product::<i64>();
         let values: Vec<f32> = (0..count).map(|_| generator.random_range(-1.0..1.0)).collect();
-        Ok(Tensor::from_slice(&values).view(shape))
+        Tensor::from_slice(&values).view(shape)
     }
 
-    fn labels_of(&self, studies: &[String]) -> Tensor {
-        let class = |label: &Option<Severity>| label.map_or(MASKED, |label| label.index() as i64);
-        let classes: Vec<i64> =
-            studies.iter().flat_map(|study| self.labels.get(study).unwrap().iter().map(class)).collect();
-        Tensor::from_slice(&classes).view([studies.len() as i64, 25])
+    fn row(&self, study: StudyId) -> [Option<Severity>; Target::COUNT] {
+        *self.labels.get(study).unwrap()
     }
 }
 
-impl Source<Tensor> for Noise {
-    fn labels(&self) -> &LabelTable {
-        &self.labels
+/// Studies of six slices.
+struct NoiseStudies(Noise);
+
+impl Dataset for NoiseStudies {
+    type Sample = StudyId;
+    type Inputs = Tensor;
+    type Truth = GradeTruth;
+
+    fn sample(&self, _: &Plan, study: StudyId) -> Result<StudyId, BoxError> {
+        Ok(study)
     }
 
-    fn batches<'a>(&'a self, plan: &Plan) -> Box<dyn Iterator<Item = Result<Batch<Tensor>, BoxError>> + 'a> {
-        Box::new(plan.clone().batches.into_iter().map(|studies| {
-            let pictures: Result<Vec<Tensor>, BoxError> =
-                studies.iter().map(|study| Self::picture(study, &[6, SIZE, SIZE])).collect();
-            let labels = self.labels_of(&studies);
-            Ok(Batch { studies, inputs: Tensor::f_stack(&pictures?, 0)?, labels, shown: None })
-        }))
+    fn collate(&self, _: &Plan, studies: Vec<StudyId>) -> Result<(Tensor, GradeTruth), BoxError> {
+        let images: Vec<Tensor> = studies.iter().map(|study| Noise::image(study.0, &[6, SIZE, SIZE])).collect();
+        let rows: Vec<_> = studies.iter().map(|study| (self.0.row(*study), [true; Target::COUNT])).collect();
+        Ok((Tensor::f_stack(&images, 0)?, GradeTruth::new(&rows)?))
     }
 }
 
-impl Source<Crops> for Noise {
+impl Labelled for NoiseStudies {
     fn labels(&self) -> &LabelTable {
-        &self.labels
+        &self.0.labels
+    }
+}
+
+/// Crops of two levels; the axial series of every third study is missing.
+struct NoiseCrops(Noise);
+
+impl Dataset for NoiseCrops {
+    type Sample = StudyId;
+    type Inputs = Crops;
+    type Truth = GradeTruth;
+
+    fn sample(&self, _: &Plan, study: StudyId) -> Result<StudyId, BoxError> {
+        Ok(study)
     }
 
-    /// Crops of two levels; the axial series of every third study is missing.
-    fn batches<'a>(&'a self, plan: &Plan) -> Box<dyn Iterator<Item = Result<Batch<Crops>, BoxError>> + 'a> {
-        Box::new(plan.clone().batches.into_iter().map(|studies| {
-            let mut groups = [None, None, None];
-            for (slot, group) in groups.iter_mut().zip(ConditionGroup::ALL) {
-                let (mut pictures, mut cells) = (Vec::new(), Vec::new());
-                for (place, study) in studies.iter().enumerate() {
-                    if group == ConditionGroup::Subarticular && study.parse::<u64>()?.is_multiple_of(3) {
-                        continue;
-                    }
-                    let targets = Target::ALL.into_iter().filter(|target| target.condition.group() == group);
-                    for target in targets.filter(|target| target.level.index() < 2) {
-                        let number = study.parse::<u64>()? * 100 + target.index() as u64;
-                        pictures.push(Self::picture(&number.to_string(), &[3, SIZE, SIZE])?);
-                        cells.push((place, target));
-                    }
+    fn collate(&self, _: &Plan, studies: Vec<StudyId>) -> Result<(Crops, GradeTruth), BoxError> {
+        let mut groups = [None, None, None];
+        let mut rows: Vec<_> = studies.iter().map(|study| (self.0.row(*study), [false; Target::COUNT])).collect();
+        for (slot, group) in groups.iter_mut().zip(ConditionGroup::ALL) {
+            let (mut images, mut cells) = (Vec::new(), Vec::new());
+            for (place, study) in studies.iter().enumerate() {
+                if group == ConditionGroup::Subarticular && study.0.is_multiple_of(3) {
+                    continue;
                 }
-                if !cells.is_empty() {
-                    *slot = Some(GroupCrops { pixels: Tensor::f_stack(&pictures, 0)?, cells });
+                let targets = Target::ALL.into_iter().filter(|target| target.condition.group() == group);
+                for target in targets.filter(|target| target.level.index() < 2) {
+                    images.push(Noise::image(study.0 * 100 + target.index() as u64, &[3, SIZE, SIZE]));
+                    cells.push((place, target));
+                    rows[place].1[target.index()] = true;
                 }
             }
-            let inputs = Crops { studies: studies.len(), groups, device: Device::Cpu };
-            let (labels, shown) = (self.labels_of(&studies), Some(inputs.shown()?));
-            Ok(Batch { studies, inputs, labels, shown })
-        }))
+            if !cells.is_empty() {
+                *slot = Some(GroupCrops { pixels: Tensor::f_stack(&images, 0)?, cells });
+            }
+        }
+        Ok((Crops { studies: studies.len(), groups }, GradeTruth::new(&rows)?))
+    }
+}
+
+impl Labelled for NoiseCrops {
+    fn labels(&self) -> &LabelTable {
+        &self.0.labels
     }
 }
 
@@ -128,8 +149,13 @@ pub(crate) fn level() -> CropGrader<LevelModel> {
     CropGrader { canal: model(1), foramen: model(2), recess: model(3) }
 }
 
-fn last_loss<N: Network>(network: &N, source: &impl Source<N::Inputs>, folds: Vec<Vec<String>>, epochs: usize) -> f64 {
-    let mut config = TrainConfig { extent: Extent::OverfitOneBatch, epochs, batch_size: 3, ..TrainConfig::default() };
+fn last_loss<N, D>(network: &N, source: D, folds: Vec<Vec<StudyId>>, epochs: usize) -> f64
+where
+    N: Network,
+    D: Dataset<Inputs = N::Inputs, Truth = GradeTruth> + Labelled,
+{
+    let source = Arc::new(source);
+    let mut config = TrainConfig { scope: Scope::OverfitOneBatch, epochs, batch_size: 3, ..TrainConfig::default() };
     config.optimizer.lr = 3e-3;
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &config, folds).unwrap();
@@ -144,41 +170,41 @@ fn last_loss<N: Network>(network: &N, source: &impl Source<N::Inputs>, folds: Ve
             }
         }
     };
-    run.fit_fold(0, network, source, Device::Cpu, &stop, &mut observer).unwrap();
+    fit_fold(&run, 0, network, &source, &stop, &mut observer).unwrap();
     last
 }
 
 #[test]
 fn the_whole_study_model_learns_a_batch_by_heart() {
     let _turn = alone();
-    let source = Noise::new(8);
-    let last = last_loss(&spine(1, 0.0), &source, source.folds(2), 150);
+    let folds = Noise::new(8).folds(2);
+    let last = last_loss(&spine(1, 0.0), NoiseStudies(Noise::new(8)), folds, 150);
     assert!(last < 0.01, "the loss of the batch ends at {last}");
 }
 
 #[test]
 fn the_crop_grader_learns_a_batch_by_heart() {
     let _turn = alone();
-    let source = Noise::new(8);
-    let last = last_loss(&level(), &source, source.folds(2), 150);
+    let folds = Noise::new(8).folds(2);
+    let last = last_loss(&level(), NoiseCrops(Noise::new(8)), folds, 150);
     assert!(last < 0.01, "the loss of the batch ends at {last}");
 }
 
 #[test]
 fn a_crop_reaches_its_own_cell_and_no_other() {
     let source = Noise::new(4);
-    let plan = Plan { seed: 0, epoch: 0, augmented: false, mirrored: false, batches: source.folds(1) };
-    let mut batch = Source::<Crops>::batches(&source, &plan).next().unwrap().unwrap();
+    let plan = Plan::in_order(&source.folds(1)[0], 4);
+    let mut batch = batches(&Arc::new(NoiseCrops(source)), plan).remove(0);
     let network = level();
-    let before = network.logits(&batch.inputs, lumbar::model::Mode::Eval).unwrap();
-    let shown = batch.shown.as_ref().unwrap();
+    let before = network.forward(&batch.inputs, lumbar::model::Mode::Eval).unwrap();
+    let visible = &batch.truth.visible;
     let empty = before.abs().sum_dim_intlist([2i64].as_slice(), false, Kind::Float).eq(0.0);
-    assert_eq!(empty, shown.logical_not());
-    assert_eq!(i64::try_from(shown.sum(Kind::Int64)).unwrap(), 4 * 2 + 4 * 4 + 2 * 4);
+    assert_eq!(empty, visible.logical_not());
+    assert_eq!(i64::try_from(visible.sum(Kind::Int64)).unwrap(), 4 * 2 + 4 * 4 + 2 * 4);
     let crops = batch.inputs.groups[1].as_mut().unwrap();
     let (study, target) = crops.cells[5];
     let _ = crops.pixels.get(5).fill_(0.25);
-    let after = network.logits(&batch.inputs, lumbar::model::Mode::Eval).unwrap();
+    let after = network.forward(&batch.inputs, lumbar::model::Mode::Eval).unwrap();
     let moved = (after - before).abs().amax([2i64].as_slice(), false);
     let own = moved.double_value(&[study as i64, target.index() as i64]);
     assert!(own > 0.0);
@@ -186,7 +212,7 @@ fn a_crop_reaches_its_own_cell_and_no_other() {
     assert!(f64::try_from(moved.max()).unwrap() < 0.01 * own);
     let crops = batch.inputs.groups[1].as_mut().unwrap();
     crops.cells[0].1 = Mirror::target(Target::ALL[0]);
-    let error = network.logits(&batch.inputs, lumbar::model::Mode::Eval).unwrap_err().to_string();
+    let error = network.forward(&batch.inputs, lumbar::model::Mode::Eval).unwrap_err().to_string();
     assert_eq!(error, "a crop of Spinal Canal Stenosis L1/L2 among those of the foraminal group");
 }
 
@@ -195,12 +221,14 @@ fn the_whole_study_model_resumes_to_the_same_bits() {
     let _turn = alone();
     tch::set_num_threads(1);
     let source = Noise::new(9);
+    let folds = source.folds(3);
+    let source = Arc::new(NoiseStudies(source));
     let mut config =
         TrainConfig { epochs: 2, batch_size: 2, ema_decay: 0.9, freeze_epochs: 1, ..TrainConfig::default() };
     config.optimizer.layer_decay = 0.8;
     let table = |stops: &[u64]| {
         let folder = scratch();
-        let run = CrossValidation::open(folder.path(), &config, source.folds(3)).unwrap();
+        let run = CrossValidation::open(folder.path(), &config, folds.clone()).unwrap();
         for &at in stops {
             let stop = StopToken::new();
             let asked = stop.clone();
@@ -209,9 +237,9 @@ fn the_whole_study_model_resumes_to_the_same_bits() {
                     asked.stop();
                 }
             };
-            run.fit_fold(0, &spine(5, 0.5), &source, Device::Cpu, &stop, &mut observer).unwrap();
+            fit_fold(&run, 0, &spine(5, 0.5), &source, &stop, &mut observer).unwrap();
         }
-        run.fit_fold(0, &spine(5, 0.5), &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+        fit_fold(&run, 0, &spine(5, 0.5), &source, &StopToken::new(), &mut Silent).unwrap();
         let read = |name: &str| fs::read(run.fold_folder(0).join(name)).unwrap();
         (read("out_of_fold.csv"), read("history.jsonl"))
     };
@@ -224,12 +252,14 @@ fn the_whole_study_model_resumes_to_the_same_bits() {
 fn a_checkpoint_of_another_network_is_refused() {
     let _turn = alone();
     let source = Noise::new(6);
+    let folds = source.folds(2);
+    let source = Arc::new(NoiseStudies(source));
     let folder = scratch();
     let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
-    let run = CrossValidation::open(folder.path(), &config, source.folds(2)).unwrap();
+    let run = CrossValidation::open(folder.path(), &config, folds).unwrap();
     let stop = StopToken::new();
     stop.stop();
-    run.fit_fold(0, &spine(1, 0.5), &source, Device::Cpu, &stop, &mut Silent).unwrap();
+    fit_fold(&run, 0, &spine(1, 0.5), &source, &stop, &mut Silent).unwrap();
     let other = SpineConfig {
         sagittal_t1_slices: 1,
         sagittal_t2_slices: 1,
@@ -238,6 +268,6 @@ fn a_checkpoint_of_another_network_is_refused() {
     };
     let wider = SpineConfig { architecture: Architecture::ResNet18d, ..other };
     let wider = WholeStudy(SpineModel::new(&wider, 1, Device::Cpu).unwrap());
-    let error = run.fit_fold(0, &wider, &source, Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err();
+    let error = fit_fold(&run, 0, &wider, &source, &StopToken::new(), &mut Silent).unwrap_err();
     assert!(matches!(error, TrainError::OtherNetwork(_)), "{error}");
 }

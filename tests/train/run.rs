@@ -1,20 +1,26 @@
 //! Runs through the library: one folder from config and data to predictions.
 
 use std::fs;
+use std::sync::Arc;
 
+use lumbar::anatomy::Target;
 use lumbar::data::DataSplit;
 use lumbar::data::manifest::{Manifest, StudyRecord};
+use lumbar::data::loader::Plan;
 use lumbar::metric::PredictionTable;
-use lumbar::predict::{PredictConfig, predict_folds};
-use lumbar::run::{Fitted, Preset, Run, RunConfig, RunError};
+use lumbar::run::{Fitted, Run, RunConfig, RunError};
+use lumbar::tasks::crops::CropsTask;
+use lumbar::tasks::grading::{Grading, mean_with_mirrored};
+use lumbar::tasks::whole_study::WholeStudyTask;
+use lumbar::tasks::{Preset, Task as _};
+use lumbar::train::TrainError;
+use lumbar::train::network::{Mode, Network as _};
 use lumbar::train::observer::{Event, Silent, StopToken};
-use lumbar::train::study_source::StudySource;
-use lumbar::train::{CrossValidation, TrainError};
 use lumbar_phantom::{PhantomConfig, Preset as Phantom};
 use lumbar_tests::scratch;
 use tch::Device;
 
-use crate::small::alone;
+use crate::small::{alone, batches};
 use crate::studies::phantom;
 
 fn config(preset: Preset) -> RunConfig {
@@ -70,49 +76,64 @@ fn a_whole_study_run_predicts_from_its_folder_alone_as_its_folds_do() {
     let manifest = Manifest::read(phantom()).unwrap();
     let records: Vec<&StudyRecord> = manifest.studies().iter().take(5).collect();
     let mut told = Vec::new();
-    let forecast = opened.predict(&records, Device::Cpu, &mut |done, total| told.push((done, total))).unwrap();
+    let predictions = opened.predict(&records, Device::Cpu, &mut |done, total| told.push((done, total))).unwrap();
     assert_eq!(told.last(), Some(&(5, 5)));
 
     // the same by the parts: folds one by one, batch norms as they are
-    let lumbar::run::TaskConfig::WholeStudy(task) = &opened.config().task else { panic!("a whole-study run") };
-    let folds = (0..2).map(|fold| opened.split(fold).unwrap().validation).collect();
-    let crossed = CrossValidation::open(folder.path(), &opened.config().train, folds).unwrap();
-    let source = StudySource::open(&records, &task.spine, &task.source, None, Device::Cpu, &()).unwrap();
-    let names: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
-    let network = |fold| opened.whole_study_network(fold, Device::Cpu).map_err(|error| panic!("{error}"));
-    let plain = PredictConfig { temperature: opened.temperature().unwrap(), ..PredictConfig::default() };
-    let expected = predict_folds(&crossed, network, &source, &names, opened.prior(), &plain).unwrap();
-    let shown = |table: &PredictionTable| table.filter(|study| forecast.odd.iter().all(|odd| odd.study != *study));
-    let off = distance(&shown(&forecast.table), &shown(&expected));
+    let task: &WholeStudyTask = opened.config().task.get().unwrap();
+    let dataset = Arc::new(task.open(&records, None, &()).unwrap());
+    let studies: Vec<_> = records.iter().map(|record| record.id).collect();
+    let temperature = opened.temperature().unwrap();
+    let mut expected = PredictionTable::new();
+    let rows: Vec<Vec<_>> = (0..2)
+        .map(|fold| {
+            let network = opened.network::<WholeStudyTask>(fold, Device::Cpu).unwrap();
+            let rows = |mirrored| {
+                let batch = batches(&dataset, Plan { mirrored, ..Plan::in_order(&studies, 5) }).remove(0);
+                let output = tch::no_grad(|| network.forward(&batch.inputs, Mode::Eval).unwrap());
+                Grading::visible_rows(&output, &batch.truth).unwrap()
+            };
+            rows(false).iter().zip(rows(true)).map(|(one, other)| mean_with_mirrored(one, &other)).collect()
+        })
+        .collect();
+    for (place, study) in studies.iter().enumerate() {
+        let row = Target::ALL.map(|target| {
+            let of = |fold: usize| rows[fold][place][target.index()].map(|cell| temperature.scale(target, &cell));
+            let prior = opened.prior().rows()[target.index()];
+            let (one, other) = (of(0).unwrap_or(prior), of(1).unwrap_or(prior));
+            std::array::from_fn(|class| (one[class] + other[class]) / 2.0)
+        });
+        expected.insert(*study, row).unwrap();
+    }
+    let off = distance(&predictions.table, &expected);
     assert!(off < 1e-4, "{off}");
-    assert!(shown(&forecast.table).len() >= 3);
-    // what is not shown comes from the prior as it is
-    for odd in forecast.odd.iter().filter(|odd| odd.from_prior > 0) {
-        let row = forecast.table.get(&odd.study).unwrap();
+    // targets that no image shows come from the prior as it is
+    for study in predictions.warnings.iter().filter(|study| study.from_prior > 0) {
+        let row = predictions.table.get(study.study).unwrap();
         let same = row
             .iter()
             .zip(opened.prior().rows())
             .filter(|(own, prior)| own.iter().zip(*prior).all(|(own, prior)| (own - prior).abs() < 1e-12));
-        assert_eq!(same.count(), odd.from_prior);
+        assert_eq!(same.count(), study.from_prior);
     }
     let error = opened.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err();
     assert!(matches!(error, RunError::NoData { .. }), "{error}");
-    assert!(matches!(opened.crop_network(0, Device::Cpu), Err(RunError::OtherTask { .. })));
+    assert!(matches!(opened.network::<CropsTask>(0, Device::Cpu), Err(RunError::OtherTask { .. })));
     assert_eq!(opened.split(2).unwrap_err().to_string(), "there is no fold 2, the folds are 0 to 1");
 }
 
 #[test]
-fn a_crop_run_predicts_marked_studies_and_gives_unmarked_ones_the_prior() {
+fn a_crop_run_predicts_annotated_studies_and_gives_others_the_prior() {
     let _turn = alone();
     let folder = scratch();
     let run = fitted(folder.path(), Preset::Crops);
     let manifest = Manifest::read(phantom()).unwrap();
     let records: Vec<&StudyRecord> =
         manifest.of(DataSplit::Train).take(1).chain(manifest.of(DataSplit::Test)).collect();
-    let forecast = run.predict(&records, Device::Cpu, &mut |_, _| {}).unwrap();
-    let odd = forecast.odd.iter().find(|odd| odd.study == records[1].id.to_string()).unwrap();
-    assert_eq!(odd.from_prior, 25);
-    let row = forecast.table.get(&records[0].id.to_string()).unwrap();
+    let predictions = run.predict(&records, Device::Cpu, &mut |_, _| {}).unwrap();
+    let warnings = predictions.warnings.iter().find(|study| study.study == records[1].id).unwrap();
+    assert_eq!(warnings.from_prior, 25);
+    let row = predictions.table.get(records[0].id).unwrap();
     assert!(row.iter().zip(run.prior().rows()).any(|(own, prior)| own != prior));
 }
 
@@ -181,9 +202,9 @@ fn settings_are_refused_by_name_with_what_is_allowed() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     says("train.epoch", "3", &["unknown field `epoch`", "expected one of", "epochs"]);
-    says("train.epochs", "0", &["epochs is 0, allowed is 1–10,000"]);
+    says("train.epochs", "0", &["epochs is 0, expected a number from 1 to 10000"]);
     says("train.epochs", "many", &["invalid type", "many"]);
-    says("folds.count", "1", &["folds.count is 1, allowed is 2–100"]);
+    says("folds.count", "1", &["folds.count is 1, expected a number from 2 to 100"]);
     says("train.epochs.more", "1", &["epochs is a value and has no fields"]);
     says("task.crops.source.crop.slices", "4", &["crop.slices is 4, expected an odd number"]);
     says("task.crops.level.architecture", "vgg", &["vgg", "resnet18d"]);
@@ -193,6 +214,6 @@ fn settings_are_refused_by_name_with_what_is_allowed() {
     assert!(error.contains("mine.toml") && error.contains("missing field `task`"), "{error}");
     assert_eq!(
         "crop".parse::<Preset>().unwrap_err().to_string(),
-        "no preset is called \"crop\"; there are whole-study and crops"
+        "no preset is called \"crop\", expected one of whole-study, crops"
     );
 }

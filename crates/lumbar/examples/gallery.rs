@@ -8,11 +8,13 @@ use std::path::PathBuf;
 
 use lumbar::anatomy::{ConditionGroup, Severity, Target};
 use lumbar::figure::{
-    CellGroup, Curve, CurvePanel, Figure, FoldHistory, MontageConfig, ReferenceLine, ScoreRow, Tile,
+    CellGroup, Curve, CurvePanel, Figure, FoldHistory, MontageConfig, ConstantBaseline, Line, ScoreRow, Tile,
     confusion_matrices, curves, learning_curves, montage, probability_distributions, reliability_diagram,
     score_baselines, severity_table,
 };
-use lumbar::metric::{BootstrapConfig, Graded, LabelTable, PredictionTable, Reference, Score, score, score_intervals};
+use lumbar::data::StudyId;
+use lumbar::metric::{BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, Score, score, score_intervals};
+use lumbar::train::ValidationScore;
 use lumbar::train::history::EpochRecord;
 use ndarray::Array2;
 use rand::rngs::StdRng;
@@ -52,8 +54,8 @@ fn tables(studies: usize) -> (LabelTable, PredictionTable) {
             let odds = [0.8 - seen, -0.4 + 0.5 * seen, -2.2 + 1.6 * seen].map(|logit: f64| (1.4 * logit).exp());
             rows[target.index()] = odds.map(|value| value / odds.iter().sum::<f64>());
         }
-        labels.insert(4_003_253 + 7_919 * study, truth).expect("each study once");
-        predictions.insert(4_003_253 + 7_919 * study, rows).expect("each study once");
+        labels.insert(StudyId(4_003_253 + 7_919 * study), truth).expect("each study once");
+        predictions.insert(StudyId(4_003_253 + 7_919 * study), rows).expect("each study once");
     }
     (labels, predictions)
 }
@@ -64,7 +66,7 @@ fn histories(best: f64) -> Vec<FoldHistory> {
         let along = epoch as f64 / 23.0;
         let training_loss = 1.05 * (-2.2 * along).exp() + 0.2 + random.random_range(-0.01..0.01);
         let part = best + 0.35 * (-4.0 * along).exp() + 0.05 * along + random.random_range(-0.02..0.02);
-        let parts = Score { spinal: part, foraminal: part, subarticular: part, any_severe_spinal: part };
+        let parts = ValidationScore::new(Score::PARTS.map(|name| (name, part)));
         EpochRecord {
             epoch,
             step: 30 * (epoch as u64 + 1),
@@ -90,8 +92,8 @@ fn figures(labels: &LabelTable, model: &PredictionTable) -> Boxed<Vec<(&'static 
         let score = score_intervals(&Graded::join(labels, table)?, &bootstrap)?;
         Ok(ScoreRow { name: name.to_owned(), score, is_baseline })
     };
-    let uniform = Reference::uniform().predict(labels.studies());
-    let constant = Reference::best_constant(labels, 1.0).predict(labels.studies());
+    let uniform = ConstantBaseline::uniform().predict(labels.studies());
+    let constant = ConstantBaseline::best(labels).predict(labels.studies());
     let scores =
         [row("uniform", &uniform, true)?, row("best constant", &constant, true)?, row("crop grader", model, false)?];
     let reached = score(&graded)?.total();
@@ -100,11 +102,11 @@ fn figures(labels: &LabelTable, model: &PredictionTable) -> Boxed<Vec<(&'static 
     let folds = histories(reached);
     let short = [FoldHistory { name: "fold 0".into(), records: folds[0].records[..1].to_vec() }];
 
-    let severe = |study: &&String| {
-        let row = labels.get(study).into_iter().flatten();
+    let severe = |study: &&StudyId| {
+        let row = labels.get(**study).into_iter().flatten();
         row.filter(|label| **label == Some(Severity::Severe)).count()
     };
-    let study = labels.studies().iter().max_by_key(severe).ok_or("no study")?;
+    let study = *labels.studies().iter().max_by_key(severe).ok_or("no study")?;
     let (rows, truth) = (model.get(study).ok_or("not predicted")?, labels.get(study).ok_or("not labelled")?);
     let mut truth = *truth;
     truth[2] = None;

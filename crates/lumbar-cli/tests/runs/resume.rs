@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use lumbar::train::checkpoint::Store;
+use lumbar::train::checkpoint::CheckpointFolder;
 use tch::Tensor;
 
 use super::{ran, refusal, train};
@@ -19,7 +19,7 @@ fn results(run: &Path) -> Vec<(String, Vec<u8>)> {
         for name in ["history.jsonl", "out_of_fold.csv"] {
             results.push((format!("fold {fold} {name}"), fs::read(folder.join(name)).unwrap()));
         }
-        let newest = Store::open(&folder.join("checkpoints")).unwrap().newest().unwrap().unwrap().checkpoint;
+        let newest = CheckpointFolder::open(&folder.join("checkpoints")).unwrap().newest().unwrap().unwrap().checkpoint;
         results.push((format!("fold {fold} state"), serde_json::to_vec(&newest.state).unwrap()));
         let buffers = newest.state.buffers.iter().map(|name| format!("buffer.{name}"));
         for name in std::iter::once("weights".to_owned()).chain(buffers) {
@@ -85,7 +85,7 @@ fn a_run_that_gets_a_signal_saves_tells_it_by_its_exit_code_and_continues() {
         // SAFETY: the child was started here and has not been waited for.
         assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
         assert_eq!(child.wait().unwrap().code(), Some(code));
-        let newest = Store::open(&stopped.path().join("fold-0/checkpoints")).unwrap().newest().unwrap();
+        let newest = CheckpointFolder::open(&stopped.path().join("fold-0/checkpoints")).unwrap().newest().unwrap();
         assert!(newest.is_some());
     }
     for fold in ["1", "0"] {

@@ -16,7 +16,7 @@ fn a_run_and_its_table_have_the_same_score_between_constant_and_oracle() {
     let of_run = json(&ran(lumbar().args(["score", "--json", "--replicates", "200", "--run"]).arg(&run)));
     assert_eq!(of_run["studies"], STUDIES);
     let of_table = json(&ran(&mut score(&run.join("out_of_fold.csv"), &["--json"])));
-    let estimate = |ladder: &serde_json::Value, who: &str| ladder[who]["total"]["estimate"].as_f64().unwrap();
+    let estimate = |baselines: &serde_json::Value, who: &str| baselines[who]["total"]["estimate"].as_f64().unwrap();
     assert!((estimate(&of_run, "model") - estimate(&of_table, "model")).abs() < 1e-12);
     assert!(estimate(&of_run, "oracle") < estimate(&of_run, "best_constant"));
     let model = &of_run["model"]["total"];

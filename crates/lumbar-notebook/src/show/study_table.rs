@@ -39,6 +39,7 @@ fn first<T>(table: &StudyTable<T>, cell: impl Fn(&T) -> String, note: &str) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lumbar::data::StudyId;
     use lumbar::metric::ConstantBaseline;
 
     #[test]
@@ -47,7 +48,7 @@ mod tests {
         for study in 0..9 {
             let mut row = [Some(Severity::NormalMild); 25];
             row[24] = None;
-            labels.insert(study, row).unwrap();
+            labels.insert(StudyId(study), row).unwrap();
         }
         let html = labels.show().parts()[1].1.clone();
         assert!(html.contains("first 3 of 9 studies; 216 cells are labelled"), "{html}");

@@ -8,12 +8,13 @@ use crate::metric::{Cell, Graded};
 ///
 /// ```
 /// use lumbar::anatomy::Severity;
+/// use lumbar::data::StudyId;
 /// use lumbar::figure::CellGroup;
-/// use lumbar::metric::{Graded, LabelTable, Reference};
+/// use lumbar::metric::{ConstantBaseline, Graded, LabelTable};
 ///
 /// let mut labels = LabelTable::new();
-/// labels.insert(4003253, [Some(Severity::NormalMild); 25])?;
-/// let graded = Graded::join(&labels, &Reference::uniform().predict(labels.studies()))?;
+/// labels.insert(StudyId(4003253), [Some(Severity::NormalMild); 25])?;
+/// let graded = Graded::join(&labels, &ConstantBaseline::uniform().predict(labels.studies()))?;
 /// let groups = CellGroup::by_condition_group(&graded);
 /// assert_eq!(groups.iter().map(|group| group.cells.len()).collect::<Vec<_>>(), [5, 10, 10]);
 /// # Ok::<(), lumbar::metric::MetricError>(())
@@ -98,15 +99,16 @@ pub(super) fn check_row(what: &'static str, target: Target, row: &[f64; 3]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{LabelTable, Reference};
+    use crate::data::StudyId;
+    use crate::metric::{ConstantBaseline, LabelTable};
 
     #[test]
     fn every_cell_is_in_one_group_of_each_kind() {
         let mut labels = LabelTable::new();
         let mut row = [Some(Severity::Moderate); Target::COUNT];
         row[6] = None;
-        labels.insert(1, row).unwrap();
-        let graded = Graded::join(&labels, &Reference::uniform().predict(labels.studies())).unwrap();
+        labels.insert(StudyId(1), row).unwrap();
+        let graded = Graded::join(&labels, &ConstantBaseline::uniform().predict(labels.studies())).unwrap();
         for groups in [
             CellGroup::all("all", &graded),
             CellGroup::by_condition_group(&graded),

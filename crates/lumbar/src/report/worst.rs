@@ -71,15 +71,15 @@ mod tests {
             let mut row = [[0.9, 0.08, 0.02]; 25];
             // more and more certain that nothing is there, and it is severe
             truth[3] = Some(Severity::Severe);
-            row[3] = [0.9, 0.05, 0.05 / f64::from(study + 1)];
+            row[3] = [0.9, 0.05, 0.05 / (study + 1) as f64];
             // a false alarm, the same in all
             row[10] = [0.1, 0.1, 0.8];
-            labels.insert(study, truth).unwrap();
-            predictions.insert(study, row).unwrap();
+            labels.insert(StudyId(study), truth).unwrap();
+            predictions.insert(StudyId(study), row).unwrap();
         }
         let graded = Graded::join(&labels, &predictions).unwrap();
         let missed = worst_cells(&graded, Mistake::Missed, 3);
-        assert_eq!(missed.iter().map(|cell| cell.study.as_str()).collect::<Vec<_>>(), ["3", "2", "1"]);
+        assert_eq!(missed.iter().map(|cell| cell.study.0).collect::<Vec<_>>(), [3, 2, 1]);
         assert!(missed.iter().all(|cell| cell.target == Target::ALL[3] && cell.truth == Severity::Severe));
         let alarms = worst_cells(&graded, Mistake::FalseAlarm, 9);
         assert_eq!(alarms.len(), 4);

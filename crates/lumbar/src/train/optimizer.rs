@@ -1,12 +1,14 @@
 //! AdamW over one flat tensor.
 //!
-//! All trained weights lie one after the other in one fp32 tensor and each parameter is a view of it; so are
-//! their gradients, into which autograd adds in place. The check for non-finite gradients, clipping with AdamW and
-//! the moving average are then a handful of passes over memory a step, and a checkpoint is four tensors and a
-//! number.
+//! All trained weights are in one fp32 tensor, the arena, and each parameter is a view of it. So are their gradients,
+//! into which autograd adds in place. The check for non-finite gradients, clipping with AdamW and the moving average
+//! are then a few passes over memory a step, and a checkpoint is four tensors and a number.
 //!
-//! Parameters with the same learning rate and weight decay lie together and are stepped as one slice: that is
-//! how layer-wise learning rates, undecayed vectors and frozen layers are made.
+//! Parameters with the same learning rate and weight decay are neighbours and are stepped as one slice: that gives
+//! layer-wise learning rates, undecayed vectors and frozen layers.
+//!
+//! On a GPU each parameter starts at a multiple of [`CUDA_ALIGNMENT`] elements, since cuDNN reads weights in vectors
+//! of 16 bytes. A checkpoint of one layout continues on the other.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -18,6 +20,9 @@ use super::config::OptimizerConfig;
 /// The names, among those of [`Optimizer::state`], of the means of gradients and of their squares: what training
 /// alone needs.
 pub const MOMENTS: [&str; 2] = ["mean", "square"];
+
+/// Elements to which parameters are aligned on a GPU: 256 bytes, the alignment of a fresh CUDA allocation.
+pub const CUDA_ALIGNMENT: i64 = 64;
 
 /// A trained tensor of a network.
 #[derive(Debug)]
@@ -41,6 +46,22 @@ pub struct Place {
     pub stride: Vec<i64>,
     /// First element.
     pub offset: i64,
+}
+
+impl Place {
+    fn numel(&self) -> i64 {
+        self.shape.iter().product()
+    }
+
+    /// The parameter's part of a flat tensor.
+    fn view(&self, flat: &Tensor) -> Result<Tensor, TrainError> {
+        Ok(flat.f_as_strided(&self.shape, &self.stride, self.offset)?)
+    }
+
+    /// Whether two places hold the same parameter, wherever.
+    fn is_of(&self, other: &Self) -> bool {
+        self.name == other.name && self.shape == other.shape && self.stride == other.stride
+    }
 }
 
 /// Parameters that are stepped alike: a slice of the arena.
@@ -100,6 +121,7 @@ impl Optimizer {
         let Some(first) = parameters.first() else { return Err(TrainError::Nothing("the network has no parameter")) };
         let device = first.tensor.device();
         let (mut places, mut groups) = (Vec::<Place>::new(), Vec::<Group>::new());
+        let alignment = if device.is_cuda() { CUDA_ALIGNMENT } else { 1 };
         let mut offset = 0;
         for Parameter { name, tensor, depth } in &parameters {
             if tensor.kind() != Kind::Float || !tensor.requires_grad() || !tensor.is_leaf() {
@@ -108,7 +130,8 @@ impl Optimizer {
             if places.iter().any(|place| place.name == *name) {
                 return Err(TrainError::OtherNetwork(format!("two parameters are named {name}")));
             }
-            let length = tensor.numel() as i64;
+            // the padding behind a parameter belongs to its group: it is zero and stays zero
+            let length = (tensor.numel() as i64 + alignment - 1) / alignment * alignment;
             let weight_decay = if decayed(tensor) { config.weight_decay } else { 0.0 };
             match groups.last_mut() {
                 Some(group) if group.depth == *depth && group.weight_decay == weight_decay => group.length += length,
@@ -156,7 +179,7 @@ impl Optimizer {
     /// Number of trained weights.
     #[must_use]
     pub fn weight_count(&self) -> i64 {
-        self.weights.numel() as i64
+        self.places.iter().map(Place::numel).sum()
     }
 
     /// Steps that moved the weights.
@@ -303,7 +326,7 @@ impl Optimizer {
             let (found, expected) = (places.len(), self.places.len());
             return Err(TrainError::OtherNetwork(format!("{found} parameters, expected {expected}")));
         }
-        if let Some((found, expected)) = places.iter().zip(&self.places).find(|(found, expected)| found != expected) {
+        if let Some((found, expected)) = places.iter().zip(&self.places).find(|(found, expected)| !found.is_of(expected)) {
             let describe = |place: &Place| format!("{} {:?} {:?}", place.name, place.shape, place.stride);
             let (found, expected) = (describe(found), describe(expected));
             return Err(TrainError::OtherNetwork(format!("found {found}, expected {expected}")));
@@ -311,7 +334,7 @@ impl Optimizer {
         let mut found = Vec::new();
         for (name, own) in self.state().into_iter().filter(|(name, _)| wanted(name)) {
             match tensor(name) {
-                Some(tensor) if tensor.size() == own.size() && tensor.kind() == Kind::Float => {
+                Some(tensor) if holds(places, &tensor) && tensor.kind() == Kind::Float => {
                     found.push((own.shallow_clone(), tensor));
                 }
                 Some(tensor) => {
@@ -321,10 +344,28 @@ impl Optimizer {
                 None => return Err(TrainError::OtherNetwork(format!("it holds no {name}"))),
             }
         }
-        tch::no_grad(|| found.iter_mut().try_for_each(|(own, found)| own.f_copy_(found)))?;
+        tch::no_grad(|| -> Result<(), TrainError> {
+            for (own, found) in &mut found {
+                if places == self.places {
+                    own.f_copy_(found)?;
+                    continue;
+                }
+                // a layout with another alignment: a run that began on another device
+                for (from, to) in places.iter().zip(&self.places) {
+                    to.view(own)?.f_copy_(&from.view(found)?)?;
+                }
+            }
+            Ok(())
+        })?;
         self.step = step;
         Ok(())
     }
+}
+
+/// Whether a flat tensor is long enough for all places.
+fn holds(places: &[Place], flat: &Tensor) -> bool {
+    let end = places.iter().map(|place| place.offset + place.numel()).max().unwrap_or(0);
+    flat.dim() == 1 && flat.numel() as i64 >= end
 }
 
 /// Of a flat tensor. torch takes one length of all on one thread, many lengths on all threads.
@@ -472,6 +513,33 @@ mod tests {
         assert_ne!(optimizer.weights, before);
         optimizer.swap_average().unwrap();
         assert_eq!(optimizer.weights, before);
+    }
+
+    #[test]
+    fn a_state_of_another_alignment_gives_the_same_weights() {
+        let config = OptimizerConfig::default();
+        let (parameters, _) = network();
+        let trained = Optimizer::new(parameters, &config, 0.0, 0.0).unwrap();
+        let (parameters, other) = network();
+        let mut padded = trained.places().to_vec();
+        let mut offset = 0;
+        for place in &mut padded {
+            place.offset = offset;
+            offset += (place.numel() + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
+        }
+        let flat = |name: &str| {
+            let from = trained.state().into_iter().find(|(own, _)| *own == name)?.1;
+            let flat = Tensor::zeros([offset], (Kind::Float, Device::Cpu));
+            for (from_place, to_place) in trained.places().iter().zip(&padded) {
+                tch::no_grad(|| to_place.view(&flat).unwrap().copy_(&from_place.view(from).unwrap()));
+            }
+            Some(flat)
+        };
+        tch::no_grad(|| other.iter().for_each(|tensor| drop(tensor.shallow_clone().fill_(9.0))));
+        let mut restored = Optimizer::new(parameters, &config, 0.0, 0.0).unwrap();
+        restored.restore(&padded, 3, flat).unwrap();
+        assert_eq!(restored.weights, trained.weights);
+        assert_eq!((restored.step_count(), restored.weight_count()), (3, trained.weight_count()));
     }
 
     #[test]
