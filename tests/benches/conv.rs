@@ -130,7 +130,7 @@ fn norms() {
 
 /// Convolution, bias and ReLU without gradients.
 fn inference(x: &Tensor, weight: &Tensor, stride: i64) -> [f64; 2] {
-    let _guard = torch_ext::guard::inference();
+    let _guard = torch_ext::guard::inference().expect("inference mode");
     let bias = Tensor::randn([weight.size()[0]], (Kind::Float, Device::Cpu));
     let geometry = Conv2d { stride: [stride; 2], padding: [1; 2], groups: 1 };
     let reordered = geometry.reorder(weight, None).expect("a weight");
