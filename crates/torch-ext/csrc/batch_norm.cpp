@@ -55,7 +55,7 @@ at::Tensor floats(int64_t count, const at::Tensor& like) {
   return at::empty({count}, like.options().memory_format(at::MemoryFormat::Contiguous));
 }
 
-at::Tensor empty_like(const at::Tensor& x) {
+at::Tensor channels_last_like(const at::Tensor& x) {
   return at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast));
 }
 
@@ -72,7 +72,7 @@ std::pair<at::Tensor, at::Tensor> forward_of(const at::Tensor& x, const at::Tens
   Job job = job_of(Forward, x, setting);
   Plan plan;
   setting.kernels->plan(&job, &plan);
-  const at::Tensor saved = floats(plan.saved, x), y = empty_like(x);
+  const at::Tensor saved = floats(plan.saved, x), y = channels_last_like(x);
   job.shortcut = data(shortcut);
   job.y = data(y);
   job.weight = data(weight);
@@ -110,11 +110,11 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     const at::Tensor gradient = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
     TORCH_CHECK(gradient.sizes() == x.sizes() && gradient.scalar_type() == at::kFloat && gradient.device().is_cpu(),
                 "the gradient is not fp32 on the CPU in the result's shape");
-    const at::Tensor x_gradient = empty_like(x);
+    const at::Tensor x_gradient = channels_last_like(x);
     const at::Tensor weight_gradient = floats(x.size(1), x), bias_gradient = floats(x.size(1), x);
     // the gradient before the activation, which is also the shortcut's
     const bool has_shortcut = context->saved_data["has_shortcut"].toBool();
-    const at::Tensor masked = setting.activation == 0 ? gradient : has_shortcut ? empty_like(x) : x_gradient;
+    const at::Tensor masked = setting.activation == 0 ? gradient : has_shortcut ? channels_last_like(x) : x_gradient;
     Job job = job_of(Backward, x, setting);
     Plan plan;
     setting.kernels->plan(&job, &plan);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lumbar::model::Architecture;
-use tch::Device;
+use tch::{Device, Kind};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -41,7 +41,10 @@ impl Options {
             let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
             match word.as_str() {
                 "--bench" => {}
-                "--small" => (options.size, options.batch, options.steps, options.rounds) = (64, 4, 1, 2),
+                "--small" => {
+                    (options.size, options.batch, options.steps, options.rounds) = (64, 4, 1, 2);
+                    options.training_steps = 3;
+                }
                 "--device" => {
                     options.device = match value().as_str() {
                         "cpu" => Device::Cpu,
@@ -63,6 +66,11 @@ impl Options {
                 vec![Architecture::EfficientNetB0, Architecture::TfEfficientNetV2S, Architecture::ConvNextNano];
         }
         options
+    }
+
+    /// Types of the networks' convolutions: on a CPU fp32 alone, since few of them compute in bf16.
+    pub(crate) fn kinds(&self) -> &'static [Kind] {
+        if self.device == Device::Cpu { &[Kind::Float] } else { &[Kind::Float, Kind::BFloat16] }
     }
 
     /// The peer's name of the device.

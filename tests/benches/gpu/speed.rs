@@ -55,7 +55,7 @@ fn all_work(options: &Options) -> Vec<Work> {
     let mut all = Vec::new();
     for &architecture in &options.architectures {
         for task in [Task::Train, Task::Infer] {
-            all.extend([Kind::Float, Kind::BFloat16].map(|kind| Work { architecture, task, kind, size, batch }));
+            all.extend(options.kinds().iter().map(|&kind| Work { architecture, task, kind, size, batch }));
         }
     }
     all
