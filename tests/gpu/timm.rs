@@ -46,6 +46,10 @@ fn check(architecture: Architecture, size: i64) {
         close("eval/logits", &model.forward(&x, Mode::Eval).unwrap(), 1e-1);
     });
     for (kind, bound) in [(Kind::Float, 5e-4), (Kind::BFloat16, 1e-1)] {
+        // few CPUs compute in bf16
+        if kind == Kind::BFloat16 && device == Device::Cpu {
+            continue;
+        }
         close("eval/logits", &Inference::of(&model, kind).unwrap().forward(&x).unwrap(), bound);
     }
 
