@@ -3,8 +3,13 @@
 
 use std::path::PathBuf;
 
+#[path = "src/shim_types.rs"]
+#[allow(missing_docs, unused, reason = "the build script needs the layouts alone")]
+mod shim_types;
+
 fn main() {
     println!("cargo:rerun-if-changed=csrc");
+    println!("cargo:rerun-if-changed=src/shim_types.rs");
     let lib = PathBuf::from(std::env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys names libtorch's folder"));
     let include = lib.parent().expect("libtorch's lib folder has a parent").join("include");
     assert!(
@@ -12,6 +17,8 @@ fn main() {
         "no torch headers at {}: LIBTORCH has to name a torch with its include folder",
         include.display()
     );
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the output folder"));
+    std::fs::write(out.join("shim_types.h"), shim_types::header()).expect("the output folder can be written");
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -21,6 +28,7 @@ fn main() {
         .include(&include)
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include("csrc")
+        .include(&out)
         .file("csrc/shim.cpp")
         .file("csrc/conv3x3.cpp")
         .file("csrc/batch_norm.cpp")

@@ -1,7 +1,7 @@
 //! 3×3 convolutions beside oneDNN's as PyTorch calls them, in the same process on the same threads: result, gradient of
 //! the input, gradient of the weight, and the result alone with bias and ReLU, where oneDNN has its weights in its own
-//! order already. Shapes of resnet18d for crops of 48 px and for pictures of 224 px. Then batch norm with what follows
-//! it, result and gradients, beside torch's operators one after the other. `cargo xtask bench conv [THREADS]`.
+//! order already. Shapes are resnet18d's for crops of 48 px and for images of 224 px. Then batch norm with shortcut and
+//! activation, result and gradients, beside torch's operators one after the other. `cargo xtask bench conv [THREADS]`.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use torch_ext::fused::{Activation, Conv2d};
 use torch_ext::layout::channels_last;
 use torch_ext::{conv3x3, memory};
 
-/// Times each is computed; the quickest counts.
+/// Repetitions; the fastest counts.
 const ROUNDS: usize = 20;
 
-/// Channels in and out, side, stride, pictures.
+/// Channels in and out, side, stride, images.
 const SHAPES: [(i64, i64, i64, i64, i64); 14] = [
     (32, 32, 24, 1, 40),
     (32, 64, 24, 1, 40),
@@ -42,7 +42,7 @@ fn main() {
     memory::keep_freed_pages();
     tch::set_num_threads(threads);
     tch::manual_seed(0);
-    println!("{threads} threads; milliseconds here / oneDNN's, and how many times as quick");
+    println!("{threads} threads; milliseconds here / oneDNN's, and how many times as fast");
     println!("{:<26} {:>21} {:>21} {:>21} {:>21}", "", "result", "input's gradient", "weight's gradient", "inference");
     for (inputs, outputs, side, stride, batch) in SHAPES {
         let random = |shape: &[i64]| {
@@ -50,7 +50,7 @@ fn main() {
         };
         let (x, weight) = (random(&[batch, inputs, side, side]), random(&[outputs, inputs, 3, 3]));
         if !conv3x3::fits(&x, &weight, stride) {
-            println!("needs a CPU with AVX-512");
+            println!("needs a CPU with AVX-512 and LUMBAR_CPU_KERNELS not off");
             return;
         }
         let ours = || conv3x3::convolve(&x, &weight, stride).expect("it fits");
@@ -59,10 +59,10 @@ fn main() {
             let y = convolution();
             let by = y.ones_like();
             let gradient = |of: &Tensor| {
-                quickest(&|| drop(Tensor::run_backward(&[(&y * &by).sum(Kind::Float)], &[of], true, false)))
+                fastest(&|| drop(Tensor::run_backward(&[(&y * &by).sum(Kind::Float)], &[of], true, false)))
             };
-            let without = quickest(&|| drop((&y * &by).sum(Kind::Float)));
-            [quickest(&|| drop(convolution())), gradient(&x) - without, gradient(&weight) - without]
+            let without = fastest(&|| drop((&y * &by).sum(Kind::Float)));
+            [fastest(&|| drop(convolution())), gradient(&x) - without, gradient(&weight) - without]
         });
         let inference = inference(&x.detach(), &weight.detach(), stride);
         print!("{:<26}", format!("{inputs}→{outputs} {side}² /{stride} ×{batch}"));
@@ -74,7 +74,7 @@ fn main() {
     norms();
 }
 
-/// Channels, side, pictures, what follows: ResNet's at 48 and 224 px, EfficientNet-B0's at 224 px.
+/// Channels, side, images, activation: ResNet's at 48 and 224 px, EfficientNet-B0's at 224 px.
 const NORMS: [(i64, i64, i64, Activation); 6] = [
     (64, 12, 40, Activation::Relu),
     (512, 2, 40, Activation::Relu),
@@ -86,7 +86,7 @@ const NORMS: [(i64, i64, i64, Activation); 6] = [
 
 /// Batch norm and activation, ReLU with a shortcut.
 fn norms() {
-    println!("\n{:<26} {:>21} {:>21}", "batch norm and what follows", "result", "with gradients");
+    println!("\n{:<26} {:>21} {:>21}", "batch norm and activation", "result", "with gradients");
     for (channels, side, batch, activation) in NORMS {
         let cpu = (Kind::Float, Device::Cpu);
         let random = || channels_last(&Tensor::randn([batch, channels, side, side], cpu)).expect("a tensor");
@@ -113,14 +113,14 @@ fn norms() {
         };
         let leaves: Vec<&Tensor> = [&x, &weight, &bias].into_iter().chain(shortcut.as_ref()).collect();
         let [here, there] = [&ours as &dyn Fn() -> Tensor, &theirs].map(|run| {
-            let result = quickest(&|| drop(run()));
-            // the gradient of a sum is one number everywhere: a product makes it a tensor as in a network
+            let result = fastest(&|| drop(run()));
+            // the gradient of a plain sum is constant: the product makes it a full tensor, as in a network
             let both = || drop(Tensor::run_backward(&[(run() * &by).sum(Kind::Float)], &leaves, false, false));
-            let product = quickest(&|| drop((&x.detach() * &by).sum(Kind::Float)));
-            [result, quickest(&both) - product]
+            let product = fastest(&|| drop((&x.detach() * &by).sum(Kind::Float)));
+            [result, fastest(&both) - product]
         });
-        let follows = if shortcut.is_some() { "shortcut, ReLU" } else { "SiLU" };
-        print!("{:<26}", format!("{channels} {side}² ×{batch} {follows}"));
+        let after = if shortcut.is_some() { "shortcut, ReLU" } else { "SiLU" };
+        print!("{:<26}", format!("{channels} {side}² ×{batch} {after}"));
         for (here, there) in here.iter().zip(there) {
             print!(" {:>6.2} / {:>5.2} {:>5.2}×", here * 1e3, there * 1e3, there / here);
         }
@@ -130,7 +130,7 @@ fn norms() {
 
 /// Convolution, bias and ReLU without gradients.
 fn inference(x: &Tensor, weight: &Tensor, stride: i64) -> [f64; 2] {
-    let _guard = torch_ext::guard::inference();
+    let _guard = torch_ext::guard::inference().expect("inference mode");
     let bias = Tensor::randn([weight.size()[0]], (Kind::Float, Device::Cpu));
     let geometry = Conv2d { stride: [stride; 2], padding: [1; 2], groups: 1 };
     let reordered = geometry.reorder(weight, None).expect("a weight");
@@ -140,11 +140,11 @@ fn inference(x: &Tensor, weight: &Tensor, stride: i64) -> [f64; 2] {
         let _ = y.g_add_(&flat).relu_();
     };
     let theirs = || drop(geometry.fused(x, &reordered, Some(&bias), Activation::Relu).expect("it fits"));
-    [quickest(&ours), quickest(&theirs)]
+    [fastest(&ours), fastest(&theirs)]
 }
 
 /// Seconds.
-fn quickest(work: &dyn Fn()) -> f64 {
+fn fastest(work: &dyn Fn()) -> f64 {
     (0..ROUNDS).fold(f64::INFINITY, |best, _| {
         let start = Instant::now();
         work();

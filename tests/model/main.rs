@@ -1,5 +1,6 @@
 //! Models against timm, weight files, determinism, inference.
 
+mod cpu_kernels;
 mod determinism;
 mod inference;
 mod models;

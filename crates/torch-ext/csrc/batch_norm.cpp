@@ -1,9 +1,10 @@
-// Batch norm of a training step, with what follows it, as a function of autograd. What is computed is in
-// src/batch_norm: here are torch's tensors, torch's threads, and the graph.
+// Batch norm in training, with shortcut and activation, as a function of autograd. The computation is in
+// src/batch_norm; this file handles torch's tensors, threads and graph.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "guarded.h"
+#include "shim_types.h"
 #include "threads.h"
 
 namespace {
@@ -23,7 +24,11 @@ struct Plan {
 
 using Kernels = KernelsOf<Job, Plan>;
 
-// What is not a tensor.
+CHECK_LAYOUT_BATCH_NORM_JOB(Job);
+CHECK_LAYOUT_BATCH_NORM_PLAN(Plan);
+CHECK_LAYOUT_KERNELS(Kernels);
+
+// All arguments that are not tensors.
 struct Setting {
   int64_t activation;
   double momentum, eps;
@@ -50,7 +55,7 @@ at::Tensor floats(int64_t count, const at::Tensor& like) {
   return at::empty({count}, like.options().memory_format(at::MemoryFormat::Contiguous));
 }
 
-at::Tensor blank_like(const at::Tensor& x) {
+at::Tensor channels_last_like(const at::Tensor& x) {
   return at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast));
 }
 
@@ -60,14 +65,14 @@ void run(Job& job, const Plan& plan, const Setting& setting, const at::Tensor& l
   run_phases(*setting.kernels, job, plan.units);
 }
 
-// The result, and what the gradient needs of the statistics.
+// The result, and the statistics that the gradient needs.
 std::pair<at::Tensor, at::Tensor> forward_of(const at::Tensor& x, const at::Tensor& shortcut, const at::Tensor& weight,
                                              const at::Tensor& bias, const at::Tensor& running_mean,
                                              const at::Tensor& running_var, const Setting& setting) {
   Job job = job_of(Forward, x, setting);
   Plan plan;
   setting.kernels->plan(&job, &plan);
-  const at::Tensor saved = floats(plan.saved, x), y = blank_like(x);
+  const at::Tensor saved = floats(plan.saved, x), y = channels_last_like(x);
   job.shortcut = data(shortcut);
   job.y = data(y);
   job.weight = data(weight);
@@ -86,7 +91,7 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     const at::Tensor shortcut = added.value_or(at::Tensor());
     const auto& numbers = *reinterpret_cast<const Setting*>(setting);
     const auto [y, saved] = forward_of(x, shortcut, weight, bias, running_mean, running_var, numbers);
-    // with a shortcut the sign of what was activated is the result's; else it follows from x
+    // with a shortcut the activation's slope is read off the result; without one it follows from x
     const bool needs_result = shortcut.defined() && numbers.activation != 0;
     context->save_for_backward({x, weight, saved, needs_result ? y : at::Tensor()});
     context->saved_data["has_shortcut"] = shortcut.defined();
@@ -103,11 +108,13 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     const Setting setting{context->saved_data["activation"].toInt(), 0, 0,
                           reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt())};
     const at::Tensor gradient = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
-    const at::Tensor x_gradient = blank_like(x);
+    TORCH_CHECK(gradient.sizes() == x.sizes() && gradient.scalar_type() == at::kFloat && gradient.device().is_cpu(),
+                "the gradient is not fp32 on the CPU in the result's shape");
+    const at::Tensor x_gradient = channels_last_like(x);
     const at::Tensor weight_gradient = floats(x.size(1), x), bias_gradient = floats(x.size(1), x);
-    // the gradient behind the activation: the shortcut's, where there is one
+    // the gradient before the activation, which is also the shortcut's
     const bool has_shortcut = context->saved_data["has_shortcut"].toBool();
-    const at::Tensor masked = setting.activation == 0 ? gradient : has_shortcut ? blank_like(x) : x_gradient;
+    const at::Tensor masked = setting.activation == 0 ? gradient : has_shortcut ? channels_last_like(x) : x_gradient;
     Job job = job_of(Backward, x, setting);
     Plan plan;
     setting.kernels->plan(&job, &plan);

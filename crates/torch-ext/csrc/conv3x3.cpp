@@ -1,9 +1,10 @@
-// A 3×3 convolution with padding one as a function of autograd. What is computed is in src/conv3x3: here are torch's
-// tensors, torch's threads, and the graph.
+// A 3×3 convolution with padding 1 as a function of autograd. The computation is in src/conv3x3; this file handles
+// torch's tensors, threads and graph.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "guarded.h"
+#include "shim_types.h"
 #include "threads.h"
 
 namespace {
@@ -19,6 +20,10 @@ struct Plan {
 };
 
 using Kernels = KernelsOf<Job, Plan>;
+
+CHECK_LAYOUT_CONV3X3_JOB(Job);
+CHECK_LAYOUT_CONV3X3_PLAN(Plan);
+CHECK_LAYOUT_KERNELS(Kernels);
 
 enum Kind { Forward = 0, Input = 1, Weight = 2 };
 
@@ -44,8 +49,8 @@ at::Tensor empty(at::IntArrayRef size, const at::Tensor& like) {
 }
 
 at::Tensor forward_of(const Kernels& kernels, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
-  auto halved = [&](int64_t size) { return (size + stride - 1) / stride; };
-  auto y = empty({x.size(0), weight.size(0), halved(x.size(2)), halved(x.size(3))}, x);
+  auto results = [&](int64_t size) { return (size + stride - 1) / stride; };
+  auto y = empty({x.size(0), weight.size(0), results(x.size(2)), results(x.size(3))}, x);
   compute(kernels, Forward, x, weight, y, stride);
   return y;
 }
@@ -67,6 +72,7 @@ struct Conv3x3 : torch::autograd::Function<Conv3x3> {
     const int64_t stride = context->saved_data["stride"].toInt();
     const auto& kernels = *reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
     const at::Tensor y = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
+    TORCH_CHECK(y.scalar_type() == at::kFloat && y.device().is_cpu(), "the gradient is not fp32 on the CPU");
     at::Tensor x_gradient, weight_gradient;
     if (context->needs_input_grad(0)) {
       x_gradient = empty(x.sizes(), x);
@@ -84,9 +90,9 @@ struct Conv3x3 : torch::autograd::Function<Conv3x3> {
 
 extern "C" char* te_conv3x3(void* x, void* weight, int64_t stride, const void* kernels, void** out) {
   return guarded([&] {
-    const at::Tensor &input = *static_cast<at::Tensor*>(x), &taps = *static_cast<at::Tensor*>(weight);
-    const bool recorded = at::GradMode::is_enabled() && (input.requires_grad() || taps.requires_grad());
-    *out = new at::Tensor(recorded ? Conv3x3::apply(input, taps, stride, reinterpret_cast<int64_t>(kernels))
-                                   : forward_of(*static_cast<const Kernels*>(kernels), input, taps, stride));
+    const at::Tensor &input = *static_cast<at::Tensor*>(x), &kernel = *static_cast<at::Tensor*>(weight);
+    const bool recorded = at::GradMode::is_enabled() && (input.requires_grad() || kernel.requires_grad());
+    *out = new at::Tensor(recorded ? Conv3x3::apply(input, kernel, stride, reinterpret_cast<int64_t>(kernels))
+                                   : forward_of(*static_cast<const Kernels*>(kernels), input, kernel, stride));
   });
 }

@@ -1,11 +1,11 @@
-// What every function of the shim is wrapped in: no exception crosses into Rust.
+// Every function of the shim that can throw is wrapped in `guarded`: no exception reaches Rust.
 #pragma once
 #include <c10/util/Exception.h>
 
 #include <cstring>
 #include <exception>
 
-// torch adds the table of all registered kernels after a blank line; the first paragraph says what is wrong.
+// The first paragraph says what is wrong; after it torch adds a table of all registered kernels.
 inline char* message(const char* text) {
   const char* end = strstr(text, "\n\n");
   return end ? strndup(text, end - text) : strdup(text);

@@ -1,8 +1,7 @@
-// A plain C face on the parts of libtorch that tch leaves out. Every function answers null, or a message
-// that the caller gives back to te_free; no exception crosses. Tensors are the `at::Tensor*` of torch-sys.
+// A C interface to the parts of libtorch that tch leaves out. Functions return null, or an error message that the caller
+// frees with te_free; no exception reaches the caller. Tensors are the `at::Tensor*` of torch-sys.
 //
-// Nothing here includes CUDA's own headers: the device-generic allocator interface serves CPU-only and
-// CUDA builds alike.
+// CUDA's own headers are not included: the allocator interface for any device works in builds with and without CUDA.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/TensorIterator.h>
@@ -48,60 +47,76 @@ void te_free(char* text) { free(text); }
 
 // --- autocast ---------------------------------------------------------------------------------------
 
-char* te_autocast_enter(int cuda, int dtype, int* previous_enabled, int* previous_dtype) {
+char* te_get_autocast(int cuda, int* enabled, int* dtype) {
   return guarded([&] {
-    auto device = device_type(cuda);
-    *previous_enabled = at::autocast::is_autocast_enabled(device);
-    *previous_dtype = static_cast<int>(at::autocast::get_autocast_dtype(device));
-    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(dtype));
-    at::autocast::set_autocast_enabled(device, true);
-    at::autocast::increment_nesting();
+    *enabled = at::autocast::is_autocast_enabled(device_type(cuda));
+    *dtype = static_cast<int>(at::autocast::get_autocast_dtype(device_type(cuda)));
   });
 }
 
-char* te_autocast_leave(int cuda, int previous_enabled, int previous_dtype) {
+char* te_set_autocast(int cuda, int enabled, int dtype) {
   return guarded([&] {
-    auto device = device_type(cuda);
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(device, previous_enabled != 0);
-    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(previous_dtype));
+    at::autocast::set_autocast_dtype(device_type(cuda), static_cast<at::ScalarType>(dtype));
+    at::autocast::set_autocast_enabled(device_type(cuda), enabled != 0);
+  });
+}
+
+// Counts the regions that share converted weights; at the end of the last one the converted weights are dropped.
+char* te_nest_autocast(int deeper) {
+  return guarded([&] {
+    if (deeper) {
+      at::autocast::increment_nesting();
+    } else if (at::autocast::decrement_nesting() == 0) {
+      at::autocast::clear_cache();
+    }
   });
 }
 
 // --- inference mode ---------------------------------------------------------------------------------
 
-int te_autocast_is_on(int cuda) { return at::autocast::is_autocast_enabled(device_type(cuda)); }
+char* te_inference_enter(void** guard) {
+  return guarded([&] { *guard = new c10::InferenceMode(true); });
+}
 
-void* te_inference_enter() { return new c10::InferenceMode(true); }
-void te_inference_leave(void* guard) { delete static_cast<c10::InferenceMode*>(guard); }
+// The end of inference mode restores all dispatch keys of its beginning, autocast's among them. Autocast has its own
+// guards and stays what it is.
+char* te_inference_leave(void* guard) {
+  return guarded([&] {
+    const bool cpu = at::autocast::is_autocast_enabled(at::kCPU), cuda = at::autocast::is_autocast_enabled(at::kCUDA);
+    delete static_cast<c10::InferenceMode*>(guard);
+    at::autocast::set_autocast_enabled(at::kCPU, cpu);
+    at::autocast::set_autocast_enabled(at::kCUDA, cuda);
+  });
+}
 
 // --- determinism and precision ----------------------------------------------------------------------
 
-char* te_set_deterministic(int on, int warn_only) {
+// In this order: deterministic algorithms, warning only, cuDNN, oneDNN, memory filled before use; cuDNN's benchmarking;
+// TF32 in matrix products, TF32 in convolutions. src/determinism.rs has the same order.
+char* te_get_determinism(int out[8]) {
   return guarded([&] {
-    auto& context = at::globalContext();
-    context.setDeterministicAlgorithms(on != 0, warn_only != 0);
-    context.setDeterministicCuDNN(on != 0);
-    context.setDeterministicMkldnn(on != 0);
-    if (on) context.setBenchmarkCuDNN(false);
+    const auto& context = at::globalContext();
+    const bool settings[8] = {context.deterministicAlgorithms(),
+                              context.deterministicAlgorithmsWarnOnly(),
+                              context.deterministicCuDNN(),
+                              context.deterministicMkldnn(),
+                              context.deterministicFillUninitializedMemory(),
+                              context.benchmarkCuDNN(),
+                              context.allowTF32CuBLAS(),
+                              context.allowTF32CuDNN()};
+    for (int place = 0; place < 8; ++place) out[place] = settings[place];
   });
 }
-int te_is_deterministic() { return at::globalContext().deterministicAlgorithms(); }
-char* te_set_cudnn_benchmark(int on) {
-  return guarded([&] { at::globalContext().setBenchmarkCuDNN(on != 0); });
-}
-int te_cudnn_benchmark() { return at::globalContext().benchmarkCuDNN(); }
-char* te_set_tf32(int matmul, int convolution) {
+char* te_set_determinism(const int settings[8]) {
   return guarded([&] {
     auto& context = at::globalContext();
-    context.setAllowTF32CuBLAS(matmul != 0);
-    context.setAllowTF32CuDNN(convolution != 0);
-  });
-}
-char* te_tf32(int* matmul, int* convolution) {
-  return guarded([&] {
-    *matmul = at::globalContext().allowTF32CuBLAS();
-    *convolution = at::globalContext().allowTF32CuDNN();
+    context.setDeterministicAlgorithms(settings[0] != 0, settings[1] != 0);
+    context.setDeterministicCuDNN(settings[2] != 0);
+    context.setDeterministicMkldnn(settings[3] != 0);
+    context.setDeterministicFillUninitializedMemory(settings[4] != 0);
+    context.setBenchmarkCuDNN(settings[5] != 0);
+    context.setAllowTF32CuBLAS(settings[6] != 0);
+    context.setAllowTF32CuDNN(settings[7] != 0);
   });
 }
 
@@ -140,22 +155,27 @@ int te_keep_freed_pages() {
 char* te_channels_last(void* in, void** out) {
   return guarded([&] {
     auto packed = tensor(in).contiguous(at::MemoryFormat::ChannelsLast);
-    // One channel lies alike either way, and torch then takes it for channels first, as all that is computed from it.
+    // One channel has the same order in memory either way. torch takes it for channels-first, and so all that is
+    // computed from it, unless its strides say channels-last.
     if (packed.size(1) == 1)
       packed = packed.as_strided(packed.sizes(), {packed.size(2) * packed.size(3), 1, packed.size(3), 1});
     *out = new at::Tensor(packed);
   });
 }
-int te_is_channels_last(void* in) { return tensor(in).is_contiguous(at::MemoryFormat::ChannelsLast); }
+char* te_is_channels_last(void* in, int* out) {
+  return guarded([&] {
+    *out = tensor(in).layout() == at::kStrided && tensor(in).is_contiguous(at::MemoryFormat::ChannelsLast);
+  });
+}
 
 // --- fused kernels ----------------------------------------------------------------------------------
 
 static const char* ACTIVATIONS[] = {"none", "relu", "swish", "gelu", "sigmoid"};
 
 #ifdef TE_AVX512
-// x/(1 + e^-x) in place. oneDNN's own takes as long as the convolution before it: its exponential is exact to the
-// last bit. Here e^-x is 2^n·2^f with f in [-1/2, 1/2], and 2^f its Taylor series to the sixth power: the result is
-// within 1e-6 of x's magnitude.
+// x/(1 + e^-x) in place. oneDNN's takes as long as the convolution before it, because its exponential is exact to the
+// last bit. Here e^-x is 2^n·2^f with f in [-1/2, 1/2], and 2^f the first seven terms of its Taylor series: the error
+// is below 1e-6 of x's magnitude.
 __attribute__((target("avx512f"))) static void silu_avx512(float* x, int64_t count) {
   const float series[] = {1.0f,          6.931471806e-1f, 2.402265070e-1f, 5.550410866e-2f,
                           9.618129108e-3f, 1.333355815e-3f, 1.540353040e-4f};
@@ -163,7 +183,7 @@ __attribute__((target("avx512f"))) static void silu_avx512(float* x, int64_t cou
     const __mmask16 mask = count - k >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << (count - k)) - 1);
     const __m512 value = _mm512_maskz_loadu_ps(mask, x + k);
     __m512 power = _mm512_mul_ps(value, _mm512_set1_ps(-1.442695041f));
-    // in this order a NaN stays one
+    // in this order a NaN stays a NaN
     power = _mm512_min_ps(_mm512_set1_ps(126.0f), _mm512_max_ps(_mm512_set1_ps(-126.0f), power));
     const __m512 whole = _mm512_roundscale_ps(power, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m512 part = _mm512_sub_ps(power, whole);
@@ -175,21 +195,13 @@ __attribute__((target("avx512f"))) static void silu_avx512(float* x, int64_t cou
 }
 #endif
 
-// Eight megabytes: measured on two cores with 32 MB of shared cache.
-static const int64_t QUICK_SILU_VALUES = 2 << 20;
+// A second pass over the result is faster up to eight megabytes: measured on two cores with 32 MB of shared cache.
+static const int64_t OWN_SILU_VALUES = 2 << 20;
 
-static bool has_quick_silu() {
+// Only called on a processor with AVX-512.
+static void own_silu_(at::Tensor& x) {
 #ifdef TE_AVX512
-  static const bool has = __builtin_cpu_supports("avx512f");
-  return has;
-#else
-  return false;
-#endif
-}
-
-static void quick_silu_(at::Tensor& x) {
-#ifdef TE_AVX512
-  // torch's iterator brings torch's threads
+  // torch's iterator runs it on torch's threads
   auto iterator = at::TensorIterator::unary_op(x, x);
   iterator.for_each([](char** data, const int64_t* strides, int64_t count) {
     if (strides[0] == sizeof(float)) return silu_avx512(reinterpret_cast<float*>(data[0]), count);
@@ -203,10 +215,9 @@ static void quick_silu_(at::Tensor& x) {
 static c10::List<std::optional<at::Scalar>> no_scalars() { return c10::List<std::optional<at::Scalar>>(); }
 
 char* te_conv2d_fused(void* x, void* weight, void* bias, const int64_t* stride, const int64_t* padding,
-                      int64_t groups, int activation, void** out) {
+                      int64_t groups, int activation, int own_kernels, void** out) {
   return guarded([&] {
     TORCH_CHECK(activation >= 0 && activation < 5, "no such activation: ", activation);
-    TORCH_CHECK(tensor(x).dim() == 4, "a convolution's input has four dimensions, not ", tensor(x).dim());
     static auto op = c10::Dispatcher::singleton()
                          .findSchemaOrThrow("mkldnn::_convolution_pointwise", "")
                          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
@@ -221,12 +232,12 @@ char* te_conv2d_fused(void* x, void* weight, void* bias, const int64_t* stride, 
       return op.call(tensor(x), tensor(weight), maybe(bias), {padding, 2}, {stride, 2}, {dilation, 2}, groups, name,
                      scalars, algorithm);
     };
-    // a pass of its own pays where the result is still in the cache
+    // a pass of its own is faster while the result is still in the cache
     const auto& input = tensor(x);
     const int64_t values = input.size(0) * tensor(weight).size(0) * input.size(2) * input.size(3) / (stride[0] * stride[1]);
-    if (activation == 2 && has_quick_silu() && input.scalar_type() == at::kFloat && values < QUICK_SILU_VALUES) {
+    if (activation == 2 && own_kernels && input.scalar_type() == at::kFloat && values < OWN_SILU_VALUES) {
       auto result = run("none");
-      quick_silu_(result);
+      own_silu_(result);
       *out = new at::Tensor(std::move(result));
     } else {
       *out = new at::Tensor(run(ACTIVATIONS[activation]));
@@ -275,7 +286,7 @@ char* te_adamw(void* parameter, void* gradient, void* mean, void* square, void* 
         steps{tensor(step)};
     std::optional<at::Tensor> divisor;
     if (gradient_divisor != 1.0) divisor = at::full({}, gradient_divisor, p[0].options().dtype(at::kFloat));
-    // The caller counts: the kernel reads the number of this step, counted from one.
+    // The kernel reads the number of this step, counted from 1; it does not count itself.
     at::_fused_adamw_(p, g, m, v, none, steps, lr, beta1, beta2, weight_decay, eps, false, false, divisor,
                       std::nullopt);
   });

@@ -1,10 +1,10 @@
-// torch's own threads for kernels that are not torch's.
+// Runs kernels of our own on torch's threads.
 #pragma once
 #include <ATen/ATen.h>
 #include <ATen/TensorIterator.h>
 
-// at::parallel_for is a template that is serial in a file compiled without OpenMP; torch's iterator over one byte a unit
-// was compiled with whatever torch uses.
+// at::parallel_for is a template, and serial in a file that is compiled without OpenMP. torch's iterator, here over one
+// byte for each unit, is compiled inside libtorch with whatever torch uses.
 template <class F>
 void on_torchs_threads(int64_t units, const F& work) {
   at::Tensor places = at::empty({units}, at::kByte);
@@ -14,7 +14,7 @@ void on_torchs_threads(int64_t units, const F& work) {
       [&](char** data, const int64_t*, int64_t count) { work(data[0] - start, data[0] - start + count); }, 1);
 }
 
-// What Rust computes, in phases of units: see src/avx512.rs.
+// Functions written in Rust that compute a job in phases of units: Kernels in src/shim_types.rs.
 template <class Job, class Plan>
 struct KernelsOf {
   void (*plan)(const Job*, Plan*);

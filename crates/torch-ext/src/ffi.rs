@@ -1,4 +1,5 @@
-//! The shim's C functions; `csrc/shim.cpp` says what each does.
+//! The shim's C functions. `csrc/shim.cpp` documents them. Each returns null or an error message, see
+//! [`crate::error::check`].
 
 use std::os::raw::{c_char, c_int, c_void};
 
@@ -6,23 +7,19 @@ use torch_sys::C_tensor;
 
 unsafe extern "C" {
     pub(crate) fn te_free(text: *mut c_char);
-    pub(crate) fn te_autocast_enter(cuda: c_int, dtype: c_int, enabled: *mut c_int, kind: *mut c_int) -> *mut c_char;
-    pub(crate) fn te_autocast_leave(cuda: c_int, enabled: c_int, kind: c_int) -> *mut c_char;
-    pub(crate) fn te_autocast_is_on(cuda: c_int) -> c_int;
-    pub(crate) fn te_inference_enter() -> *mut c_void;
-    pub(crate) fn te_inference_leave(guard: *mut c_void);
-    pub(crate) fn te_set_deterministic(on: c_int, warn_only: c_int) -> *mut c_char;
-    pub(crate) fn te_is_deterministic() -> c_int;
-    pub(crate) fn te_set_cudnn_benchmark(on: c_int) -> *mut c_char;
-    pub(crate) fn te_cudnn_benchmark() -> c_int;
-    pub(crate) fn te_set_tf32(matmul: c_int, convolution: c_int) -> *mut c_char;
-    pub(crate) fn te_tf32(matmul: *mut c_int, convolution: *mut c_int) -> *mut c_char;
+    pub(crate) fn te_get_autocast(cuda: c_int, enabled: *mut c_int, dtype: *mut c_int) -> *mut c_char;
+    pub(crate) fn te_set_autocast(cuda: c_int, enabled: c_int, dtype: c_int) -> *mut c_char;
+    pub(crate) fn te_nest_autocast(deeper: c_int) -> *mut c_char;
+    pub(crate) fn te_inference_enter(guard: *mut *mut c_void) -> *mut c_char;
+    pub(crate) fn te_inference_leave(guard: *mut c_void) -> *mut c_char;
+    pub(crate) fn te_get_determinism(out: *mut c_int) -> *mut c_char;
+    pub(crate) fn te_set_determinism(settings: *const c_int) -> *mut c_char;
     pub(crate) fn te_cuda_memory(device: c_int, out: *mut i64) -> *mut c_char;
     pub(crate) fn te_cuda_reset_peak(device: c_int) -> *mut c_char;
     pub(crate) fn te_cuda_empty_cache() -> *mut c_char;
     pub(crate) fn te_keep_freed_pages() -> c_int;
     pub(crate) fn te_channels_last(input: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
-    pub(crate) fn te_is_channels_last(input: *const C_tensor) -> c_int;
+    pub(crate) fn te_is_channels_last(input: *const C_tensor, out: *mut c_int) -> *mut c_char;
     pub(crate) fn te_conv2d_fused(
         x: *const C_tensor,
         weight: *const C_tensor,
@@ -31,6 +28,7 @@ unsafe extern "C" {
         padding: *const i64,
         groups: i64,
         activation: c_int,
+        own_kernels: c_int,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
     pub(crate) fn te_conv2d_add(

@@ -1,11 +1,10 @@
-//! A tensor that is filled in place.
+//! A tensor that is filled as a slice.
 
 use std::ops::{Deref, DerefMut};
 
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Floats in the memory of a tensor that nobody else has yet: filled as a slice, handed over as a tensor, and not
-/// copied in between.
+/// Floats in the memory of a new tensor: filled as a slice, then turned into the tensor without a copy.
 ///
 /// ```
 /// use torch_ext::floats::Floats;
@@ -26,14 +25,14 @@ impl Floats {
     /// Zeros on the CPU.
     ///
     /// # Errors
-    /// torch cannot make such a tensor.
+    /// The shape is invalid, or there is not enough memory.
     pub fn zeros(shape: &[i64]) -> Result<Self, TchError> {
         let tensor = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
         let length = tensor.numel();
         Ok(Self { tensor, length })
     }
 
-    /// The tensor, contiguous in the shape that was asked for.
+    /// The tensor, contiguous, in the shape that was given.
     pub fn into_tensor(self) -> Tensor {
         self.tensor
     }
@@ -46,8 +45,8 @@ impl Deref for Floats {
         if self.length == 0 {
             return &[];
         }
-        // SAFETY: a new tensor is contiguous and holds `length` initialised floats on the CPU; it never leaves
-        // this struct before `into_tensor` takes the struct, so that its memory lives and is borrowed as `self` is.
+        // SAFETY: a new tensor is contiguous and has `length` initialised floats on the CPU. It leaves this struct only
+        // when `into_tensor` consumes it, so that its memory lives and is borrowed as long as `self`.
         unsafe { std::slice::from_raw_parts(self.tensor.data_ptr().cast_const().cast(), self.length) }
     }
 }

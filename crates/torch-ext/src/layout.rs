@@ -6,15 +6,17 @@ use torch_sys::C_tensor;
 use crate::error::check;
 use crate::{Result, ffi};
 
-/// The same values stored channels-last: a pixel's channels lie together. oneDNN and cuDNN convolve this
-/// layout quicker; shape and indices do not change. One channel lies alike either way: its strides then say
-/// channels-last, so that what is computed from it is stored so.
+/// The same values stored channels-last: the channels of a pixel are neighbours in memory. oneDNN and cuDNN convolve
+/// this layout faster. Shape and indices do not change.
+///
+/// With one channel both layouts are the same in memory. The strides of the result still say channels-last, so that
+/// everything computed from it is stored channels-last too.
 ///
 /// # Shapes
 /// `[batch, channels, height, width]` → the same.
 ///
 /// # Errors
-/// The tensor has not four dimensions.
+/// The tensor does not have four dimensions.
 pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
     // SAFETY: `tensor` lives through the call; the shim fills `out` with a new tensor that we own.
@@ -22,15 +24,17 @@ pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
     Ok(adopt(out))
 }
 
-/// Whether the tensor is stored channels-last.
+/// Whether the tensor has four dimensions and is stored channels-last.
+#[must_use]
 pub fn is_channels_last(tensor: &Tensor) -> bool {
-    // SAFETY: `tensor` lives through the call.
-    tensor.dim() == 4 && unsafe { ffi::te_is_channels_last(tensor.as_ptr()) != 0 }
+    let mut answer = 0;
+    // SAFETY: `tensor` lives through the call; `answer` is a live integer.
+    tensor.dim() == 4 && check(unsafe { ffi::te_is_channels_last(tensor.as_ptr(), &mut answer) }).is_ok() && answer != 0
 }
 
 /// Takes a tensor that the shim allocated.
 pub(crate) fn adopt(pointer: *mut C_tensor) -> Tensor {
-    // SAFETY: the shim made it with `new at::Tensor`, as torch-sys does; the Tensor frees it once.
+    // SAFETY: the shim made it with `new at::Tensor`, as torch-sys does; the `Tensor` frees it once.
     unsafe { Tensor::from_ptr(pointer) }
 }
 
@@ -49,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_convolved_from_one_channel_lies_channels_last_too() {
+    fn convolutions_of_one_channel_are_stored_channels_last_too() {
         let cpu = (Kind::Float, Device::Cpu);
         for channels in [1, 3] {
             let x = channels_last(&Tensor::randn([2, channels, 6, 6], cpu)).unwrap();
@@ -60,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn three_dimensions_are_refused_with_torchs_words() {
+    fn three_dimensions_are_refused_with_torchs_message() {
         let error = channels_last(&Tensor::zeros([2, 3, 4], (Kind::Float, Device::Cpu))).unwrap_err().to_string();
         assert!(error.contains("4"), "{error}");
     }

@@ -1,21 +1,36 @@
-//! What tch leaves out of libtorch, behind a safe face.
+//! What tch leaves out of libtorch, with a safe interface.
+//!
+//! # Why this crate?
+//!
+//! tch binds almost every operator of libtorch and little of its state: mixed precision has one fixed type, there is no
+//! deterministic mode, no inference mode, no memory figures, no channels-last conversion. A small C++ shim adds these.
+//! All unsafe tensor code of the workspace is in this crate. C++ exceptions become [`Error`]s, and what libtorch does not
+//! check before it reads or writes memory is checked here.
 //!
 //! | module | what it adds |
 //! |---|---|
 //! | [`autocast`] | mixed precision with a chosen type (bf16, fp16) on CPU and CUDA, as a guard |
-//! | [`guard`] | inference mode: no autograd, no version counters |
-//! | [`determinism`] | deterministic algorithms, cuDNN benchmarking, TF32 |
+//! | [`guard`] | inference mode: no autograd graph, no version counters |
+//! | [`determinism`] | a mode in which training repeats bit by bit; cuDNN's benchmarking, TF32 |
 //! | [`memory`] | CUDA memory figures, cache release, the CPU allocator's page policy |
 //! | [`layout`] | channels-last conversion |
 //! | [`floats`] | a tensor that is filled as a slice, without a copy |
-//! | [`batch_norm`] | batch norm of a training step with shortcut and activation, in one pass on a CPU |
-//! | [`conv3x3`] | a 3×3 convolution with gradients for CPUs, quicker than oneDNN's |
-//! | [`fused`] | oneDNN convolutions with activation or addition in the same pass, one-pass AdamW |
+//! | [`batch_norm`] | batch norm in training with shortcut and activation, in one pass, on CPUs |
+//! | [`conv3x3`] | a 3×3 convolution with gradients for CPUs, faster than oneDNN's |
+//! | [`fused`] | oneDNN convolutions with activation or addition in the same pass; AdamW in one pass |
+//! | [`cpu_kernels`] | the switch for the kernels of our own |
 //!
-//! All unsafe tensor code of the workspace lives in this crate. C++ exceptions become [`Error`]s. The
-//! functions that need CUDA answer a clear error where there is none.
+//! # Why kernels of our own?
 //!
-//! Autocast and inference mode are settings of the calling thread; determinism and TF32 of the process.
+//! The networks here are small and most people who run the notebooks have a CPU. There, PyTorch spends most of a
+//! training step in 3×3 convolutions and in batch norms, and leaves both slower than they need to be. [`conv3x3`] explains
+//! the first, [`batch_norm`] the second. They are used only on processors with AVX-512, only where they are faster, and
+//! can be switched off ([`cpu_kernels`]); everything works without them. A GPU never uses them.
+//!
+//! # Whose settings?
+//!
+//! Autocast and inference mode are settings of the calling thread, determinism, TF32 and the kernels' switch of the
+//! process. Guards may be dropped in any order.
 //!
 //! ```
 //! use torch_ext::layout;
@@ -28,9 +43,9 @@
 //! ```
 
 pub mod autocast;
-mod avx512;
 pub mod batch_norm;
 pub mod conv3x3;
+pub mod cpu_kernels;
 pub mod determinism;
 mod error;
 mod ffi;
@@ -39,5 +54,6 @@ pub mod fused;
 pub mod guard;
 pub mod layout;
 pub mod memory;
+mod shim_types;
 
 pub use error::{Error, Result};

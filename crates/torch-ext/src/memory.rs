@@ -1,4 +1,4 @@
-//! Memory: CUDA's figures and cache, and the page policy of the CPU allocator.
+//! CUDA memory figures and cache, and the page policy of the CPU allocator.
 
 use std::os::raw::c_int;
 
@@ -10,24 +10,24 @@ use crate::{Error, Result, ffi};
 /// A CUDA device's memory in bytes, as torch's caching allocator counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CudaMemory {
-    /// Held by live tensors.
+    /// Used by tensors.
     pub allocated_bytes: u64,
-    /// The most that tensors held since the last [`reset_peak`].
+    /// The most used by tensors since the last [`reset_peak`].
     pub peak_allocated_bytes: u64,
-    /// Taken from the driver, cached blocks included.
+    /// Allocated from the driver, cached blocks included.
     pub reserved_bytes: u64,
-    /// The most taken from the driver since the last [`reset_peak`].
+    /// The most allocated from the driver since the last [`reset_peak`].
     pub peak_reserved_bytes: u64,
     /// Free on the device, for any process.
     pub free_bytes: u64,
-    /// The device's size.
+    /// Total memory of the device.
     pub total_bytes: u64,
 }
 
-/// The memory of `device`.
+/// The memory figures of `device`.
 ///
 /// # Errors
-/// `device` is not a CUDA device, or torch sees none.
+/// `device` is not a CUDA device, or torch sees no CUDA device.
 pub fn cuda_memory(device: Device) -> Result<CudaMemory> {
     let index = cuda_index(device, "memory figures")?;
     let mut out = [0i64; 6];
@@ -44,17 +44,17 @@ pub fn cuda_memory(device: Device) -> Result<CudaMemory> {
     })
 }
 
-/// Starts the peaks of [`cuda_memory`] anew.
+/// Resets the peaks of [`cuda_memory`] to the present figures.
 ///
 /// # Errors
-/// `device` is not a CUDA device, or torch sees none.
+/// `device` is not a CUDA device, or torch sees no CUDA device.
 pub fn reset_peak(device: Device) -> Result<()> {
     let index = cuda_index(device, "resetting peaks")?;
     // SAFETY: a plain integer.
     check(unsafe { ffi::te_cuda_reset_peak(index) })
 }
 
-/// Gives cached, unused blocks of all CUDA devices back to the driver.
+/// Returns cached, unused blocks of all CUDA devices to the driver.
 ///
 /// # Errors
 /// torch sees no CUDA device.
@@ -64,22 +64,21 @@ pub fn empty_cache() -> Result<()> {
     check(unsafe { ffi::te_cuda_empty_cache() })
 }
 
-/// Asks glibc to keep freed pages instead of returning each large buffer to the kernel.
+/// Tells glibc to keep freed pages in the process instead of returning each large buffer to the operating system.
 ///
-/// Training on a CPU frees and takes the same activations every step; with glibc's defaults each of them is
-/// an mmap, a page fault per 4 KiB and an munmap. A setting of the process that only a binary should make,
-/// before the first tensor; memory then stays at its peak. Answers whether the allocator took it: false
-/// where libc is not glibc.
+/// Training on a CPU frees and allocates the same activations in every step. With glibc's defaults each of them costs
+/// an `mmap`, a page fault for each 4 KiB, and a `munmap`. This is a setting of the process: binaries make it at their
+/// start. The process's memory then stays at its peak. Returns whether the allocator accepted it: false if libc is not
+/// glibc.
 pub fn keep_freed_pages() -> bool {
     // SAFETY: no arguments.
     unsafe { ffi::te_keep_freed_pages() != 0 }
 }
 
-/// Why CUDA is or is not usable, for a start-up check.
+/// Checks at start-up that CUDA can be used.
 ///
 /// # Errors
-/// CUDA cannot be used: the error says whether the program was linked without libtorch_cuda, or whether no
-/// driver answers.
+/// It cannot: the error says whether the program is linked without libtorch_cuda, or no driver answers.
 pub fn require_cuda(operation: &'static str) -> Result<()> {
     if Cuda::is_available() {
         return Ok(());
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cuda_figures_come_from_cuda_or_say_why_not() {
+    fn cuda_figures_need_cuda() {
         if Cuda::is_available() {
             let memory = cuda_memory(Device::Cuda(0)).unwrap();
             assert!(memory.total_bytes > memory.free_bytes);

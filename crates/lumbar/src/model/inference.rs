@@ -77,7 +77,7 @@ impl<M: Foldable> Inference<M> {
     /// # Errors
     /// [`Error::Shape`] if the input does not fit, [`Error::Torch`] if libtorch fails.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let _guard = torch_ext::guard::inference();
+        let _guard = torch_ext::guard::inference()?;
         let xs = xs.f_to_kind(self.kind)?;
         let xs = if xs.dim() == 4 { torch_ext::layout::channels_last(&xs)? } else { xs };
         Ok(self.model.forward(&xs, Mode::Eval)?.f_to_kind(Kind::Float)?)

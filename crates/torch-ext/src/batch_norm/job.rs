@@ -1,72 +1,28 @@
-//! A batch norm or its gradient, in three phases of units that threads share out among them: moments of some rows at a
-//! time, channels, the same rows again.
+//! A batch norm or its gradient, in three phases of units that the threads divide among themselves: moments of parts of
+//! the rows, then channels, then the parts again.
 //!
-//! Each number is summed by one thread in one order: the bits do not depend on how many threads there are.
+//! Each sum is computed by one thread in a fixed order, so that the bits do not depend on the number of threads.
 
 use std::ops::Range;
 
 use super::passes;
 use super::vectors::{NONE, RELU, SILU};
+use crate::shim_types::batch_norm::{Job, Plan};
 
-/// What is computed; the shim fills it in, see `csrc/batch_norm.cpp`. Matrices are `[rows, channels]`.
-#[repr(C)]
-pub(crate) struct Job {
-    /// 0: `y` from `x`; 1: the gradients.
-    pub(crate) kind: i64,
-    /// As [`crate::fused::Activation`] numbers them.
-    pub(crate) activation: i64,
-    /// Pixels of all pictures.
-    pub(crate) rows: i64,
-    pub(crate) channels: i64,
-    pub(crate) momentum: f64,
-    pub(crate) eps: f64,
-    pub(crate) x: *const f32,
-    /// What is added before the activation, or null.
-    pub(crate) shortcut: *const f32,
-    /// The result; of a gradient null where the activated number follows from `x`.
-    pub(crate) y: *mut f32,
-    /// The result's gradient.
-    pub(crate) gradient: *const f32,
-    /// The gradient before the activation; `gradient` itself where there is none.
-    pub(crate) masked: *mut f32,
-    /// The gradient of `x`, which may be `masked`.
-    pub(crate) x_gradient: *mut f32,
-    /// `[channels]`, as all up to `bias_gradient`.
-    pub(crate) weight: *const f32,
-    pub(crate) bias: *const f32,
-    pub(crate) running_mean: *mut f32,
-    pub(crate) running_var: *mut f32,
-    pub(crate) weight_gradient: *mut f32,
-    pub(crate) bias_gradient: *mut f32,
-    /// `[4][width]`: mean, 1/√(variance + ε), scale and shift of each column, from the result to the gradient.
-    pub(crate) saved: *mut f32,
-    /// As many floats as the plan asks for: `[parts][2][width]` moments, `[3][width]` coefficients.
-    pub(crate) scratch: *mut f32,
-}
-
-/// What a job needs.
-#[repr(C)]
-#[derive(Default)]
-pub(crate) struct Plan {
-    pub(crate) saved: i64,
-    pub(crate) scratch: i64,
-    pub(crate) units: [i64; 3],
-}
-
-/// The numbers as a matrix whose rows are some pixels side by side, so that few channels fill vectors too.
+/// The values as a matrix. A row has several pixels side by side, so that a few channels fill vectors too.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix {
     pub(super) rows: usize,
     pub(super) width: usize,
-    /// Pixels of a row.
+    /// Pixels in a row.
     pub(super) pixels: usize,
 }
 
-/// Columns of a row of several pixels, at most.
+/// Columns of a row with several pixels, at most.
 const WIDE: usize = 128;
-/// Floats of a part of the rows: three such parts stay in a core's second cache.
+/// Floats of a part of the rows: three such parts fit a core's second cache.
 const PART: usize = 16_384;
-/// Channels of a unit of the second phase.
+/// Channels of a unit in the second phase.
 pub(super) const CHANNELS: usize = 16;
 
 impl Matrix {
@@ -126,7 +82,7 @@ impl Job {
 
     #[target_feature(enable = "avx512f")]
     unsafe fn run(&self, phase: i64, unit: usize) {
-        // SAFETY: what the shim handed over has the sizes that the plan asked for; units write to different places.
+        // SAFETY: all memory has the planned sizes; units write to different places.
         unsafe {
             match (self.kind, phase, self.activation, self.y.is_null()) {
                 (0, 0, ..) => passes::moments(self, unit),
@@ -146,14 +102,21 @@ impl Job {
 }
 
 /// Says what a job needs.
-pub(crate) extern "C" fn plan(job: *const Job, plan: *mut Plan) {
-    // SAFETY: the shim hands over its own.
+///
+/// # Safety
+/// Both pointers are valid; `job` has its sizes.
+pub(crate) unsafe extern "C" fn plan(job: *const Job, plan: *mut Plan) {
+    // SAFETY: the caller promises valid pointers.
     unsafe { *plan = (*job).plan() };
 }
 
-/// Does units of a phase; all of a phase come before any of the next.
-pub(crate) extern "C" fn run(job: *const Job, phase: i64, first: i64, end: i64) {
-    // SAFETY: the shim hands over its own, planned before, on a processor with AVX-512.
+/// Computes the units from `first` to before `end` of a phase.
+///
+/// # Safety
+/// `job` is valid, its tensors have its sizes, `saved` and scratch memory are what [`plan`] asked for; all units of a phase
+/// are complete before one of the next begins; the processor has AVX-512.
+pub(crate) unsafe extern "C" fn run(job: *const Job, phase: i64, first: i64, end: i64) {
+    // SAFETY: the caller promises all that is needed.
     unsafe {
         for unit in first as usize..end as usize {
             (*job).run(phase, unit);

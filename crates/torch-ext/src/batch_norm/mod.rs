@@ -1,9 +1,10 @@
-//! Batch norm in training with what follows it, in one pass where torch takes three.
+//! Batch norm in training with what follows it, in one pass over memory where torch makes three.
 //!
 //! torch reads a convolution's result twice for its mean and variance, once more to normalise, and again for the
-//! shortcut and the activation; the gradient goes the same way back. Here a part of the rows that fits a core's cache
-//! is read once for both moments, and once more for all the rest. It needs AVX-512; [`BatchNorm::fits`] says where it
-//! can be used.
+//! shortcut and the activation; the gradient takes the same passes in reverse. Here a part of the rows that fits a
+//! core's cache is read once for both moments, and once more for everything else. Parts are joined by the formula of
+//! Chan, Golub and LeVeque (*Algorithms for Computing the Sample Variance*, The American Statistician, 1983). It needs
+//! AVX-512: [`BatchNorm::fits`] says whether it can be used.
 
 #[cfg(target_arch = "x86_64")]
 mod job;
@@ -16,31 +17,32 @@ use std::os::raw::c_void;
 
 use tch::Tensor;
 
-use crate::avx512::{self, is_float_on_cpu};
+use crate::cpu_kernels::{self, is_float_on_cpu};
 use crate::error::{Error, check};
 use crate::fused::Activation;
-use crate::{Result, ffi, layout};
+use crate::{Result, ffi, layout, shim_types};
 
-/// A batch norm's numbers, as `torch.nn.BatchNorm2d` has them.
+/// A batch norm's tensors and settings, as in `torch.nn.BatchNorm2d`.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm<'a> {
     /// γ, `[channels]`.
     pub weight: &'a Tensor,
     /// β, `[channels]`.
     pub bias: &'a Tensor,
-    /// Mean over batches, `[channels]`, moved by each call.
+    /// Mean over batches, `[channels]`, updated by each call.
     pub running_mean: &'a Tensor,
-    /// Variance over batches, `[channels]`, moved by each call.
+    /// Variance over batches, `[channels]`, updated by each call.
     pub running_var: &'a Tensor,
-    /// Share of a batch in the running ones.
+    /// Share of a batch in the running statistics.
     pub momentum: f64,
     /// Added to the variance.
     pub eps: f64,
 }
 
 impl BatchNorm<'_> {
-    /// Whether [`Self::train`] computes this on this machine: fp32 on a CPU with AVX-512, `x` and the shortcut of one
-    /// shape and stored channels-last, more than one value a channel, ReLU, SiLU without a shortcut, or nothing.
+    /// Whether [`Self::train`] computes this on this machine: fp32 on a CPU with AVX-512, `x` and the shortcut of the
+    /// same shape and stored channels-last, more than one value a channel; ReLU, SiLU without a shortcut, or no
+    /// activation.
     #[must_use]
     pub fn fits(&self, x: &Tensor, shortcut: Option<&Tensor>, activation: Activation) -> bool {
         let size = x.size();
@@ -52,17 +54,18 @@ impl BatchNorm<'_> {
         };
         let of_channels =
             |tensor: &&Tensor| is_float_on_cpu(tensor) && tensor.is_contiguous() && tensor.size() == [channels];
-        let lies_well = |tensor: &Tensor| is_float_on_cpu(tensor) && layout::is_channels_last(tensor);
+        let is_packed = |tensor: &Tensor| is_float_on_cpu(tensor) && layout::is_channels_last(tensor);
         is_known
+            && channels > 0
             && batch * height * width > 1
-            && lies_well(x)
-            && shortcut.is_none_or(|shortcut| lies_well(shortcut) && shortcut.size() == size)
+            && is_packed(x)
+            && shortcut.is_none_or(|shortcut| is_packed(shortcut) && shortcut.size() == size)
             && [self.weight, self.bias, self.running_mean, self.running_var].iter().all(of_channels)
-            && avx512::is_there()
+            && cpu_kernels::are_used()
     }
 
-    /// Normalises with the batch's own mean and variance, moves the running ones, adds the shortcut and applies the
-    /// activation. It has gradients, once.
+    /// Normalises with the batch's own mean and variance, updates the running ones, adds the shortcut and applies the
+    /// activation. It has gradients, but no second derivative.
     ///
     /// The bits do not depend on the number of threads.
     ///
@@ -70,7 +73,7 @@ impl BatchNorm<'_> {
     /// `x`, the shortcut and the result are `[batch, channels, height, width]`, stored channels-last.
     ///
     /// # Errors
-    /// [`Self::fits`] says no.
+    /// [`Self::fits`] is false.
     ///
     /// ```
     /// use tch::{Device, Kind, Tensor};
@@ -113,7 +116,8 @@ impl BatchNorm<'_> {
 /// The functions that the shim calls on torch's threads.
 #[cfg(target_arch = "x86_64")]
 fn kernels() -> *const c_void {
-    static KERNELS: avx512::Kernels<job::Job, job::Plan> = avx512::Kernels { plan: job::plan, run: job::run };
+    static KERNELS: shim_types::Kernels<shim_types::batch_norm::Job, shim_types::batch_norm::Plan> =
+        shim_types::Kernels { plan: job::plan, run: job::run };
     (&raw const KERNELS).cast()
 }
 

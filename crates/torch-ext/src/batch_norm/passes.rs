@@ -1,4 +1,4 @@
-//! What is done with some rows or some channels.
+//! The passes over some rows or some channels.
 
 use std::arch::x86_64::{
     _mm512_add_ps, _mm512_fmadd_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
@@ -6,13 +6,14 @@ use std::arch::x86_64::{
 };
 use std::ops::Range;
 
-use super::job::{CHANNELS, Job};
+use super::job::CHANNELS;
 use super::vectors::{LANES, NONE, activated, lanes, masked};
+use crate::shim_types::batch_norm::Job;
 
-/// Vectors of columns whose sums are held in registers.
+/// Vectors of columns whose sums fit the registers.
 const BLOCK: usize = 4;
 
-/// Calls the closure for the vectors of a block that begins at `$column`, with their first column and their lanes.
+/// Calls the closure for each vector of a block that begins at `$column`, with its first column and its lanes.
 macro_rules! block {
     ($column:expr, $width:expr, |$vector:ident, $at:ident, $mask:ident| $body:expr) => {
         for $vector in 0..BLOCK {
@@ -26,7 +27,7 @@ macro_rules! block {
 /// Mean and sum of squared deviations of a part's columns.
 ///
 /// # Safety
-/// As the plan says, for this and all others here.
+/// This and all other passes here need the memory that the plan asked for.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn moments(job: &Job, part: usize) {
     let matrix = job.matrix();
@@ -59,8 +60,8 @@ pub(super) unsafe fn moments(job: &Job, part: usize) {
     }
 }
 
-/// Calls the closure for each channel of a unit in each part and pixel of the rows: with the part's rows, the channel's
-/// place in the unit, and its two moments.
+/// Calls the closure for each channel of a unit in each part and pixel: with the part's rows, the channel's position in
+/// the unit, and its two moments.
 macro_rules! each_moment {
     ($job:ident, $matrix:ident, $channels:ident, |$rows:ident, $place:ident, $first:ident, $second:ident| $body:expr) => {
         for part in 0..$matrix.parts() {
@@ -77,13 +78,13 @@ macro_rules! each_moment {
     };
 }
 
-/// Joins the parts' moments (Chan, Golub and LeVeque 1983): mean and deviation of the channels, the running ones, and
-/// the affine map of each column.
+/// Joins the parts' moments (Chan, Golub and LeVeque 1983) into mean and deviation of each channel, updates the running
+/// statistics, and computes the affine map of each column.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn statistics(job: &Job, channels: Range<usize>) {
     let (matrix, count) = (job.matrix(), job.rows as f64);
     let (mut means, mut squares) = ([0.0; CHANNELS], [0.0; CHANNELS]);
-    // SAFETY: moments, channels and columns as planned.
+    // SAFETY: moments, channels and columns are as planned.
     unsafe {
         each_moment!(job, matrix, channels, |rows, place, mean, _square| means[place] += rows * mean);
         means = means.map(|sum| sum / count);
@@ -131,8 +132,8 @@ pub(super) unsafe fn results<const ACTIVATION: i64>(job: &Job, part: usize) {
     }
 }
 
-/// The gradient before the activation, Σ gradient and Σ gradient·(x − mean) of a part's columns. The slope is taken at
-/// the result or, without one, at what the affine map gives.
+/// The gradient before the activation, Σ gradient and Σ gradient·(x − mean) of a part's columns. The activation's slope
+/// is computed from the result if `OF_RESULT`, else from x by the affine map.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn sums<const ACTIVATION: i64, const OF_RESULT: bool>(job: &Job, part: usize) {
     let matrix = job.matrix();
@@ -170,7 +171,7 @@ pub(super) unsafe fn sums<const ACTIVATION: i64, const OF_RESULT: bool>(job: &Jo
     }
 }
 
-/// Joins the parts' sums: the gradients of weight and bias, and the coefficients of x's gradient,
+/// Joins the parts' sums into the gradients of weight and bias, and the coefficients of the gradient of x,
 ///
 /// γ/σ · (g − Σg/n − (x − mean)·Σg(x − mean)/(n·σ²))
 #[target_feature(enable = "avx512f")]
@@ -178,7 +179,7 @@ pub(super) unsafe fn coefficients(job: &Job, channels: Range<usize>) {
     let (matrix, count) = (job.matrix(), job.rows as f64);
     let (mut firsts, mut seconds) = ([0.0; CHANNELS], [0.0; CHANNELS]);
     let [_, inverses, ..] = job.saved(matrix);
-    // SAFETY: moments, channels and columns as planned.
+    // SAFETY: moments, channels and columns are as planned.
     unsafe {
         each_moment!(job, matrix, channels, |_rows, place, first, second| {
             firsts[place] += first;

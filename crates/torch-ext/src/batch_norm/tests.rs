@@ -1,13 +1,13 @@
 use tch::Kind;
 
 use super::*;
-use crate::avx512::testing::{difference, noise};
+use crate::cpu_kernels::testing::{difference, noise};
 use crate::layout::channels_last;
 
-/// A batch norm's own tensors.
-struct Numbers([Tensor; 4]);
+/// A batch norm's tensors.
+struct Tensors([Tensor; 4]);
 
-impl Numbers {
+impl Tensors {
     fn new(channels: i64, kind: Kind) -> Self {
         let [weight, bias, mean, var] = [0.1, 0.2, 0.3, 0.4].map(|seed| noise(&[channels], seed).to_kind(kind));
         Self([weight.set_requires_grad(true), bias.set_requires_grad(true), mean, var.abs() + 0.5])
@@ -24,27 +24,27 @@ fn all(
     x: &Tensor,
     shortcut: Option<&Tensor>,
     kind: Kind,
-    run: impl Fn(&Numbers, &Tensor, Option<&Tensor>) -> Tensor,
+    run: impl Fn(&Tensors, &Tensor, Option<&Tensor>) -> Tensor,
 ) -> Vec<Tensor> {
-    let numbers = Numbers::new(x.size()[1], kind);
+    let tensors = Tensors::new(x.size()[1], kind);
     let leaf = |tensor: &Tensor| tensor.detach().to_kind(kind).set_requires_grad(true);
     let (x, shortcut) = (leaf(x), shortcut.map(leaf));
-    let y = run(&numbers, &x, shortcut.as_ref());
-    // a gradient that is small where y is: rounding decides on which side of a ReLU's corner a number lies
+    let y = run(&tensors, &x, shortcut.as_ref());
+    // a gradient that is small near a ReLU's corner: rounding decides on which side of it a number is
     (y.square() * noise(&y.size(), 0.9).to_kind(kind)).sum(None).backward();
-    let Numbers([weight, bias, mean, var]) = numbers;
+    let Tensors([weight, bias, mean, var]) = tensors;
     let mut found = vec![y.detach(), x.grad(), weight.grad(), bias.grad(), mean, var];
     found.extend(shortcut.map(|shortcut| shortcut.grad()));
     found
 }
 
 fn ours(x: &Tensor, shortcut: Option<&Tensor>, activation: Activation) -> Vec<Tensor> {
-    all(x, shortcut, Kind::Float, |numbers, x, shortcut| numbers.norm().train(x, shortcut, activation).unwrap())
+    all(x, shortcut, Kind::Float, |tensors, x, shortcut| tensors.norm().train(x, shortcut, activation).unwrap())
 }
 
 /// torch's, in double precision.
 fn exact(x: &Tensor, shortcut: Option<&Tensor>, activation: Activation) -> Vec<Tensor> {
-    all(x, shortcut, Kind::Double, |Numbers([weight, bias, mean, var]), x, shortcut| {
+    all(x, shortcut, Kind::Double, |Tensors([weight, bias, mean, var]), x, shortcut| {
         let mut y = x.batch_norm(Some(weight), Some(bias), Some(mean), Some(var), true, 0.1, 1e-5, true);
         if let Some(shortcut) = shortcut {
             y += shortcut;
@@ -67,7 +67,7 @@ const KINDS: [(Activation, bool); 5] = [
 
 #[test]
 fn results_gradients_and_running_statistics_are_torchs_in_double_precision() {
-    if !avx512::is_there() {
+    if !cpu_kernels::are_used() {
         return;
     }
     let names = ["result", "x", "weight", "bias", "running mean", "running variance", "shortcut"];
@@ -75,7 +75,7 @@ fn results_gradients_and_running_statistics_are_torchs_in_double_precision() {
         [(5, 1, 1, 2), (3, 7, 5, 3), (4, 16, 2, 2), (5, 24, 9, 9), (40, 32, 24, 24), (3, 144, 7, 5), (20, 512, 2, 2)]
     {
         let shape = [batch, channels, height, width];
-        // a mean far from zero, as behind a first convolution of bright pictures
+        // a mean far from zero, as after a first convolution of bright images
         let (x, shortcut) = (channels_last(&(noise(&shape, 0.5) + 3.0)), channels_last(&noise(&shape, 0.6)));
         let (x, shortcut) = (x.unwrap(), shortcut.unwrap());
         for (activation, has_shortcut) in KINDS {
@@ -91,7 +91,7 @@ fn results_gradients_and_running_statistics_are_torchs_in_double_precision() {
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
-    if !avx512::is_there() {
+    if !cpu_kernels::are_used() {
         return;
     }
     let before = tch::get_num_threads();
@@ -107,8 +107,8 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn a_nan_stays_one() {
-    if !avx512::is_there() {
+fn a_nan_stays_a_nan() {
+    if !cpu_kernels::are_used() {
         return;
     }
     let x = noise(&[2, 32, 4, 4], 0.5);
@@ -125,22 +125,22 @@ fn a_nan_stays_one() {
 
 #[test]
 fn the_shortcut_alone_may_have_a_gradient() {
-    if !avx512::is_there() {
+    if !cpu_kernels::are_used() {
         return;
     }
-    let numbers = Numbers::new(16, Kind::Float);
+    let tensors = Tensors::new(16, Kind::Float);
     let x = channels_last(&noise(&[2, 16, 4, 4], 0.5)).unwrap();
     let shortcut = channels_last(&noise(&[2, 16, 4, 4], 0.6)).unwrap().set_requires_grad(true);
-    let y = numbers.norm().train(&x, Some(&shortcut), Activation::Relu).unwrap();
+    let y = tensors.norm().train(&x, Some(&shortcut), Activation::Relu).unwrap();
     y.sum(None).backward();
     assert_eq!(shortcut.grad(), y.gt(0).to_kind(Kind::Float));
-    let y = tch::no_grad(|| numbers.norm().train(&x, Some(&shortcut), Activation::Relu).unwrap());
+    let y = tch::no_grad(|| tensors.norm().train(&x, Some(&shortcut), Activation::Relu).unwrap());
     assert!(!y.requires_grad());
 }
 
 #[test]
-fn what_does_not_fit_is_refused_in_words() {
-    let numbers = Numbers::new(16, Kind::Float);
+fn inputs_that_do_not_fit_are_an_error() {
+    let tensors = Tensors::new(16, Kind::Float);
     let x = channels_last(&noise(&[2, 16, 4, 4], 0.5)).unwrap();
     let other = channels_last(&noise(&[2, 16, 4, 2], 0.5)).unwrap();
     let refused = [
@@ -151,21 +151,30 @@ fn what_does_not_fit_is_refused_in_words() {
         (x.shallow_clone(), Some(&other), Activation::None),
         (x.shallow_clone(), Some(&x), Activation::Silu),
         (x.shallow_clone(), None, Activation::Gelu),
+        (channels_last(&noise(&[2, 16, 4, 4], 0.5).narrow(1, 0, 0)).unwrap(), None, Activation::None),
     ];
     for (x, shortcut, activation) in refused {
-        let error = numbers.norm().train(&x, shortcut, activation).unwrap_err().to_string();
+        let error = tensors.norm().train(&x, shortcut, activation).unwrap_err().to_string();
         assert!(error.starts_with("a batch norm of ["), "{error}");
     }
 }
 
 #[test]
 fn a_second_derivative_is_refused() {
-    if !avx512::is_there() {
+    if !cpu_kernels::are_used() {
         return;
     }
-    let numbers = Numbers::new(16, Kind::Float);
+    let tensors = Tensors::new(16, Kind::Float);
     let x = channels_last(&noise(&[2, 16, 4, 4], 0.5)).unwrap().set_requires_grad(true);
-    let y = numbers.norm().train(&x, None, Activation::Relu).unwrap().square().sum(None);
+    let y = tensors.norm().train(&x, None, Activation::Relu).unwrap().square().sum(None);
     let error = Tensor::f_run_backward(&[&y], &[&x], true, true).unwrap_err().to_string();
     assert!(error.contains("has no second derivative"), "{error}");
+}
+
+#[test]
+fn no_channels_are_an_error_and_do_not_end_the_process() {
+    let empty = Tensors::new(0, Kind::Float);
+    let x = channels_last(&Tensor::zeros([2, 0, 4, 4], (Kind::Float, tch::Device::Cpu))).unwrap();
+    assert!(!empty.norm().fits(&x, None, Activation::None));
+    assert!(empty.norm().train(&x, None, Activation::None).is_err());
 }

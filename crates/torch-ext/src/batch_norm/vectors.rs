@@ -1,4 +1,4 @@
-//! Sixteen numbers at a time.
+//! Activations of sixteen numbers at a time.
 
 use std::arch::x86_64::{
     __m512, __mmask16, _CMP_NLE_UQ, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_ps, _mm512_cmp_ps_mask,
@@ -9,17 +9,18 @@ use std::arch::x86_64::{
 /// Floats of a vector.
 pub(super) const LANES: usize = 16;
 
-/// An activation, as [`crate::fused::Activation`] numbers them.
+/// Activations, with the numbers of [`crate::fused::Activation`].
 pub(super) const NONE: i64 = 0;
 pub(super) const RELU: i64 = 1;
 pub(super) const SILU: i64 = 2;
 
-/// The lanes of `count` numbers.
+/// A mask of the first `count` lanes.
 pub(super) const fn lanes(count: usize) -> __mmask16 {
     if count >= LANES { __mmask16::MAX } else { ((1u32 << count) - 1) as __mmask16 }
 }
 
-/// σ(x) = 1/(1 + e^-x). e^-x is 2ⁿ·2^f with f in [−½, ½], and 2^f its Taylor series to the sixth power: within 1e-6.
+/// σ(x) = 1/(1 + e^-x). e^-x is 2ⁿ·2^f with f in [−½, ½], and 2^f the first seven terms of its Taylor series: the error
+/// is below 1e-6.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn sigmoid(x: __m512) -> __m512 {
@@ -28,7 +29,7 @@ fn sigmoid(x: __m512) -> __m512 {
     const SERIES: [f32; 7] =
         [1.0, std::f32::consts::LN_2, 2.402_265e-1, 5.550_411e-2, 9.618_129e-3, 1.333_355_8e-3, 1.540_353e-4];
     let power = _mm512_mul_ps(x, _mm512_set1_ps(-LOG2_E));
-    // in this order a NaN stays one
+    // in this order a NaN stays a NaN
     let power = _mm512_min_ps(_mm512_set1_ps(126.0), _mm512_max_ps(_mm512_set1_ps(-126.0), power));
     let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(power);
     let part = _mm512_sub_ps(power, whole);
@@ -40,7 +41,7 @@ fn sigmoid(x: __m512) -> __m512 {
     _mm512_div_ps(one, _mm512_add_ps(_mm512_scalef_ps(sum, whole), one))
 }
 
-/// The activation of x; of a NaN it is one.
+/// The activation of x. A NaN stays a NaN.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn activated<const ACTIVATION: i64>(x: __m512) -> __m512 {
@@ -51,7 +52,7 @@ pub(super) fn activated<const ACTIVATION: i64>(x: __m512) -> __m512 {
     }
 }
 
-/// The gradient times the activation's slope at x. A ReLU's x may as well be its result.
+/// The gradient times the activation's slope at x. For a ReLU, x may also be its result.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn masked<const ACTIVATION: i64>(gradient: __m512, x: __m512) -> __m512 {

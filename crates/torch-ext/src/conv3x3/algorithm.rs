@@ -1,10 +1,11 @@
 //! Minimal filtering along one axis: fewer products than a direct convolution has.
 //!
-//! A row of `OUT` results of a convolution with three taps is At·((G·taps) ⊙ (Bt·inputs)): `M` products, where a
-//! direct convolution has 3·`OUT`. In two dimensions the same is done along rows and columns, and the products of
-//! one position over all channels and tiles are a product of matrices: M² of them.
+//! `OUT` neighbouring results of a convolution with a kernel of three are At·((G·kernel) ⊙ (Bt·inputs)): `M` products,
+//! where a direct convolution has 3·`OUT`. The matrices are named as by Lavin and Gray (arXiv:1509.09308, section 4). In
+//! two dimensions the same is done along rows and columns, and the products at one position over all channels and tiles
+//! are a product of matrices: M² of them.
 
-/// Numbers of one algorithm; unused places of the tables are zero.
+/// Sizes and matrices of an algorithm. Unused places of the tables are zero.
 pub(crate) trait Algorithm: 'static {
     /// Inputs of a tile along an axis.
     const IN: usize;
@@ -12,23 +13,23 @@ pub(crate) trait Algorithm: 'static {
     const M: usize;
     /// Results of a tile along an axis.
     const OUT: usize;
-    /// Place of a tile's first input, relative to its first result.
+    /// Position of a tile's first input, relative to its first result.
     const FIRST: isize;
-    /// `[M, IN]`
+    /// Bt: transforms inputs, `[M, IN]`.
     const BT: [[f32; 5]; 5];
-    /// `[M, 3]`
+    /// Transforms a kernel, `[M, 3]`.
     const G: [[f32; 3]; 5];
-    /// `[OUT, M]`
+    /// At: transforms products into results, `[OUT, M]`.
     const AT: [[f32; 5]; 5];
     /// Products in two dimensions.
     const PRODUCTS: usize = Self::M * Self::M;
 }
 
-/// Three results from five inputs with five products: Toom and Cook's with the points 0, 1, −1, 2, ∞ (Lavin and Gray,
-/// "Fast Algorithms for Convolutional Neural Networks", 2016, F(3×3, 3×3)). 25 products for 9 results, directly 81.
-pub(crate) struct Three;
+/// Lavin and Gray's F(3×3, 3×3): three results from five inputs with five products, by interpolation at the points
+/// 0, 1, −1, 2 and ∞ (Toom and Cook). In two dimensions 25 products for 9 results, 81 directly.
+pub(crate) struct ThreeResults;
 
-impl Algorithm for Three {
+impl Algorithm for ThreeResults {
     const IN: usize = 5;
     const M: usize = 5;
     const OUT: usize = 3;
@@ -51,24 +52,24 @@ impl Algorithm for Three {
         [[1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, 2.0, 0.0], [0.0, 1.0, 1.0, 4.0, 1.0], [0.0; 5], [0.0; 5]];
 }
 
-/// The adjoint of [`Three`]: the same with the taps in reverse.
-pub(crate) struct ThreeBack;
+/// The gradient of the inputs of [`ThreeResults`]: the same with the kernel reversed.
+pub(crate) struct ThreeResultsGradient;
 
-impl Algorithm for ThreeBack {
-    const IN: usize = Three::IN;
-    const M: usize = Three::M;
-    const OUT: usize = Three::OUT;
-    const FIRST: isize = Three::FIRST;
-    const BT: [[f32; 5]; 5] = Three::BT;
-    const G: [[f32; 3]; 5] = reversed(Three::G);
-    const AT: [[f32; 5]; 5] = Three::AT;
+impl Algorithm for ThreeResultsGradient {
+    const IN: usize = ThreeResults::IN;
+    const M: usize = ThreeResults::M;
+    const OUT: usize = ThreeResults::OUT;
+    const FIRST: isize = ThreeResults::FIRST;
+    const BT: [[f32; 5]; 5] = ThreeResults::BT;
+    const G: [[f32; 3]; 5] = reversed(ThreeResults::G);
+    const AT: [[f32; 5]; 5] = ThreeResults::AT;
 }
 
-/// A whole row of two between zeros: y₀ = w₁x₀ + w₂x₁, y₁ = w₀x₀ + w₁x₁ with three products,
-/// w₁(x₀ + x₁), (w₂ − w₁)x₁ and (w₀ − w₁)x₀. 9 products in two dimensions, directly 36 with the zeros.
-pub(crate) struct Two;
+/// A whole row of two pixels with zeros around it: y₀ = w₁x₀ + w₂x₁, y₁ = w₀x₀ + w₁x₁ with three products,
+/// w₁(x₀ + x₁), (w₂ − w₁)x₁ and (w₀ − w₁)x₀. In two dimensions 9 products, 36 directly if the zeros count.
+pub(crate) struct RowOfTwo;
 
-impl Algorithm for Two {
+impl Algorithm for RowOfTwo {
     const IN: usize = 2;
     const M: usize = 3;
     const OUT: usize = 2;
@@ -79,24 +80,24 @@ impl Algorithm for Two {
     const AT: [[f32; 5]; 5] = [[1.0, 1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0, 0.0], [0.0; 5], [0.0; 5], [0.0; 5]];
 }
 
-/// The adjoint of [`Two`].
-pub(crate) struct TwoBack;
+/// The gradient of the inputs of [`RowOfTwo`].
+pub(crate) struct RowOfTwoGradient;
 
-impl Algorithm for TwoBack {
-    const IN: usize = Two::OUT;
-    const M: usize = Two::M;
-    const OUT: usize = Two::IN;
-    const FIRST: isize = Two::FIRST;
-    const BT: [[f32; 5]; 5] = transposed(Two::AT);
-    const G: [[f32; 3]; 5] = Two::G;
-    const AT: [[f32; 5]; 5] = transposed(Two::BT);
+impl Algorithm for RowOfTwoGradient {
+    const IN: usize = RowOfTwo::OUT;
+    const M: usize = RowOfTwo::M;
+    const OUT: usize = RowOfTwo::IN;
+    const FIRST: isize = RowOfTwo::FIRST;
+    const BT: [[f32; 5]; 5] = transposed(RowOfTwo::AT);
+    const G: [[f32; 3]; 5] = RowOfTwo::G;
+    const AT: [[f32; 5]; 5] = transposed(RowOfTwo::BT);
 }
 
-/// A whole row of three between zeros with stride two: y₀ = w₁x₀ + w₂x₁, y₁ = w₀x₁ + w₁x₂. Nothing is saved but
-/// the zeros: 16 products, directly 36.
-pub(crate) struct Halved;
+/// A whole row of three pixels with zeros around it and stride 2: y₀ = w₁x₀ + w₂x₁, y₁ = w₀x₁ + w₁x₂. Only the
+/// products with zeros are saved: in two dimensions 16, 36 directly.
+pub(crate) struct RowOfThreeStrideTwo;
 
-impl Algorithm for Halved {
+impl Algorithm for RowOfThreeStrideTwo {
     const IN: usize = 3;
     const M: usize = 4;
     const OUT: usize = 2;
@@ -112,17 +113,17 @@ impl Algorithm for Halved {
     const AT: [[f32; 5]; 5] = [[1.0, 1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.0], [0.0; 5], [0.0; 5], [0.0; 5]];
 }
 
-/// The adjoint of [`Halved`].
-pub(crate) struct HalvedBack;
+/// The gradient of the inputs of [`RowOfThreeStrideTwo`].
+pub(crate) struct RowOfThreeStrideTwoGradient;
 
-impl Algorithm for HalvedBack {
-    const IN: usize = Halved::OUT;
-    const M: usize = Halved::M;
-    const OUT: usize = Halved::IN;
-    const FIRST: isize = Halved::FIRST;
-    const BT: [[f32; 5]; 5] = transposed(Halved::AT);
-    const G: [[f32; 3]; 5] = Halved::G;
-    const AT: [[f32; 5]; 5] = transposed(Halved::BT);
+impl Algorithm for RowOfThreeStrideTwoGradient {
+    const IN: usize = RowOfThreeStrideTwo::OUT;
+    const M: usize = RowOfThreeStrideTwo::M;
+    const OUT: usize = RowOfThreeStrideTwo::IN;
+    const FIRST: isize = RowOfThreeStrideTwo::FIRST;
+    const BT: [[f32; 5]; 5] = transposed(RowOfThreeStrideTwo::AT);
+    const G: [[f32; 3]; 5] = RowOfThreeStrideTwo::G;
+    const AT: [[f32; 5]; 5] = transposed(RowOfThreeStrideTwo::BT);
 }
 
 const fn transposed(table: [[f32; 5]; 5]) -> [[f32; 5]; 5] {
@@ -149,36 +150,36 @@ const fn reversed(table: [[f32; 3]; 5]) -> [[f32; 3]; 5] {
 mod tests {
     use super::*;
 
-    /// What the algorithm gives for unit inputs and taps: `[out][in][tap]`.
+    /// The algorithm's results for unit inputs and unit kernels: `[out][in][k]`.
     fn trilinear<A: Algorithm>() -> Vec<Vec<[f64; 3]>> {
-        let cell = |out: usize, input: usize, tap: usize| -> f64 {
-            (0..A::M).map(|m| f64::from(A::AT[out][m]) * f64::from(A::BT[m][input]) * f64::from(A::G[m][tap])).sum()
+        let cell = |out: usize, input: usize, k: usize| -> f64 {
+            (0..A::M).map(|m| f64::from(A::AT[out][m]) * f64::from(A::BT[m][input]) * f64::from(A::G[m][k])).sum()
         };
-        (0..A::OUT).map(|out| (0..A::IN).map(|input| [0, 1, 2].map(|tap| cell(out, input, tap))).collect()).collect()
+        (0..A::OUT).map(|out| (0..A::IN).map(|input| [0, 1, 2].map(|k| cell(out, input, k))).collect()).collect()
     }
 
-    /// A tap is used where `place(out, tap)` is an input of the tile.
+    /// Kernel element k times input `place(out, k)` is part of result `out`, and nothing else is.
     fn assert_is<A: Algorithm>(place: impl Fn(usize, usize) -> isize) {
         for (out, inputs) in trilinear::<A>().iter().enumerate() {
-            for (input, taps) in inputs.iter().enumerate() {
-                for (tap, found) in taps.iter().enumerate() {
-                    let expected = if place(out, tap) == input as isize { 1.0 } else { 0.0 };
-                    assert!((found - expected).abs() < 1e-6, "result {out}, input {input}, tap {tap}: {found}");
+            for (input, kernel) in inputs.iter().enumerate() {
+                for (k, found) in kernel.iter().enumerate() {
+                    let expected = if place(out, k) == input as isize { 1.0 } else { 0.0 };
+                    assert!((found - expected).abs() < 1e-6, "result {out}, input {input}, k {k}: {found}");
                 }
             }
         }
     }
 
     #[test]
-    fn each_algorithm_is_the_convolution_that_it_stands_for() {
-        assert_is::<Three>(|out, tap| (out + tap) as isize);
-        assert_is::<Two>(|out, tap| (out + tap) as isize - 1);
-        assert_is::<Halved>(|out, tap| (2 * out + tap) as isize - 1);
-        // an input's gradient: from the results that used it
-        assert_is::<ThreeBack>(|out, tap| (out + 2 - tap) as isize);
-        assert_is::<TwoBack>(|out, tap| (out + 1) as isize - tap as isize);
-        assert_is::<HalvedBack>(|out, tap| {
-            let twice = (out + 1) as isize - tap as isize;
+    fn each_algorithm_computes_its_convolution() {
+        assert_is::<ThreeResults>(|out, k| (out + k) as isize);
+        assert_is::<RowOfTwo>(|out, k| (out + k) as isize - 1);
+        assert_is::<RowOfThreeStrideTwo>(|out, k| (2 * out + k) as isize - 1);
+        // an input's gradient comes from the results that used the input
+        assert_is::<ThreeResultsGradient>(|out, k| (out + 2 - k) as isize);
+        assert_is::<RowOfTwoGradient>(|out, k| (out + 1) as isize - k as isize);
+        assert_is::<RowOfThreeStrideTwoGradient>(|out, k| {
+            let twice = (out + 1) as isize - k as isize;
             if twice % 2 == 0 { twice / 2 } else { -1 }
         });
     }

@@ -1,16 +1,17 @@
-//! From one map to another: a convolution, or the gradient of its input, which is one too.
+//! A convolution, or the gradient of its input, which is a convolution too.
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
 use super::algorithm::Algorithm;
-use super::job::{CHUNK, FEW, GAP, Plan, Side, Tiles, with_own};
+use super::job::{CHUNK, FEW, GAP, Side, Tiles, with_own};
 use super::product::{Left, product};
 use super::transform::{LANES, PANEL, inputs, outputs, transpose, weights};
+use crate::shim_types::conv3x3::Plan;
 
 /// Floats between the products of some tiles with a panel.
 const PRODUCT_PLANE: usize = CHUNK * PANEL + GAP;
-/// Rows of weights that are asked for ahead of their use.
+/// Rows of weights that are prefetched.
 const AHEAD: usize = 2;
 
 /// A convolution from one side to the other: forward, or a gradient that is one itself.
@@ -19,7 +20,7 @@ pub(super) struct Convolution {
     pub(super) to: Side,
     pub(super) tiles: Tiles,
     pub(super) weight: *const f32,
-    /// Whether the weight's last dimension is `to`'s channels.
+    /// Whether this is the gradient of the input: the weight's last dimension is then `to`'s channels.
     pub(super) is_gradient: bool,
     pub(super) scratch: *mut f32,
 }
@@ -29,13 +30,13 @@ impl Convolution {
         self.to.map.channels / PANEL
     }
 
-    /// Whether there are fewer tiles than channels: weights are what moves.
+    /// Whether there are fewer tiles than channels: most memory that is read is weights.
     fn is_small(&self) -> bool {
         self.tiles.count <= self.to.map.channels.max(self.from.map.channels)
     }
 
-    /// Tiles that are transformed and multiplied together where there are many: few, so that they stay in the quicker
-    /// cache, unless that would bring many weights through it for each few.
+    /// Tiles that are transformed and multiplied at a time if there are many: few, so that they stay in the first cache,
+    /// unless there are so many weights that reading them for each few would cost more.
     fn chunk(&self) -> usize {
         if self.from.map.channels * self.to.map.channels <= 128 * 128 { 12 } else { CHUNK }
     }
@@ -64,7 +65,7 @@ impl Convolution {
         let depth = self.from.map.channels;
         let panel_floats = A::PRODUCTS * self.weight_plane();
         let product_floats = A::PRODUCTS * PRODUCT_PLANE;
-        // SAFETY: scratch and own memory hold what is laid out here; units write to different places.
+        // SAFETY: both scratch memories have the planned sizes; units write to different places.
         unsafe {
             match (self.is_small(), phase) {
                 (true, 0) => {
@@ -101,11 +102,11 @@ impl Convolution {
     #[target_feature(enable = "avx512f")]
     unsafe fn transform_inputs<A: Algorithm>(&self, tiles: Range<usize>, out: *mut f32, plane: usize) {
         for (place, tile) in tiles.enumerate() {
-            let (picture, row, column) = self.tiles.input_place::<A>(tile);
+            let (image, row, column) = self.tiles.input_place::<A>(tile);
             // SAFETY: see `run`.
             unsafe {
-                let (picture, depth) = (self.from.start.add(picture * self.from.floats()), self.from.map.channels);
-                inputs::<A>(picture, self.from.map, row, column, depth, out.add(place * depth), plane);
+                let (image, depth) = (self.from.start.add(image * self.from.floats()), self.from.map.channels);
+                inputs::<A>(image, self.from.map, row, column, depth, out.add(place * depth), plane);
             }
         }
     }
@@ -120,14 +121,14 @@ impl Convolution {
             if self.is_gradient {
                 let channels = self.to.map.channels;
                 for k in 0..depth {
-                    // a row's two lines are far from the next row's: nobody but us can know
+                    // the rows are far apart in memory: the processor does not prefetch them by itself
                     let ahead = self.weight.wrapping_add((k + AHEAD) * 9 * channels + panel * PANEL);
-                    for line in (0..9).flat_map(|tap| [tap * channels, tap * channels + LANES]) {
+                    for line in (0..9).flat_map(|element| [element * channels, element * channels + LANES]) {
                         _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line).cast());
                     }
                     for half in [0, LANES] {
-                        let taps = self.weight.add(k * 9 * channels + panel * PANEL + half);
-                        weights::<A>(taps, channels, out.add(k * PANEL + half), plane);
+                        let kernel = self.weight.add(k * 9 * channels + panel * PANEL + half);
+                        weights::<A>(kernel, channels, out.add(k * PANEL + half), plane);
                     }
                 }
                 return;
@@ -136,12 +137,12 @@ impl Convolution {
             for half in [0, LANES] {
                 for k in (0..depth).step_by(LANES) {
                     for channel in 0..LANES {
-                        let taps = self.weight.add((panel * PANEL + half + channel) * 9 * depth + k);
-                        for tap in 0..9 {
-                            let ahead = taps.wrapping_add(tap * depth + AHEAD * LANES);
+                        let kernel = self.weight.add((panel * PANEL + half + channel) * 9 * depth + k);
+                        for element in 0..9 {
+                            let ahead = kernel.wrapping_add(element * depth + AHEAD * LANES);
                             _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
                         }
-                        weights::<A>(taps, depth, square.as_mut_ptr().add(channel * LANES), LANES * LANES);
+                        weights::<A>(kernel, depth, square.as_mut_ptr().add(channel * LANES), LANES * LANES);
                     }
                     for position in 0..A::PRODUCTS {
                         let square = square.as_ptr().add(position * LANES * LANES);
@@ -152,7 +153,7 @@ impl Convolution {
         }
     }
 
-    /// The products of some tiles with a panel, and the results that come of them.
+    /// Multiplies some tiles with a panel, and transforms the products into results.
     #[target_feature(enable = "avx512f")]
     unsafe fn multiply<A: Algorithm>(
         &self,
@@ -173,10 +174,10 @@ impl Convolution {
                 product(left, tiles.len(), depth, right, PANEL, out, false);
             }
             for (place, tile) in tiles.enumerate() {
-                let (picture, row, column) = self.tiles.place(tile);
+                let (image, row, column) = self.tiles.place(tile);
                 for half in [0, LANES] {
-                    let picture = self.to.start.add(picture * self.to.floats() + panel * PANEL + half);
-                    outputs::<A>(products.add(place * PANEL + half), plane, picture, self.to.map, row, column);
+                    let image = self.to.start.add(image * self.to.floats() + panel * PANEL + half);
+                    outputs::<A>(products.add(place * PANEL + half), plane, image, self.to.map, row, column);
                 }
             }
         }

@@ -1,56 +1,30 @@
-//! A convolution or one of its gradients, in two phases of units that threads share out among them.
+//! A convolution or one of its gradients, in two phases of units that the threads divide among themselves.
 //!
-//! Where a map is small its weights are most of the memory that moves: the tiles are transformed first, then each
-//! thread takes panels of 32 result channels, transforms their weights where they stay in its cache, and uses them for
-//! all tiles. Where the map is large it is the other way round. Each number is summed by one thread in one order:
-//! the bits do not depend on how many threads there are.
+//! On a small map, weights are most of the memory that is read: first all tiles are transformed, then each thread takes
+//! panels of 32 result channels, transforms their weights, which stay in its cache, and uses them for all tiles. On a
+//! large map it is the other way round. Each sum is computed by one thread in a fixed order, so that the bits do not
+//! depend on the number of threads.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::algorithm::{Algorithm, Halved, HalvedBack, Three, ThreeBack, Two, TwoBack};
+use super::algorithm::{
+    Algorithm, RowOfThreeStrideTwo, RowOfThreeStrideTwoGradient, RowOfTwo, RowOfTwoGradient, ThreeResults,
+    ThreeResultsGradient,
+};
 use super::convolution::Convolution;
 use super::transform::{LANES, Map};
 use super::weight_gradient::WeightGradient;
+use crate::shim_types::conv3x3::{Job, Plan};
 
-/// Tiles that are multiplied together: their products with a panel stay in a core's cache.
+/// Tiles that are multiplied at a time: their products with a panel fit a core's cache.
 pub(super) const CHUNK: usize = 48;
-/// Tiles that are transformed at a time where the products come later.
+/// Tiles that are transformed at a time if the products are computed in the second phase.
 pub(super) const FEW: usize = 8;
-/// Floats between parts that would else lie a multiple of 4,096 bytes apart and push each other out of the cache.
+/// Floats between parts that would otherwise be a multiple of 4,096 bytes apart and evict each other from the cache.
 pub(super) const GAP: usize = LANES;
 
-/// What is computed; the shim fills it in, see `csrc/conv3x3.cpp`.
-#[repr(C)]
-pub(crate) struct Job {
-    /// 0: `y` from `x`; 1: the gradient `x` from `y`; 2: the gradient `weight` from `x` and `y`.
-    pub(crate) kind: i64,
-    pub(crate) stride: i64,
-    pub(crate) batch: i64,
-    /// Of `x`.
-    pub(crate) height: i64,
-    pub(crate) width: i64,
-    pub(crate) channels_in: i64,
-    pub(crate) channels_out: i64,
-    /// `[batch, height, width, channels_in]`
-    pub(crate) x: *mut f32,
-    /// `[channels_out, 3, 3, channels_in]`
-    pub(crate) weight: *mut f32,
-    /// `[batch, height', width', channels_out]`
-    pub(crate) y: *mut f32,
-    /// As many floats as the plan asks for.
-    pub(crate) scratch: *mut f32,
-}
-
-/// What a job needs.
-#[repr(C)]
-#[derive(Default)]
-pub(crate) struct Plan {
-    pub(crate) scratch: i64,
-    pub(crate) units: [i64; 2],
-}
-
-/// The map and channels of one side of a convolution.
+/// Memory and shape of one side of a convolution, for a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Side {
     pub(super) start: *mut f32,
@@ -58,12 +32,13 @@ pub(super) struct Side {
 }
 
 impl Side {
+    /// Floats of an image.
     pub(super) fn floats(&self) -> usize {
         self.map.height * self.map.width * self.map.channels
     }
 }
 
-/// The tiles of a batch, picture by picture.
+/// The tiles of a batch, image by image.
 #[derive(Clone, Copy)]
 pub(super) struct Tiles {
     down: usize,
@@ -78,16 +53,16 @@ impl Tiles {
         Self { down, across, side: A::OUT, count: batch * down * across }
     }
 
-    /// Picture, first row and first column of results.
+    /// Image, first row and first column of results.
     pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
-        let (picture, rest) = (tile / (self.down * self.across), tile % (self.down * self.across));
-        (picture, rest / self.across * self.side, rest % self.across * self.side)
+        let (image, rest) = (tile / (self.down * self.across), tile % (self.down * self.across));
+        (image, rest / self.across * self.side, rest % self.across * self.side)
     }
 
-    /// Picture, first row and first column of inputs; a stride of two has one tile, at the corner.
+    /// Image, first row and first column of inputs. With stride 2 there is one tile an image.
     pub(super) fn input_place<A: Algorithm>(&self, tile: usize) -> (usize, isize, isize) {
-        let (picture, row, column) = self.place(tile);
-        (picture, row as isize + A::FIRST, column as isize + A::FIRST)
+        let (image, row, column) = self.place(tile);
+        (image, row as isize + A::FIRST, column as isize + A::FIRST)
     }
 
     /// Parts of at most `size` tiles.
@@ -101,10 +76,11 @@ impl Tiles {
 }
 
 thread_local! {
-    /// Memory of a thread for what it computes and uses at once.
+    /// Scratch memory of a thread.
     static OWN: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Calls `work` with scratch memory of this thread, uninitialised but for what was there before.
 pub(super) fn with_own<R>(floats: usize, work: impl FnOnce(*mut f32) -> R) -> R {
     OWN.with_borrow_mut(|own| {
         if own.len() < floats {
@@ -118,8 +94,8 @@ impl Job {
     fn sides(&self) -> (Side, Side) {
         let size = |value: i64| value as usize;
         let map = Map { height: size(self.height), width: size(self.width), channels: size(self.channels_in) };
-        let halved = |value: usize| if self.stride == 2 { value.div_ceil(2) } else { value };
-        let to = Map { height: halved(map.height), width: halved(map.width), channels: size(self.channels_out) };
+        let results = |side: usize| if self.stride == 2 { side.div_ceil(2) } else { side };
+        let to = Map { height: results(map.height), width: results(map.width), channels: size(self.channels_out) };
         (Side { start: self.x, map }, Side { start: self.y, map: to })
     }
 
@@ -138,33 +114,40 @@ impl Job {
     }
 }
 
-/// Calls what does the job's kind, with the algorithm of its stride and size.
+/// Calls the function for the job's kind, with the algorithm for its stride and size.
 macro_rules! dispatch {
     ($job:ident, $function:ident($($argument:expr),*)) => {
         match ($job.kind, $job.stride, $job.height, $job.width) {
-            (2, 2, ..) => $job.weight_gradient::<Halved>().$function::<Halved>($($argument),*),
-            (2, _, 2, 2) => $job.weight_gradient::<Two>().$function::<Two>($($argument),*),
-            (2, ..) => $job.weight_gradient::<Three>().$function::<Three>($($argument),*),
-            (1, 2, ..) => $job.convolution::<HalvedBack>().$function::<HalvedBack>($($argument),*),
-            (1, _, 2, 2) => $job.convolution::<TwoBack>().$function::<TwoBack>($($argument),*),
-            (1, ..) => $job.convolution::<ThreeBack>().$function::<ThreeBack>($($argument),*),
-            (_, 2, ..) => $job.convolution::<Halved>().$function::<Halved>($($argument),*),
-            (_, _, 2, 2) => $job.convolution::<Two>().$function::<Two>($($argument),*),
-            _ => $job.convolution::<Three>().$function::<Three>($($argument),*),
+            (2, 2, ..) => $job.weight_gradient::<RowOfThreeStrideTwo>().$function::<RowOfThreeStrideTwo>($($argument),*),
+            (2, _, 2, 2) => $job.weight_gradient::<RowOfTwo>().$function::<RowOfTwo>($($argument),*),
+            (2, ..) => $job.weight_gradient::<ThreeResults>().$function::<ThreeResults>($($argument),*),
+            (1, 2, ..) => $job.convolution::<RowOfThreeStrideTwoGradient>().$function::<RowOfThreeStrideTwoGradient>($($argument),*),
+            (1, _, 2, 2) => $job.convolution::<RowOfTwoGradient>().$function::<RowOfTwoGradient>($($argument),*),
+            (1, ..) => $job.convolution::<ThreeResultsGradient>().$function::<ThreeResultsGradient>($($argument),*),
+            (_, 2, ..) => $job.convolution::<RowOfThreeStrideTwo>().$function::<RowOfThreeStrideTwo>($($argument),*),
+            (_, _, 2, 2) => $job.convolution::<RowOfTwo>().$function::<RowOfTwo>($($argument),*),
+            _ => $job.convolution::<ThreeResults>().$function::<ThreeResults>($($argument),*),
         }
     };
 }
 
 /// Says what a job needs.
-pub(crate) extern "C" fn plan(job: *const Job, plan: *mut Plan) {
-    // SAFETY: the shim hands over its own.
+///
+/// # Safety
+/// Both pointers are valid; `job` has its kind and sizes.
+pub(crate) unsafe extern "C" fn plan(job: *const Job, plan: *mut Plan) {
+    // SAFETY: the caller promises valid pointers.
     let (job, plan) = unsafe { (&*job, &mut *plan) };
     *plan = dispatch!(job, plan());
 }
 
-/// Does units of a phase; all of the first phase come before any of the second.
-pub(crate) extern "C" fn run(job: *const Job, phase: i64, first: i64, end: i64) {
-    // SAFETY: the shim hands over its own, planned before, on a processor with AVX-512.
+/// Computes the units from `first` to before `end` of a phase.
+///
+/// # Safety
+/// `job` is valid, its tensors have its sizes and its scratch memory is what [`plan`] asked for; all units of the first
+/// phase are complete before one of the second begins; the processor has AVX-512.
+pub(crate) unsafe extern "C" fn run(job: *const Job, phase: i64, first: i64, end: i64) {
+    // SAFETY: the caller promises all that is needed.
     unsafe {
         let job = &*job;
         for unit in first as usize..end as usize {

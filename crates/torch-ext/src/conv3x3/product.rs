@@ -1,13 +1,13 @@
-//! The product of matrices between the transforms.
+//! Matrix products.
 
 use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
 
 use super::transform::{LANES, PANEL};
 
-/// Rows that a product keeps in registers.
+/// Rows whose sums fit the registers.
 const ROWS: usize = 12;
 
-/// The left side of a product: element (row, k) lies `row·row_step + k·k_step` floats from `start`.
+/// The left side of a product: element (row, k) is `row·row_step + k·k_step` floats from `start`.
 #[derive(Clone, Copy)]
 pub(crate) struct Left {
     pub(crate) start: *const f32,
@@ -15,11 +15,11 @@ pub(crate) struct Left {
     pub(crate) k_step: usize,
 }
 
-/// `rows` × 32 results of left · right over `depth`, added to what is there or in its place: `right` has rows of 32
-/// floats, `right_step` apart, `out` one after the other.
+/// `rows` × 32 results of left · right, summed over `depth`; added to `out` if `is_added`, else stored there. `right` has
+/// `depth` rows of 32 floats, `right_step` floats apart; `out` has `rows` rows of 32 floats without gaps.
 ///
 /// # Safety
-/// All that is named is there.
+/// All these elements can be read, and `out` written.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn product(
     left: Left,
@@ -34,7 +34,7 @@ pub(crate) unsafe fn product(
     let (mut first, mut blocks_left) = (0, blocks);
     while first < rows {
         let height = (rows - first).div_ceil(blocks_left);
-        // SAFETY: rows `first` to `first + height` are among `rows`.
+        // SAFETY: rows `first` to `first + height` are inside `rows`.
         unsafe {
             let left = Left { start: left.start.add(first * left.row_step), ..left };
             let out = out.add(first * PANEL);
@@ -70,13 +70,13 @@ unsafe fn block<const R: usize>(
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
     if is_added {
         for (row, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `R` rows of results are there.
+            // SAFETY: `out` has `R` rows.
             *sum = unsafe { [_mm512_loadu_ps(out.add(row * PANEL)), _mm512_loadu_ps(out.add(row * PANEL + LANES))] };
         }
     }
     let (mut from, mut right) = (left.start, right);
     for _ in 0..depth {
-        // SAFETY: `depth` rows of the right side and columns of the left are there.
+        // SAFETY: `right` has `depth` rows, `left` `depth` columns.
         unsafe {
             let columns = [_mm512_loadu_ps(right), _mm512_loadu_ps(right.add(LANES))];
             for (row, sum) in sums.iter_mut().enumerate() {
@@ -89,7 +89,7 @@ unsafe fn block<const R: usize>(
         }
     }
     for (row, sum) in sums.iter().enumerate() {
-        // SAFETY: `R` rows of results are there.
+        // SAFETY: `out` has `R` rows.
         unsafe {
             _mm512_storeu_ps(out.add(row * PANEL), sum[0]);
             _mm512_storeu_ps(out.add(row * PANEL + LANES), sum[1]);

@@ -1,7 +1,7 @@
 use tch::{Device, Kind};
 
 use super::*;
-use crate::avx512::testing::{self, difference};
+use crate::cpu_kernels::testing::{self, difference};
 use crate::layout::channels_last;
 
 fn noise(shape: &[i64], seed: f64) -> Tensor {
@@ -24,7 +24,7 @@ fn exact(x: &Tensor, weight: &Tensor, stride: i64) -> [Tensor; 3] {
 
 #[test]
 fn results_and_gradients_are_those_of_a_direct_convolution_in_double_precision() {
-    if !avx512::is_there() {
+    if !cpu_kernels::are_used() {
         return;
     }
     for (height, width, stride) in [(2, 2, 1), (3, 3, 1), (6, 6, 1), (12, 12, 1), (13, 2, 1), (5, 7, 1), (3, 3, 2)] {
@@ -47,7 +47,7 @@ fn results_and_gradients_are_those_of_a_direct_convolution_in_double_precision()
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
-    if !avx512::is_there() {
+    if !cpu_kernels::are_used() {
         return;
     }
     let before = tch::get_num_threads();
@@ -63,7 +63,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_in_words() {
+fn inputs_that_do_not_fit_are_an_error() {
     let weight = noise(&[32, 32, 3, 3], 0.4);
     let refused = [
         (noise(&[1, 32, 4, 4], 0.1), weight.shallow_clone(), 2),
@@ -82,11 +82,21 @@ fn what_does_not_fit_is_refused_in_words() {
     let guard = crate::autocast::enter(Device::Cpu, Kind::BFloat16).unwrap();
     assert!(!fits(&x, &weight, 1));
     drop(guard);
-    assert_eq!(fits(&x, &weight, 1), avx512::is_there());
+    assert_eq!(fits(&x, &weight, 1), cpu_kernels::are_used());
 }
 
 #[test]
-fn no_pictures_give_no_results_and_a_gradient_of_zero() {
+fn no_channels_are_an_error_and_do_not_end_the_process() {
+    for [out, channels] in [[0, 32], [32, 0], [0, 0]] {
+        let zeros = |shape: [i64; 4]| channels_last(&Tensor::zeros(shape, (Kind::Float, Device::Cpu))).unwrap();
+        let (x, weight) = (zeros([1, channels, 4, 4]), zeros([out, channels, 3, 3]));
+        assert!(!takes(&weight) && !fits(&x, &weight, 1));
+        assert!(convolve(&x, &weight, 1).is_err());
+    }
+}
+
+#[test]
+fn no_images_give_no_results_and_a_gradient_of_zero() {
     let (x, weight) = (noise(&[0, 64, 3, 3], 0.1), noise(&[128, 64, 3, 3], 0.4).set_requires_grad(true));
     if !fits(&x, &weight, 1) {
         return;
@@ -99,7 +109,7 @@ fn no_pictures_give_no_results_and_a_gradient_of_zero() {
 
 #[test]
 fn a_second_derivative_is_refused() {
-    if !avx512::is_there() {
+    if !cpu_kernels::are_used() {
         return;
     }
     let (x, weight) = (noise(&[1, 32, 4, 4], 0.1).set_requires_grad(true), noise(&[32, 32, 3, 3], 0.4));

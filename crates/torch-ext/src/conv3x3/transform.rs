@@ -5,7 +5,7 @@
     clippy::redundant_comparisons,
     clippy::double_comparisons,
     clippy::absurd_extreme_comparisons,
-    reason = "`each!` writes its body out for constants, some of which leave nothing to compare or to assign"
+    reason = "`each!` repeats its body for constants; for some of them comparisons and assignments are without effect"
 )]
 
 use std::arch::x86_64::{
@@ -23,8 +23,8 @@ pub(crate) const PANEL: usize = 2 * LANES;
 
 type Square = [[__m512; 5]; 5];
 
-/// The body once for each of 0 to 4, as a constant: the tables' zeros and ones cost nothing only where the compiler
-/// knows them.
+/// Repeats the body for the constants 0 to 4. With constants the compiler drops the products with zero and one in the
+/// algorithms' tables.
 macro_rules! each {
     ($index:ident, $body:expr) => {{
         {
@@ -72,7 +72,7 @@ macro_rules! combine {
     }};
 }
 
-/// A map in memory, channels last.
+/// The shape of a map in memory, channels-last.
 #[derive(Clone, Copy)]
 pub(crate) struct Map {
     pub(crate) height: usize,
@@ -81,7 +81,7 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// The pixels of a tile from `row`, `column` on.
+    /// The tile whose first pixel is at `row`, `column`.
     #[inline]
     fn tile(&self, row: isize, column: isize) -> Tile {
         let is_inside = |place: isize, size: usize| (0..size as isize).contains(&place);
@@ -96,8 +96,8 @@ impl Map {
     }
 }
 
-/// Where a tile's pixels lie, and which of them lie in the picture. Rows are asked for with branches, which go the same
-/// way for all channels, columns with masks, of which there are few enough to stay in registers.
+/// Positions of a tile's pixels, and which of them are inside the image. Rows are tested with branches, which take the
+/// same way for all channels, columns with masks, which stay in registers.
 struct Tile {
     rows: [bool; 5],
     columns: [u16; 5],
@@ -107,15 +107,15 @@ struct Tile {
 }
 
 impl Tile {
-    /// A pixel's first channel, counted from the picture's.
+    /// Offset of a pixel's first channel in the image.
     #[inline]
     fn at(&self, row: usize, column: usize) -> isize {
         self.start + row as isize * self.line + column as isize * self.pixel
     }
 }
 
-/// A tap's coefficient, zero behind the third.
-const fn tap(row: &[f32; 3], place: usize) -> f32 {
+/// A coefficient of G, zero beyond the third column.
+const fn kernel_coefficient(row: &[f32; 3], place: usize) -> f32 {
     if place < 3 { row[place] } else { 0.0 }
 }
 
@@ -128,7 +128,7 @@ unsafe fn loaded<A: Algorithm>(products: *const f32, plane: usize) -> Square {
         P,
         each!(Q, {
             if P < A::M && Q < A::M {
-                // SAFETY: a product's place.
+                // SAFETY: the caller promises room for the products.
                 cells[P][Q] = unsafe { _mm512_loadu_ps(products.add((P * A::M + Q) * plane)) };
             }
         })
@@ -136,14 +136,14 @@ unsafe fn loaded<A: Algorithm>(products: *const f32, plane: usize) -> Square {
     cells
 }
 
-/// Bt·tile·B: of the tile whose first input is at `row`, `column`, zeros outside the picture.
+/// Bt·tile·B for the tile whose first input is at `row`, `column`, with zeros outside the image.
 ///
 /// # Safety
-/// `picture` has the map's floats from the first of `channels` on, a multiple of 16; `out` has room for the products,
+/// `image` points to the first of `channels` (a multiple of 16) of the map's first pixel; `out` has room for the products,
 /// `plane` floats apart.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn inputs<A: Algorithm>(
-    picture: *const f32,
+    image: *const f32,
     map: Map,
     row: isize,
     column: isize,
@@ -158,8 +158,8 @@ pub(crate) unsafe fn inputs<A: Algorithm>(
             if I < A::IN && pixels.rows[I] {
                 each!(J, {
                     if J < A::IN {
-                        let place = picture.wrapping_offset(pixels.at(I, J) + channel as isize);
-                        // SAFETY: nothing is read of a pixel outside.
+                        let place = image.wrapping_offset(pixels.at(I, J) + channel as isize);
+                        // SAFETY: pixels outside are masked.
                         tile[I][J] = unsafe { _mm512_maskz_loadu_ps(pixels.columns[J], place) };
                     }
                 });
@@ -172,7 +172,7 @@ pub(crate) unsafe fn inputs<A: Algorithm>(
             each!(Q, {
                 if P < A::M && Q < A::M {
                     let value = combine!(J, A::BT[Q][J], half[P][J]);
-                    // SAFETY: a product's place.
+                    // SAFETY: the caller promises room for the products.
                     unsafe { _mm512_storeu_ps(out.add(channel + (P * A::M + Q) * plane), value) };
                 }
             })
@@ -180,13 +180,13 @@ pub(crate) unsafe fn inputs<A: Algorithm>(
     }
 }
 
-/// A·tile·At of a gradient of the results: what [`outputs`] is the adjoint of.
+/// A·tile·At of the gradient of the results: the adjoint of [`outputs`].
 ///
 /// # Safety
-/// As [`inputs`]; `row` and `column` are the tile's first result.
+/// As for [`inputs`]; `row` and `column` are the tile's first result.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn gradients<A: Algorithm>(
-    picture: *const f32,
+    image: *const f32,
     map: Map,
     row: usize,
     column: usize,
@@ -201,8 +201,8 @@ pub(crate) unsafe fn gradients<A: Algorithm>(
             if I < A::OUT && pixels.rows[I] {
                 each!(J, {
                     if J < A::OUT {
-                        let place = picture.wrapping_offset(pixels.at(I, J) + channel as isize);
-                        // SAFETY: nothing is read of a pixel outside.
+                        let place = image.wrapping_offset(pixels.at(I, J) + channel as isize);
+                        // SAFETY: pixels outside are masked.
                         tile[I][J] = unsafe { _mm512_maskz_loadu_ps(pixels.columns[J], place) };
                     }
                 });
@@ -215,7 +215,7 @@ pub(crate) unsafe fn gradients<A: Algorithm>(
             each!(Q, {
                 if P < A::M && Q < A::M {
                     let value = combine!(J, A::AT[J][Q], half[P][J]);
-                    // SAFETY: a product's place.
+                    // SAFETY: the caller promises room for the products.
                     unsafe { _mm512_storeu_ps(out.add(channel + (P * A::M + Q) * plane), value) };
                 }
             })
@@ -223,21 +223,21 @@ pub(crate) unsafe fn gradients<A: Algorithm>(
     }
 }
 
-/// At·products·A for 16 channels, into the pixels of the tile at `row`, `column` that lie in the picture.
+/// At·products·A for 16 channels, written to those pixels of the tile at `row`, `column` that are inside the image.
 ///
 /// # Safety
-/// `products` are `plane` floats apart, `picture` has the map's floats from the channel on.
+/// `products` are `plane` floats apart; `image` points to the first of the 16 channels of the map's first pixel.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn outputs<A: Algorithm>(
     products: *const f32,
     plane: usize,
-    picture: *mut f32,
+    image: *mut f32,
     map: Map,
     row: usize,
     column: usize,
 ) {
     let pixels = map.tile(row as isize, column as isize);
-    // SAFETY: the products' places.
+    // SAFETY: the caller promises the products.
     let cells: Square = unsafe { loaded::<A>(products, plane) };
     let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
     each!(Q, each!(I, half[I][Q] = combine!(P, A::AT[I][P], cells[P][Q])));
@@ -246,8 +246,8 @@ pub(crate) unsafe fn outputs<A: Algorithm>(
             each!(J, {
                 if J < A::OUT {
                     let value = combine!(Q, A::AT[J][Q], half[I][Q]);
-                    let place = picture.wrapping_offset(pixels.at(I, J));
-                    // SAFETY: nothing is written to a pixel outside.
+                    let place = image.wrapping_offset(pixels.at(I, J));
+                    // SAFETY: pixels outside are masked.
                     unsafe { _mm512_mask_storeu_ps(place, pixels.columns[J], value) };
                 }
             });
@@ -255,53 +255,53 @@ pub(crate) unsafe fn outputs<A: Algorithm>(
     });
 }
 
-/// G·taps·Gt for 16 neighbouring weights of each of nine taps, `step` floats apart.
+/// G·kernel·Gt for 16 neighbouring channels of a 3×3 kernel, whose elements are `step` floats apart.
 ///
 /// # Safety
-/// All nine are there, `out` has room for the products, `plane` floats apart.
+/// All nine elements can be read; `out` has room for the products, `plane` floats apart.
 #[target_feature(enable = "avx512f")]
-pub(crate) unsafe fn weights<A: Algorithm>(taps: *const f32, step: usize, out: *mut f32, plane: usize) {
+pub(crate) unsafe fn weights<A: Algorithm>(kernel: *const f32, step: usize, out: *mut f32, plane: usize) {
     let mut tile: Square = [[_mm512_setzero_ps(); 5]; 5];
     each!(
         I,
         each!(J, {
             if I < 3 && J < 3 {
-                // SAFETY: nine taps are there.
-                tile[I][J] = unsafe { _mm512_loadu_ps(taps.add((I * 3 + J) * step)) };
+                // SAFETY: the kernel has nine elements.
+                tile[I][J] = unsafe { _mm512_loadu_ps(kernel.add((I * 3 + J) * step)) };
             }
         })
     );
     let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
-    each!(P, each!(J, half[P][J] = combine!(I, tap(&A::G[P], I), tile[I][J])));
+    each!(P, each!(J, half[P][J] = combine!(I, kernel_coefficient(&A::G[P], I), tile[I][J])));
     each!(
         P,
         each!(Q, {
             if P < A::M && Q < A::M {
-                let value = combine!(J, tap(&A::G[Q], J), half[P][J]);
-                // SAFETY: a product's place.
+                let value = combine!(J, kernel_coefficient(&A::G[Q], J), half[P][J]);
+                // SAFETY: the caller promises room for the products.
                 unsafe { _mm512_storeu_ps(out.add((P * A::M + Q) * plane), value) };
             }
         })
     );
 }
 
-/// Gt·products·G for 16 neighbouring weights: the gradient of the nine taps.
+/// Gt·products·G for 16 neighbouring channels: the gradient of the nine elements of a kernel.
 ///
 /// # Safety
-/// As [`weights`], the other way round.
+/// The products can be read, the nine elements written; both are arranged as for [`weights`].
 #[target_feature(enable = "avx512f")]
-pub(crate) unsafe fn weight_gradients<A: Algorithm>(products: *const f32, plane: usize, taps: *mut f32, step: usize) {
-    // SAFETY: the products' places.
+pub(crate) unsafe fn weight_gradients<A: Algorithm>(products: *const f32, plane: usize, kernel: *mut f32, step: usize) {
+    // SAFETY: the caller promises the products.
     let cells: Square = unsafe { loaded::<A>(products, plane) };
     let mut half: Square = [[_mm512_setzero_ps(); 5]; 5];
-    each!(Q, each!(I, half[I][Q] = combine!(P, tap(&A::G[P], I), cells[P][Q])));
+    each!(Q, each!(I, half[I][Q] = combine!(P, kernel_coefficient(&A::G[P], I), cells[P][Q])));
     each!(
         I,
         each!(J, {
             if I < 3 && J < 3 {
-                let value = combine!(Q, tap(&A::G[Q], J), half[I][Q]);
-                // SAFETY: nine taps are there.
-                unsafe { _mm512_storeu_ps(taps.add((I * 3 + J) * step), value) };
+                let value = combine!(Q, kernel_coefficient(&A::G[Q], J), half[I][Q]);
+                // SAFETY: the kernel has nine elements.
+                unsafe { _mm512_storeu_ps(kernel.add((I * 3 + J) * step), value) };
             }
         })
     );
@@ -310,12 +310,12 @@ pub(crate) unsafe fn weight_gradients<A: Algorithm>(products: *const f32, plane:
 /// Transposes 16 × 16 floats, rows `from_step` and `to_step` floats apart.
 ///
 /// # Safety
-/// Both squares are there and do not overlap.
+/// `from` can be read, `to` written, and they do not overlap.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
     let mut rows = [_mm512_setzero_ps(); 16];
     for (place, row) in rows.iter_mut().enumerate() {
-        // SAFETY: the square is there.
+        // SAFETY: the caller promises both squares.
         *row = unsafe { _mm512_loadu_ps(from.add(place * from_step)) };
     }
     let mut quads = rows;
@@ -330,7 +330,7 @@ pub(crate) unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32,
         quads[four + 2] = low(high_ab, high_cd);
         quads[four + 3] = high(high_ab, high_cd);
     }
-    // quads[4q + r] holds, in its quarter s, the floats of column 4s + r from the rows 4q to 4q + 3
+    // quarter s of quads[4q + r] has the floats of column 4s + r from the rows 4q to 4q + 3
     for r in 0..4 {
         let [a, b, c, d] = [quads[r], quads[4 + r], quads[8 + r], quads[12 + r]];
         let (even_ab, odd_ab) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
@@ -342,7 +342,7 @@ pub(crate) unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32,
             (12 + r, _mm512_shuffle_f32x4::<0xdd>(odd_ab, odd_cd)),
         ];
         for (column, value) in columns {
-            // SAFETY: the square is there.
+            // SAFETY: the caller promises both squares.
             unsafe { _mm512_storeu_ps(to.add(column * to_step), value) };
         }
     }

@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use super::algorithm::Algorithm;
-use super::job::{CHUNK, FEW, GAP, Plan, Side, Tiles, with_own};
+use super::job::{CHUNK, FEW, GAP, Side, Tiles, with_own};
 use super::product::{Left, product};
 use super::transform::{LANES, PANEL, gradients, inputs, weight_gradients};
+use crate::shim_types::conv3x3::Plan;
 
-/// Result channels of a unit of the weights' gradient, the same for its products.
+/// Result channels of a unit, at most.
 const GROUP: usize = 64;
 
-/// The gradient of the weights: for each product, Σ over tiles of result gradients × inputs.
+/// The gradient of the weights: for each product, the sum over tiles of result gradients × inputs.
 ///
-/// A unit is a panel of inputs and a group of results. Where there are many tiles, it transforms them itself, some at
-/// a time, in its own cache.
+/// A unit is a panel of input channels and a group of result channels. If there are many tiles, it transforms them
+/// itself, some at a time.
 pub(super) struct WeightGradient {
     pub(super) x: Side,
     pub(super) y: Side,
@@ -31,8 +32,8 @@ impl WeightGradient {
         if half >= GROUP && outputs.is_multiple_of(GROUP) { GROUP } else { PANEL.min(half) }
     }
 
-    /// Whether all transformed tiles would be more than a cache holds. Each unit then transforms what it needs anew,
-    /// a quarter of the products' time at most whatever the channels.
+    /// Whether all transformed tiles together would not fit a cache. Each unit then transforms the tiles that it needs
+    /// again, which takes at most a quarter of the products' time.
     fn is_large(&self) -> bool {
         self.tiles.count > 4 * CHUNK
     }
@@ -57,7 +58,7 @@ impl WeightGradient {
     pub(super) unsafe fn run<A: Algorithm>(&self, phase: i64, unit: usize) {
         let (channels, results) = (self.x.map.channels, self.y.map.channels);
         let (inputs_plane, gradients_plane) = self.planes();
-        // SAFETY: scratch and own memory hold what is laid out here; units write to different places.
+        // SAFETY: both scratch memories have the planned sizes; units write to different places.
         unsafe {
             let all_gradients = self.scratch.wrapping_add(A::PRODUCTS * inputs_plane);
             if phase == 0 {
@@ -102,8 +103,8 @@ impl WeightGradient {
                 }
                 for result in 0..group {
                     for half in [0, LANES] {
-                        let taps = self.weight.add((first + result) * 9 * channels + panel + half);
-                        weight_gradients::<A>(products.add(result * PANEL + half), plane, taps, channels);
+                        let kernel = self.weight.add((first + result) * 9 * channels + panel + half);
+                        weight_gradients::<A>(products.add(result * PANEL + half), plane, kernel, channels);
                     }
                 }
             });
@@ -112,21 +113,21 @@ impl WeightGradient {
 
     #[target_feature(enable = "avx512f")]
     unsafe fn inputs<A: Algorithm>(&self, tile: usize, channels: Range<usize>, out: *mut f32, plane: usize) {
-        let (picture, row, column) = self.tiles.input_place::<A>(tile);
+        let (image, row, column) = self.tiles.input_place::<A>(tile);
         // SAFETY: see `run`.
         unsafe {
-            let picture = self.x.start.add(picture * self.x.floats() + channels.start);
-            inputs::<A>(picture, self.x.map, row, column, channels.len(), out, plane);
+            let image = self.x.start.add(image * self.x.floats() + channels.start);
+            inputs::<A>(image, self.x.map, row, column, channels.len(), out, plane);
         }
     }
 
     #[target_feature(enable = "avx512f")]
     unsafe fn gradients<A: Algorithm>(&self, tile: usize, channels: Range<usize>, out: *mut f32, plane: usize) {
-        let (picture, row, column) = self.tiles.place(tile);
+        let (image, row, column) = self.tiles.place(tile);
         // SAFETY: see `run`.
         unsafe {
-            let picture = self.y.start.add(picture * self.y.floats() + channels.start);
-            gradients::<A>(picture, self.y.map, row, column, channels.len(), out, plane);
+            let image = self.y.start.add(image * self.y.floats() + channels.start);
+            gradients::<A>(image, self.y.map, row, column, channels.len(), out, plane);
         }
     }
 }
