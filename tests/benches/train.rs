@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use lumbar::anatomy::Target;
-use lumbar::data::{DataSplit, StudyId};
 use lumbar::data::manifest::{Manifest, StudyRecord};
+use lumbar::data::{DataSplit, StudyId};
 use lumbar::predict::submission::{Overwrite, Sample, write};
 use lumbar::run::{Run, RunConfig};
 use lumbar::tasks::Preset;

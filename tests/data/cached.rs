@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use lumbar::anatomy::{Mirror, Target};
-use lumbar::data::{DataSplit, StudyId};
 use lumbar::data::SeriesKind;
 use lumbar::data::augment::Augmentation;
 use lumbar::data::crop::{CropConfig, CropPlace, crop};
 use lumbar::data::intensity::IntensityWindow;
+use lumbar::data::loader::{Batch, Loader, LoaderConfig, LoaderError, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::render::Renderer;
 use lumbar::data::study::Study;
-use lumbar::data::loader::{Batch, Loader, LoaderConfig, LoaderError, Plan};
+use lumbar::data::{DataSplit, StudyId};
 use lumbar::tasks::crops::{Annotated, CacheProgress, CropCache, CropSource, CropSourceConfig, Crops};
 use lumbar::tasks::grading::GradeTruth;
 use lumbar::train::observer::StopToken;
@@ -183,8 +183,9 @@ fn a_mirrored_study_shows_the_other_side_and_has_its_labels() {
     for place in 0..studies.len() {
         for target in Target::ALL {
             let other = Mirror::target(target);
-            let label =
-                |batch: &CropBatch, target: Target| batch.truth.labels.int64_value(&[place as i64, target.index() as i64]);
+            let label = |batch: &CropBatch, target: Target| {
+                batch.truth.labels.int64_value(&[place as i64, target.index() as i64])
+            };
             assert_eq!(label(&mirrored, target), label(&plain, other), "{target:?}");
             let (found, expected) = (image(&mirrored, place, target), image(&plain, place, other));
             assert_eq!(found.is_some(), expected.is_some());

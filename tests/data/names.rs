@@ -78,8 +78,7 @@ fn channels_are_made_again_after_a_change_of_a_file_under_another_name() {
     let made = || {
         let last = Mutex::new(0);
         let observer = |done: usize, _: usize| *last.lock().expect("a count") = done;
-        StudySource::open(&training(&manifest), &spine, &config, Some(&path), &observer)
-            .expect("a source");
+        StudySource::open(&training(&manifest), &spine, &config, Some(&path), &observer).expect("a source");
         last.into_inner().expect("a count")
     };
     assert_eq!((made(), made()), (4, 0));

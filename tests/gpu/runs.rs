@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use lumbar::data::manifest::{Manifest, StudyRecord};
-use lumbar::run::{Fitted, Preset, Run, RunConfig};
+use lumbar::run::{Fitted, Run, RunConfig};
+use lumbar::tasks::Preset;
 use lumbar::train::observer::{Event, Silent, StopToken};
 use lumbar_phantom::{PhantomConfig, Preset as Phantom};
 use lumbar_tests::scratch;
 use tch::{Device, Tensor};
-use torch_ext::determinism;
 
 use crate::device;
 
@@ -31,6 +31,7 @@ fn config(preset: Preset, precision: &str) -> RunConfig {
     set("train.batch_size", "2");
     set("train.ema_decay", "0.9");
     set("train.precision", precision);
+    set("train.deterministic", "true");
     match preset {
         Preset::WholeStudy => {
             set("task.whole_study.source.channels.size_px", "32");
@@ -88,7 +89,6 @@ fn tensors(file: &Path) -> impl Iterator<Item = (String, Vec<u8>)> {
 
 fn check_resume(preset: Preset, precision: &str) {
     let Some((device, _turn)) = device() else { return };
-    let _guard = determinism::enforce(device).unwrap();
     let (_files, manifest) = phantom();
     let [whole, stopped] = [None, Some(3)].map(|stop_at| {
         let folder = scratch();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use lumbar::anatomy::{Condition, Level, Target};
 use lumbar::data::crop::CropConfig;
+use lumbar::data::loader::{Batch, LoaderConfig, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::{DataSplit, StudyId};
-use lumbar::data::loader::{Batch, LoaderConfig, Plan};
 use lumbar::metric::{ConstantBaseline, Graded, score};
 use lumbar::model::{Architecture, LevelConfig, LevelModel};
 use lumbar::predict::submission::{Overwrite, Sample, validate, write};

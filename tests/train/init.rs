@@ -85,8 +85,7 @@ fn a_run_starts_from_a_timm_file_freezes_it_trains_the_head_and_resumes() {
     assert!(frozen("layer2.0.conv1.weight") && frozen("layer4.1.bn2.weight"));
 
     // the hash is kept with the run
-    let record: serde_json::Value =
-        serde_json::from_slice(&fs::read(run.folder().join("init.json")).unwrap()).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(run.folder().join("init.json")).unwrap()).unwrap();
     assert_eq!(record["sha256"].as_str().unwrap().len(), 64);
     timm_file(&file, Architecture::ResNet18d, 8);
     let error = run.fit(Some(1), Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err().to_string();

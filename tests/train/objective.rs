@@ -101,13 +101,7 @@ impl Objective for Regression {
         Ok(output.f_mse_loss(truth, tch::Reduction::Mean)?)
     }
 
-    fn predict(
-        &self,
-        table: &mut Found,
-        studies: &[StudyId],
-        output: &Tensor,
-        _: &Tensor,
-    ) -> Result<(), TrainError> {
+    fn predict(&self, table: &mut Found, studies: &[StudyId], output: &Tensor, _: &Tensor) -> Result<(), TrainError> {
         let values: Vec<f32> = Vec::try_from(output.f_flatten(0, -1)?)?;
         table.0.extend(studies.iter().zip(values.chunks_exact(2)).map(|(study, row)| (*study, [row[0], row[1]])));
         Ok(())
@@ -126,7 +120,8 @@ impl Objective for Regression {
 fn a_regression_is_trained_resumed_and_merged_like_a_grader() {
     let _turn = alone();
     let dataset = Arc::new(Positions);
-    let folds: Vec<Vec<StudyId>> = (0..2).map(|fold| (0..20).map(|study| StudyId(2 * study + fold)).collect()).collect();
+    let folds: Vec<Vec<StudyId>> =
+        (0..2).map(|fold| (0..20).map(|study| StudyId(2 * study + fold)).collect()).collect();
     let mut config = TrainConfig { epochs: 12, batch_size: 4, ..TrainConfig::default() };
     config.optimizer.lr = 0.1;
     let fitted = |stops: &[u64]| {

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use lumbar_tests::workspace;
 
 /// From the ground up. `config` and `hash` are used by all.
-const ROOMS: [&str; 11] = [
-    "anatomy", "data", "metric", "model", "explain", "train", "tasks", "predict", "figure", "run", "report",
-];
+const ROOMS: [&str; 11] =
+    ["anatomy", "data", "metric", "model", "explain", "train", "tasks", "predict", "figure", "run", "report"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use lumbar::anatomy::Target;
 use lumbar::data::DataSplit;
-use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::loader::Plan;
+use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::metric::PredictionTable;
 use lumbar::run::{Fitted, Run, RunConfig, RunError};
 use lumbar::tasks::crops::CropsTask;

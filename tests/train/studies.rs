@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use lumbar::anatomy::{ConditionGroup, Mirror, Target};
 use lumbar::data::channels::ChannelConfig;
-use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::loader::{Batch, Dataset as _, Plan};
+use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::{DataSplit, SeriesKind, StudyId};
 use lumbar::model::SpineConfig;
 use lumbar::tasks::grading::GradeTruth;

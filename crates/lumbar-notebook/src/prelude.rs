@@ -2,6 +2,7 @@
 
 pub use std::collections::{BTreeMap, HashMap};
 pub use std::path::{Path, PathBuf};
+pub use std::sync::Arc;
 
 pub use lumbar::anatomy::{Condition, ConditionGroup, Level, Mirror, Severity, Side, Target};
 pub use lumbar::data::augment::{

@@ -7,13 +7,15 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use lumbar::anatomy::{ConditionGroup, Severity, Target};
+use lumbar::data::StudyId;
 use lumbar::figure::{
-    CellGroup, Curve, CurvePanel, Figure, FoldHistory, MontageConfig, ConstantBaseline, Line, ScoreRow, Tile,
+    CellGroup, ConstantBaseline, Curve, CurvePanel, Figure, FoldHistory, Line, MontageConfig, ScoreRow, Tile,
     confusion_matrices, curves, learning_curves, montage, probability_distributions, reliability_diagram,
     score_baselines, severity_table,
 };
-use lumbar::data::StudyId;
-use lumbar::metric::{BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, Score, score, score_intervals};
+use lumbar::metric::{
+    BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, Score, score, score_intervals,
+};
 use lumbar::train::ValidationScore;
 use lumbar::train::history::EpochRecord;
 use ndarray::Array2;

@@ -86,6 +86,8 @@ where
         let checkpoints = CheckpointFolder::open(&self.folder.join("checkpoints"))?;
         checkpoints.remove_partial()?;
         same_split(&split, self.split)?;
+        let _deterministic =
+            self.config.deterministic.then(|| torch_ext::determinism::enforce(self.device)).transpose()?;
         let mut fold = Fold::start(self, checkpoints, stop)?;
         fold.resume(observer)?;
         fold.run(observer)

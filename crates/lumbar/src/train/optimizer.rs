@@ -326,7 +326,9 @@ impl Optimizer {
             let (found, expected) = (places.len(), self.places.len());
             return Err(TrainError::OtherNetwork(format!("{found} parameters, expected {expected}")));
         }
-        if let Some((found, expected)) = places.iter().zip(&self.places).find(|(found, expected)| !found.is_of(expected)) {
+        if let Some((found, expected)) =
+            places.iter().zip(&self.places).find(|(found, expected)| !found.is_of(expected))
+        {
             let describe = |place: &Place| format!("{} {:?} {:?}", place.name, place.shape, place.stride);
             let (found, expected) = (describe(found), describe(expected));
             return Err(TrainError::OtherNetwork(format!("found {found}, expected {expected}")));
