@@ -119,6 +119,8 @@ pub struct ConvNorm {
     norm: Option<BatchNorm>,
     activation: Activation,
     folded: bool,
+    /// Whether it is folded for oneDNN's fused convolution.
+    fused: bool,
     /// The weight of a 1×1 kernel as a matrix, if folded for a CPU: images of one pixel (squeeze-and-excitation) are
     /// a matrix product, and a convolution's setup would take longer than the product.
     matrix: Option<Tensor>,
@@ -155,6 +157,7 @@ impl ConvNorm {
             norm,
             activation,
             folded: false,
+            fused: false,
             matrix: None,
             weight_3x3: None,
         })
@@ -191,7 +194,7 @@ impl ConvNorm {
             out.and_then(|out| out.f_unsqueeze(-1)).doing(&self.name)?
         } else if let Some(out) = self.convolve_3x3(xs, padding)? {
             self.activation.apply(out, pass.mode).doing(&self.name)?
-        } else if self.folded && is_cpu(xs) {
+        } else if self.fused && is_cpu(xs) {
             self.geometry(padding).fused(xs, &self.weight, self.bias.as_ref(), self.activation.fused())?
         } else {
             let out = self.convolve(xs, padding)?;
@@ -205,7 +208,7 @@ impl ConvNorm {
     pub(crate) fn run_add(&self, xs: &Tensor, shortcut: &Tensor, relu: bool, pass: &mut Pass) -> Result<Tensor> {
         // oneDNN's fused sum refuses images of one pixel, whose layout is ambiguous
         let one_pixel = shortcut.size()[2..] == [1, 1];
-        if self.folded && is_cpu(xs) && self.activation == Activation::None && !one_pixel {
+        if self.fused && is_cpu(xs) && self.activation == Activation::None && !one_pixel {
             let (padded, padding) = self.pad(xs)?;
             let xs = padded.as_ref().unwrap_or(xs);
             let out = match self.convolve_3x3(xs, padding)? {
@@ -335,7 +338,8 @@ impl ConvNorm {
         }
         self.weight = torch_ext::layout::channels_last(&weight.f_to_kind(kind)?)?;
         self.bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
-        if is_cpu(&self.weight) {
+        self.fused = is_cpu(&self.weight) && onednn_takes(kind);
+        if self.fused {
             let ConvSpec { channels_in, channels_out, kernel, groups, .. } = self.spec;
             if kernel == 1 && groups == 1 && kind == Kind::Float {
                 self.matrix = Some(self.weight.f_reshape([channels_out, channels_in])?);
@@ -366,6 +370,18 @@ impl ConvNorm {
     pub(crate) fn is_folded(&self) -> bool {
         self.folded
     }
+}
+
+/// Whether oneDNN runs convolutions of this element type on this CPU. For bf16 libtorch requires AVX-512 (its
+/// `mkldnn_bf16_device_check`); without it the plain convolution is used.
+fn onednn_takes(kind: Kind) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has_bf16 = is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has_bf16 = false;
+    kind != Kind::BFloat16 || has_bf16
 }
 
 fn is_cpu(xs: &Tensor) -> bool {

@@ -31,7 +31,7 @@ pub trait Foldable: Module + Sized {
 /// 1e-4 of their greatest magnitude; in bf16 (8 bits of mantissa) within 5e-2.
 ///
 /// bf16 halves memory and is meant for GPUs. On a CPU with AVX512-BF16 and without AMX it was 20 % faster than fp32;
-/// other CPUs emulate it in software. Measure with `cargo xtask bench model` before choosing it.
+/// other CPUs emulate it in software, slowly. Measure with `cargo xtask bench model` before choosing it.
 ///
 /// ```
 /// use lumbar::model::{Architecture, BackboneConfig, EfficientNet, Inference, Mode, Module};
