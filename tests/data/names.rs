@@ -66,6 +66,15 @@ fn crops_are_cached_and_made_again_after_a_change_of_a_file_under_another_name()
     assert_eq!(open(&training(&manifest), cache.path()).1, 1);
 }
 
+/// Counts the studies that are decoded.
+struct Made(Mutex<usize>);
+
+impl lumbar_dicom::Observer for Made {
+    fn progress(&self, done: usize, _: usize) {
+        *self.0.lock().expect("a count") = done;
+    }
+}
+
 #[test]
 fn channels_are_made_again_after_a_change_of_a_file_under_another_name() {
     let (folder, cache) = (lumbar_tests::scratch(), lumbar_tests::scratch());
@@ -76,10 +85,9 @@ fn channels_are_made_again_after_a_change_of_a_file_under_another_name() {
     let config = StudySourceConfig { channels, ..StudySourceConfig::default() };
     let path: PathBuf = cache.path().join("studies.cache");
     let made = || {
-        let last = Mutex::new(0);
-        let observer = |done: usize, _: usize| *last.lock().expect("a count") = done;
-        StudySource::open(&training(&manifest), &spine, &config, Some(&path), &observer).expect("a source");
-        last.into_inner().expect("a count")
+        let last = Made(Mutex::new(0));
+        StudySource::open(&training(&manifest), &spine, &config, Some(&path), &last).expect("a source");
+        last.0.into_inner().expect("a count")
     };
     assert_eq!((made(), made()), (4, 0));
     touch(&manifest.studies()[1].series[0].files[0].path);
