@@ -79,7 +79,6 @@ fn all_builds_ask_for_the_same_features() {
     let command = features(&["--package", "lumbar-cli", "--edges", "normal"]);
     let name = |line: &String| line.split('|').next().unwrap_or_default().to_owned();
     let in_notebook: BTreeSet<String> = notebook.iter().map(name).collect();
-    let different: Vec<_> =
-        command.difference(&notebook).filter(|line| in_notebook.contains(&name(line))).collect();
+    let different: Vec<_> = command.difference(&notebook).filter(|line| in_notebook.contains(&name(line))).collect();
     assert!(different.is_empty(), "the command asks for other features of these: {different:?}");
 }
