@@ -160,7 +160,7 @@ struct Forward {
     stop: StopToken,
 }
 
-impl lumbar_dicom::Observer for Forward {
+impl lumbar_dicom::ReadProgress for Forward {
     fn progress(&self, done: usize, total: usize) {
         // nobody listens any more: the run failed already
         let _ = self.sender.send((done, total));

@@ -34,7 +34,7 @@ pub(super) trait Task: Sync {
         records: &[&StudyRecord],
         cache: Option<&Path>,
         device: Device,
-        observer: &dyn lumbar_dicom::Observer,
+        observer: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self::Source, RunError>;
 
     /// What was odd about a study's files.
@@ -62,7 +62,7 @@ impl Task for WholeStudyTask {
         records: &[&StudyRecord],
         cache: Option<&Path>,
         device: Device,
-        observer: &dyn lumbar_dicom::Observer,
+        observer: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self::Source, RunError> {
         let file = cache.map(|path| path.with_extension("cache"));
         StudySource::open(records, &self.spine, &self.source, file.as_deref(), device, observer)
@@ -104,7 +104,7 @@ impl Task for CropsTask {
         records: &[&StudyRecord],
         cache: Option<&Path>,
         device: Device,
-        observer: &dyn lumbar_dicom::Observer,
+        observer: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self::Source, RunError> {
         let Some(folder) = cache else {
             return CropSource::open(records, &Marked, &self.source, device).map_err(RunError::Source);

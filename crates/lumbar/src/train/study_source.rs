@@ -114,7 +114,7 @@ impl StudySource {
         config: &StudySourceConfig,
         cache: Option<&Path>,
         device: Device,
-        observer: &dyn lumbar_dicom::Observer,
+        observer: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self, BoxError> {
         config.check()?;
         spine.check()?;
