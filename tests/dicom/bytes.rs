@@ -69,7 +69,14 @@ pub(crate) fn pixels(values: &[u8]) -> Vec<u8> {
 }
 
 /// An axial slice of one byte for each pixel, with `more` elements in front.
-pub(crate) fn slice(position_mm: [f64; 3], number: i32, more: &[u8], rows: u16, columns: u16, values: &[u8]) -> Vec<u8> {
+pub(crate) fn slice(
+    position_mm: [f64; 3],
+    number: i32,
+    more: &[u8],
+    rows: u16,
+    columns: u16,
+    values: &[u8],
+) -> Vec<u8> {
     let [x, y, z] = position_mm;
     [
         more.to_vec(),

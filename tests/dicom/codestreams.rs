@@ -67,7 +67,13 @@ impl Jpeg2000 {
     /// 16 bits, five levels of the reversible transform, code-blocks of 64 × 64, one tile.
     fn blank(rows: u32, columns: u32) -> Self {
         let steps = [&[0x40][..], &[17 << 3; 16]].concat();
-        Self { size: [columns, rows], tile: [columns, rows], coding: vec![0, 0, 0, 1, 0, 5, 4, 4, 0, 1], steps, packets: 6 }
+        Self {
+            size: [columns, rows],
+            tile: [columns, rows],
+            coding: vec![0, 0, 0, 1, 0, 5, 4, 4, 0, 1],
+            steps,
+            packets: 6,
+        }
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -121,9 +127,8 @@ fn jpeg_2000_structures_are_limited_by_the_size_of_the_file() {
         assert!(error.contains(expected), "{expected}: {error}");
     }
     // the codestream in a JP2 file counts, not what looks like one in another box
-    let boxed = |name: &[u8; 4], content: &[u8]| {
-        [&(content.len() as u32 + 8).to_be_bytes()[..], name, content].concat()
-    };
+    let boxed =
+        |name: &[u8; 4], content: &[u8]| [&(content.len() as u32 + 8).to_be_bytes()[..], name, content].concat();
     let tiny_tiles = Jpeg2000 { tile: [1, 1], coding: vec![0, 0, 0, 1, 0, 0, 4, 4, 0, 1], ..blank() };
     let jp2 = |real: &[u8]| {
         let boxes = [
@@ -150,20 +155,21 @@ fn damaged_jpeg_ls_decodes_as_in_charls_or_not_at_all() {
         let path = PathBuf::from(stream["path"].as_str().expect("a path"));
         let (size, bits) = ([number("rows"), number("columns")], number("bits"));
         let whole = std::fs::read(&path).expect("the oracle wrote it");
-        for (index, (at, flip)) in (0..whole.len()).flat_map(|at| [0x01, 0x10, 0xFF].map(|flip| (at, flip))).enumerate() {
-            // every byte of the headers, some of the scan
-            if at > 40 && index % 23 != 0 {
-                continue;
-            }
+        // the frame header stays: another size is another image
+        let scan = whole.windows(2).position(|pair| pair == [0xFF, 0xDA]).expect("a scan");
+        for (index, at) in (scan..whole.len()).step_by(5).enumerate() {
             let mut bytes = whole.clone();
-            bytes[at] ^= flip;
+            bytes[at] ^= [0x01, 0x10, 0xFF][index % 3];
             files.push((path.with_extension(format!("{index}")), size, bits, bytes));
         }
-        // a scan of one byte, over and over: the largest errors that codes can express
-        let scan = whole.windows(2).position(|pair| pair == [0xFF, 0xDA]).expect("a scan") + 10;
-        for value in [0x00, 0x01, 0x40, 0x55, 0x7F, 0x80, 0xAA] {
-            let bytes = [&whole[..scan], &vec![value; 1 << 14], &[0xFF, 0xD9]].concat();
-            files.push((path.with_extension(format!("all{value}")), size, bits, bytes));
+        // a scan of one byte, over and over, is the largest errors that codes can express; sums grow as long as
+        // they are not reset (LSE, T.87 C.2.4.1)
+        for reset in [64_u16, 3, 65_535] {
+            let preset = [&[0xFF, 0xF8, 0, 13, 1][..], &[0; 8], &reset.to_be_bytes()].concat();
+            for value in [0x00, 0x01, 0x40, 0x55, 0x7F, 0x80, 0xAA] {
+                let bytes = [&whole[..scan], &preset, &whole[scan..scan + 10], &vec![value; 1 << 14], &[0xFF, 0xD9]];
+                files.push((path.with_extension(format!("{reset}_{value}")), size, bits, bytes.concat()));
+            }
         }
         files.push((path, size, bits, whole));
     }

@@ -11,10 +11,16 @@ use lumbar_dicom::{
 use lumbar_tests::scratch;
 
 use crate::bytes::{deflated, described, described_as, element, pixels, slice, text};
-use crate::meter::metered_in_pool;
+use crate::meter::metered;
 
 fn write(path: impl AsRef<Path>, bytes: &[u8]) {
     std::fs::write(path, bytes).expect("the folder takes it");
+}
+
+/// [`metered`] around work that runs on rayon's threads: a pool of one thread does all of it.
+fn metered_in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> (T, isize) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread starts");
+    pool.install(|| metered(work))
 }
 
 /// Reads a folder and checks the promise: 64 MiB, three times the files, 16 KiB for each file.
@@ -166,8 +172,7 @@ fn copies_among_thousands_of_frames_are_found() {
     let folder = scratch();
     let frames = 500;
     let more = |uid: &str| [text((0x0008, 0x0018), uid), text((0x0028, 0x0008), &frames.to_string())].concat();
-    let values: Vec<u8> =
-        (0..frames).flat_map(|frame| [frame as u8, (frame >> 8) as u8].repeat(128)).collect();
+    let values: Vec<u8> = (0..frames).flat_map(|frame| [frame as u8, (frame >> 8) as u8].repeat(128)).collect();
     for file in 0..3 {
         let bytes = slice([0.0; 3], 1, &more(&format!("1.2.{file}")), 16, 16, &values);
         write(folder.path().join(format!("{file}.dcm")), &bytes);
@@ -317,8 +322,12 @@ fn a_burned_in_annotation_is_known_of_slice_stack_and_series() {
         let series = read_series(folder.path(), &ReadOptions::default(), &()).unwrap_or_else(|error| panic!("{error}"));
         let flags: Vec<_> = series.slices().map(|slice| slice.burned_in_annotation).collect();
         assert_eq!(flags, [false, flagged], "{value}");
-        assert_eq!((series.has_burned_in_annotation(), series.stacks[0].has_burned_in_annotation()), (flagged, flagged));
-        let warned = series.report.warnings.iter().any(|warning| matches!(warning, ReadWarning::BurnedInAnnotation { .. }));
+        assert_eq!(
+            (series.has_burned_in_annotation(), series.stacks[0].has_burned_in_annotation()),
+            (flagged, flagged)
+        );
+        let warned =
+            series.report.warnings.iter().any(|warning| matches!(warning, ReadWarning::BurnedInAnnotation { .. }));
         assert_eq!(warned, flagged);
     }
 }

@@ -202,7 +202,8 @@ fn wrong_rle_segments_are_errors() {
 fn a_deflation_bomb_is_refused() {
     let zeros = vec![0; 1 << 20];
     let head = [described(65535, 8000), element(PIXEL_DATA, 1_048_560_000, b"")].concat();
-    let parts: Vec<&[u8]> = std::iter::once(head.as_slice()).chain(std::iter::repeat_n(zeros.as_slice(), 1000)).collect();
+    let parts: Vec<&[u8]> =
+        std::iter::once(head.as_slice()).chain(std::iter::repeat_n(zeros.as_slice(), 1000)).collect();
     let bytes = deflated(&parts);
     let error = read_both_ways(&bytes).expect_err("a bomb").to_string();
     assert!(error.contains("are allowed for a file of this size"), "{error}");

@@ -70,9 +70,3 @@ pub(crate) fn metered<T>(work: impl FnOnce() -> T) -> (T, isize) {
     let answer = work();
     (answer, MOST.get() - before)
 }
-
-/// [`metered`] around work that runs on rayon's threads: a pool of one thread does all of it.
-pub(crate) fn metered_in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> (T, isize) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread starts");
-    pool.install(|| metered(work))
-}

@@ -107,7 +107,9 @@ impl fmt::Display for ReadWarning {
             Self::IrregularSpacing { stack, smallest_mm, largest_mm } => {
                 write!(f, "stack {stack}: slices are {smallest_mm:.3} to {largest_mm:.3} mm apart, no affine")
             }
-            Self::BurnedInAnnotation { location } => write!(f, "{location}: the pixels may show a name (BurnedInAnnotation)"),
+            Self::BurnedInAnnotation { location } => {
+                write!(f, "{location}: the pixels may show a name (BurnedInAnnotation)")
+            }
         }
     }
 }

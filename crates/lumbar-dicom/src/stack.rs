@@ -260,8 +260,11 @@ mod tests {
     #[test]
     fn a_slice_kilometres_away_is_not_millions_of_missing_slices() {
         let far = 0.015_625 * f64::from(1 << 25);
-        let slices: Vec<Slice> =
-            [0.0, 0.015_625, 0.031_25, far].into_iter().zip([1, 2, 3, 3 + (1 << 25)]).map(|(z, n)| at_mm(z, n)).collect();
+        let slices: Vec<Slice> = [0.0, 0.015_625, 0.031_25, far]
+            .into_iter()
+            .zip([1, 2, 3, 3 + (1 << 25)])
+            .map(|(z, n)| at_mm(z, n))
+            .collect();
         let stack = Stack::new(slices);
         assert_eq!(stack.missing, []);
         assert!(stack.affine().is_none());

@@ -257,10 +257,7 @@ mod tests {
     fn identifiers_longer_than_the_standard_allows_are_refused_by_their_length_alone() {
         assert_eq!(uid(tag::SOP_INSTANCE, b"1.2.3\0").unwrap(), Some(Uid::new("1.2.3")));
         let cause = uid(tag::SOP_INSTANCE, "19700131.".repeat(8).as_bytes()).unwrap_err();
-        assert_eq!(
-            cause.to_string(),
-            "(0008,0018) SOPInstanceUID: expected up to 64 characters, found 72 characters"
-        );
+        assert_eq!(cause.to_string(), "(0008,0018) SOPInstanceUID: expected up to 64 characters, found 72 characters");
     }
 
     #[test]

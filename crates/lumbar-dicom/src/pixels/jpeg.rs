@@ -133,7 +133,8 @@ struct Huffman {
 
 impl Huffman {
     fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self, Cause> {
-        let mut table = Self { short: [(0, 0); 1 << TABLE_BITS], ends: [0; 17], offsets: [0; 17], values: values.to_vec() };
+        let mut table =
+            Self { short: [(0, 0); 1 << TABLE_BITS], ends: [0; 17], offsets: [0; 17], values: values.to_vec() };
         let (mut code, mut index) = (0_u32, 0_usize);
         for length in 1..=16_u32 {
             let count = u32::from(counts[length as usize - 1]);

@@ -233,14 +233,7 @@ impl Coder {
         (0..24).find(|k| i64::from(n) << k >= i64::from(a)).unwrap_or(24)
     }
 
-    fn regular(
-        &mut self,
-        reader: &mut BitReader<'_>,
-        d: [i32; 3],
-        ra: i32,
-        rb: i32,
-        rc: i32,
-    ) -> Result<i32, Cause> {
+    fn regular(&mut self, reader: &mut BitReader<'_>, d: [i32; 3], ra: i32, rb: i32, rc: i32) -> Result<i32, Cause> {
         let [q1, q2, q3] = d.map(|d| self.quantise(d));
         let context = (q1 * 9 + q2) * 9 + q3;
         let (sign, q) = if context < 0 { (-1, -context as usize) } else { (1, context as usize) };
