@@ -76,7 +76,8 @@ impl BitReader<'_> {
     fn fill(&mut self) {
         while self.count <= 48 {
             match self.bytes.get(self.at) {
-                Some(&byte) if !(self.after_ff && byte >= 0x80) => {
+                // 0xFF before a byte with the highest bit set, or at the end, is a marker and not data
+                Some(&byte) if byte != 0xFF || self.bytes.get(self.at + 1).is_some_and(|next| *next < 0x80) => {
                     let bits = if self.after_ff { 7 } else { 8 };
                     self.hold = self.hold << bits | u64::from(byte);
                     self.count += bits;
@@ -131,6 +132,9 @@ impl BitReader<'_> {
 
 struct Coder {
     maximum: i32,
+    /// Lossless with all values of the bits: sums are taken modulo their number. CharLS takes them so for any
+    /// error, also where a damaged stream has one that is too large to be corrected once.
+    wraps: bool,
     near: i32,
     /// 2·NEAR + 1.
     step: i32,
@@ -173,6 +177,7 @@ impl Coder {
         let bpp = log2(maximum + 1).max(2);
         Ok(Self {
             maximum,
+            wraps: near == 0 && maximum == (1 << bits) - 1,
             near,
             step,
             range,
@@ -284,11 +289,15 @@ impl Coder {
     }
 
     fn reconstruct(&self, predicted: i32, error: i32) -> i32 {
-        let mut value = predicted.saturating_add(error.saturating_mul(self.step));
+        // errors are at most 16 bits and a step at most 511: no sum overflows
+        let mut value = predicted + error * self.step;
+        if self.wraps {
+            return value & self.maximum;
+        }
         if value < -self.near {
-            value = value.saturating_add(self.range * self.step);
+            value += self.range * self.step;
         } else if value > self.maximum + self.near {
-            value = value.saturating_sub(self.range * self.step);
+            value -= self.range * self.step;
         }
         value.clamp(0, self.maximum)
     }
