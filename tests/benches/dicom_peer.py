@@ -2,7 +2,7 @@
 
 Input: {"task": "write", "out": folder} writes series like the competition's; answers {name: [files]}.
 Input: {"task": "run", "series": {name: [files]}, "seconds": s} answers, for each name, files or slices per
-second of `header`, `pixels` and `series` (the slices in order of their positions, with all pixels). Pixels are read as pydicom is quickest: `pixel_array(file)` takes 10
+second of `header`, `pixels` and `series` (the slices in order of their positions, with all pixels). Pixels are read in the way that is fastest in pydicom: `pixel_array(file)` takes 10
 to 25 % less time than `dcmread(file).pixel_array`.
 """
 import json
@@ -26,7 +26,7 @@ warnings.simplefilter("ignore")
 SIZES = {320: 30, 448: 20, 512: 20, 768: 17}
 
 
-def picture(size, number, rng):
+def image(size, number, rng):
     """Twelve bits: smooth tissue, discs with edges, Rician-like noise, a dark background."""
     y, x = np.mgrid[0:size, 0:size] / size
     body = 260 + 420 * np.exp(-((x - 0.55) ** 2 / 0.08 + (y - 0.5) ** 2 / 0.3))
@@ -64,7 +64,7 @@ def write(arguments):
                 ds.PixelSpacing = [0.5, 0.5]
                 ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
                 ds.WindowCenter, ds.WindowWidth = 450, 900
-                ds.PixelData = picture(size, number, rng).tobytes()
+                ds.PixelData = image(size, number, rng).tobytes()
                 if syntax == RLELossless:
                     ds.compress(RLELossless)
                 ds.save_as(folder / f"{number}.dcm", enforce_file_format=True)

@@ -86,7 +86,7 @@ fn affines_of_regular_stacks_equal_highdicom_and_simpleitk() {
         let peers = peers(&series, 0);
         for peer in ["highdicom", "sitk"] {
             let farthest = farthest_mm(affine, &peers[peer], shape);
-            assert!(farthest < 1e-6, "{}: {peer} lies {farthest} mm off", folder.display());
+            assert!(farthest < 1e-6, "{}: {peer} is {farthest} mm off", folder.display());
         }
     }
 }

@@ -49,8 +49,8 @@
 //! | reading and decoding one file | 64 MiB and three times the file |
 //! | [`read_series`], [`read_folder`] | 64 MiB for each thread, three times all files, and 16 KiB for each file |
 //!
-//! Slices that are decoded and kept ([`Slice::loaded`]) take what they decode to; `lumbar::data::study` limits
-//! that for a whole study.
+//! Slices in memory ([`Slice::loaded`]) take what they decode to; `lumbar::data::study` limits that for a whole
+//! study.
 //!
 //! Nothing is dropped silently: [`ReadReport`] lists every file that is not used with the reason, and every
 //! irregularity of those that are.

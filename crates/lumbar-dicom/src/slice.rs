@@ -158,8 +158,8 @@ impl Slice {
         Ok(self.pixels()?.rescaled(self.rescale))
     }
 
-    /// The same slice with its pixels decoded now and kept in memory. A small file can decode to 48 MiB, so
-    /// whoever keeps many slices has to limit their sum.
+    /// The same slice with its pixels decoded and in memory. A small file can decode to 48 MiB, so a caller with many
+    /// slices has to limit their sum.
     ///
     /// # Errors
     /// As [`Slice::pixels`].

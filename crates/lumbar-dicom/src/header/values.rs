@@ -16,8 +16,8 @@ use crate::tag::Tag;
 /// identifier itself, for joining with tables. Serialisation writes the identifier itself too. Cloning
 /// shares the text.
 ///
-/// The key is drawn anew for every process: within one run equal identifiers show equal hashes, and nobody
-/// can find an identifier by hashing candidates or link the printed hashes of two runs.
+/// The key is random and new for every process. Within one run equal identifiers have equal hashes; an identifier
+/// cannot be found by hashing candidates, and the printed hashes of two runs cannot be linked.
 ///
 /// ```
 /// use lumbar_dicom::Uid;
@@ -130,8 +130,8 @@ pub(crate) fn uid(tag: Tag, bytes: &[u8]) -> Result<Option<Uid>, Cause> {
 
 /// Free text of a file, cut after 256 bytes; `None` when the value is empty.
 pub(crate) fn free_text(bytes: &[u8]) -> Option<FreeText> {
-    let kept = &bytes[..bytes.len().min(LONGEST_TEXT_BYTES)];
-    Some(FreeText::new(&String::from_utf8_lossy(kept))).filter(|text| !text.reveal().is_empty())
+    let start = &bytes[..bytes.len().min(LONGEST_TEXT_BYTES)];
+    Some(FreeText::new(&String::from_utf8_lossy(start))).filter(|text| !text.reveal().is_empty())
 }
 
 /// A short string (SH, at most 16 characters), which can hold free text; `Ok(None)` when the value is empty.

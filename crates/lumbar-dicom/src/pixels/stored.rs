@@ -136,13 +136,13 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
-    /// Shifts the value down from HighBit, masks what lies above, extends the sign.
+    /// Shifts the value down from HighBit, masks the bits above it, extends the sign.
     pub(crate) fn finish(self, bits: Bits) -> Pixels {
         let low = u32::from((bits.high + 1).saturating_sub(bits.stored));
         macro_rules! finish {
             ($values:ident, $unsigned:ty, $signed:ty, $plain:ident, $extended:ident) => {{
                 let mut values = $values;
-                // from the bit under the value, up to the top: one shift left drops what lies above it
+                // from the bit under the value, up to the top: one shift left drops the bits above it
                 let up = <$unsigned>::BITS.saturating_sub(low + u32::from(bits.stored));
                 let down = up + low;
                 if bits.signed {
