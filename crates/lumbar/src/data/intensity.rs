@@ -226,7 +226,9 @@ mod tests {
         let mut one = slice(values);
         let config = IntensityConfig { low_percent: 0.0, high_percent: 100.0 };
         let started = std::time::Instant::now();
-        for (padding, expected) in [((0, 65_535), (0.0, 1.0)), ((-9, 99_999), (0.0, 1.0)), ((1, 65_534), (0.0, 65_535.0))] {
+        for (padding, expected) in
+            [((0, 65_535), (0.0, 1.0)), ((-9, 99_999), (0.0, 1.0)), ((1, 65_534), (0.0, 65_535.0))]
+        {
             one.padding = Some(padding);
             let window = Window::of_series(&series(vec![one.clone()]), &config).unwrap();
             assert_eq!((window.low, window.high), expected, "{padding:?}");
