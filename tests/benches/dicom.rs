@@ -88,7 +88,7 @@ fn main() {
         let stored = (first.rows * first.columns * 2) as f64;
         let file = source / files.len() as f64;
         let values = decoded(files);
-        let check: f64 = values.iter().flat_map(|one| (0..one.len()).filter_map(|k| one.get(k))).sum();
+        let check: f64 = values.iter().flat_map(|one| (0..one.len()).filter_map(move |k| one.get(k))).sum();
         let expected = theirs[name]["sum"].as_f64().expect("a sum");
         assert!(check == expected, "{name}: the sums are {check} here, {expected} there");
         let header = || files.iter().for_each(|file| drop(std::hint::black_box(Header::read(file).expect("a header"))));

@@ -5,7 +5,7 @@
 //!
 //! | values | shown as |
 //! |---|---|
-//! | numbers | the number with six significant digits, if its size is below 100,000; a date or a record number is larger |
+//! | numbers | the number rounded to six digits, if it is below 100,000: a date or a record number is larger |
 //! | code strings | only terms of a closed list for the attribute, `(other)` in place of any other text |
 //! | identifiers | a hash with a key of this process, see [`crate::Uid`] |
 //! | free text | not at all |
@@ -154,7 +154,7 @@ fn numbers(text: &str) -> Option<String> {
     Some(numbers.join("\\"))
 }
 
-/// A number below 100,000 with six significant digits.
+/// A number below 100,000 rounded to six digits, of which at most five are decimals.
 fn six_digits(number: f64) -> String {
     let whole = number.abs().max(1.0).log10().floor() as usize;
     let text = format!("{number:.*}", 5_usize.saturating_sub(whole));

@@ -109,17 +109,14 @@ impl Counts {
         match &pixels {
             Pixels::U16(values) if *self.rescale.get_or_insert(slice.rescale) == slice.rescale => {
                 self.histogram.resize(1 << 16, 0);
-                let mut counts = vec![0_u64; 1 << 16];
-                for value in values.iter() {
-                    counts[usize::from(*value)] += 1;
+                let count = |value: &u16| self.histogram[usize::from(*value)] += 1;
+                match padding {
+                    None => values.iter().for_each(count),
+                    Some((from, to)) => {
+                        let padding = from..=to;
+                        values.iter().filter(|value| !padding.contains(&i64::from(**value))).for_each(count);
+                    }
                 }
-                if let Some((from, to)) = padding {
-                    let top = i64::from(u16::MAX);
-                    // a range outside of the values is empty
-                    let (from, to) = (from.clamp(0, top + 1) as usize, to.clamp(-1, top) + 1);
-                    counts.get_mut(from..to as usize).unwrap_or_default().fill(0);
-                }
-                self.histogram.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
             _ => {
                 let is_padding = |index: usize| {
