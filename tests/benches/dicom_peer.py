@@ -1,8 +1,8 @@
-"""The peer of `dicom.rs`: pydicom, pylibjpeg-rle, numpy and OpenCV on one core.
+"""The peer of `dicom.rs`: pydicom, pylibjpeg-rle and numpy on one core.
 
 Input: {"task": "write", "out": folder} writes series like the competition's; answers {name: [files]}.
 Input: {"task": "run", "series": {name: [files]}, "seconds": s} answers, for each name, files or slices per
-second of `header`, `pixels` and `normalised`. Pixels are read as pydicom is quickest: `pixel_array(file)` takes 10
+second of `header`, `pixels` and `series` (the slices in order of their positions, with all pixels). Pixels are read in the way that is fastest in pydicom: `pixel_array(file)` takes 10
 to 25 % less time than `dcmread(file).pixel_array`.
 """
 import json
@@ -15,7 +15,6 @@ from pathlib import Path
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
-import cv2
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -23,12 +22,11 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 warnings.simplefilter("ignore")
-cv2.setNumThreads(1)
 
 SIZES = {320: 30, 448: 20, 512: 20, 768: 17}
 
 
-def picture(size, number, rng):
+def image(size, number, rng):
     """Twelve bits: smooth tissue, discs with edges, Rician-like noise, a dark background."""
     y, x = np.mgrid[0:size, 0:size] / size
     body = 260 + 420 * np.exp(-((x - 0.55) ** 2 / 0.08 + (y - 0.5) ** 2 / 0.3))
@@ -66,7 +64,7 @@ def write(arguments):
                 ds.PixelSpacing = [0.5, 0.5]
                 ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
                 ds.WindowCenter, ds.WindowWidth = 450, 900
-                ds.PixelData = picture(size, number, rng).tobytes()
+                ds.PixelData = image(size, number, rng).tobytes()
                 if syntax == RLELossless:
                     ds.compress(RLELossless)
                 ds.save_as(folder / f"{number}.dcm", enforce_file_format=True)
@@ -85,16 +83,12 @@ def rate(work, count, seconds):
     return best
 
 
-def normalised(files):
-    slices = []
-    for file in files:
-        slices.append(pixel_array(file))
-    low, high = np.percentile(np.stack(slices), [0.5, 99.5])
-    out = np.empty((len(files), 256, 256), np.float32)
-    for k, values in enumerate(slices):
-        small = cv2.resize(values.astype(np.float32), (256, 256), interpolation=cv2.INTER_LINEAR)
-        out[k] = np.clip((small - low) / (high - low), 0, 1)
-    return out
+def series(files):
+    headers = [(pydicom.dcmread(file, stop_before_pixels=True), file) for file in files]
+    row, column = np.split(np.array(headers[0][0].ImageOrientationPatient, float), 2)
+    normal = np.cross(row, column)
+    headers.sort(key=lambda pair: float(np.dot(normal, np.array(pair[0].ImagePositionPatient, float))))
+    return np.stack([pixel_array(file) for _, file in headers])
 
 
 def run(arguments):
@@ -103,10 +97,10 @@ def run(arguments):
         tasks = {
             "header": lambda: [pydicom.dcmread(f, stop_before_pixels=True) for f in files],
             "pixels": lambda: [pixel_array(f) for f in files],
-            "normalised": lambda: normalised(files),
+            "series": lambda: series(files),
         }
         answers[name] = {task: rate(work, len(files), arguments["seconds"]) for task, work in tasks.items()}
-        answers[name]["sum"] = float(normalised(files).sum(dtype=np.float64))
+        answers[name]["sum"] = float(series(files).sum(dtype=np.float64))
     return answers
 
 

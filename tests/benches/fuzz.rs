@@ -1,11 +1,15 @@
 //! Searches for bytes that make the DICOM reader panic: `cargo xtask bench fuzz [SECONDS [SEED]]`, 60 seconds when
-//! none are given, a third for each target of `crates/lumbar-dicom/fuzz`.
+//! none are given, a quarter for each target of `crates/lumbar-dicom/fuzz`.
 //!
 //! Where `cargo fuzz` is installed it does the search. Elsewhere the same targets get public files that are
-//! changed at random: it sees no coverage, so it finds less. Ends with 1 when something was found; the bytes
-//! are kept in `crates/lumbar-dicom/fuzz/artifacts/<target>`.
+//! changed at random: this does not see coverage, so it finds less. A finding is a panic, a run of 20 seconds, or more
+//! memory than the reader's documentation promises. Ends with 1 if something was found; the bytes are in
+//! `crates/lumbar-dicom/fuzz/artifacts/<target>`. If the whole process dies, they are there as `running`.
 
 extern crate self as libfuzzer_sys;
+
+#[path = "../dicom/meter.rs"]
+mod meter;
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -35,17 +39,26 @@ mod targets {
     pub(crate) mod file;
     pub(crate) mod header;
     pub(crate) mod rle;
+    pub(crate) mod series;
 }
 
 type Target = (&'static str, fn(&[u8]));
-const TARGETS: [Target; 3] =
-    [("header", targets::header::run), ("rle", targets::rle::run), ("file", targets::file::run)];
+const TARGETS: [Target; 4] = [
+    ("header", targets::header::run),
+    ("rle", targets::rle::run),
+    ("file", targets::file::run),
+    ("series", targets::series::run),
+];
 /// Larger files spend the time on pixels.
 const LARGEST_SEED_BYTES: usize = 64 << 10;
 /// Lengths and counts that are easily mistaken.
 const WORDS: [u32; 9] = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, u32::MAX];
 /// A run beyond this is a finding as well.
 const SLOW: Duration = Duration::from_secs(20);
+/// Memory that a run may take beyond three times its bytes: 64 MiB, and 16 KiB for each file of a folder.
+const MOST_BYTES: isize = (64 << 20) + (16 << 14);
+/// Memory beyond which the process is ended instead of the machine.
+const ENDED_BYTES: u64 = 4 << 30;
 
 fn main() -> ExitCode {
     let words = std::env::args().skip(1).filter(|word| word != "--bench");
@@ -59,7 +72,12 @@ fn main() -> ExitCode {
     let search = if guided { libfuzzer } else { plain };
     let files = public_files();
     let frames: Vec<_> = files.iter().filter_map(|file| rle_seed(file)).collect();
-    let seeds = |name| if name == "rle" { &frames } else { &files };
+    let folders = folders(&files);
+    let seeds = |name| match name {
+        "rle" => &frames,
+        "series" => &folders,
+        _ => &files,
+    };
     let findings: usize = TARGETS.into_iter().map(|it| search(&fuzz, it, seeds(it.0), limit, seed)).sum();
     println!("findings: {findings}");
     if findings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -77,8 +95,24 @@ fn public_files() -> Vec<Vec<u8>> {
     bytes.filter(|bytes| bytes.len() <= LARGEST_SEED_BYTES).collect()
 }
 
-/// What the target `rle` takes: rows − 1, columns − 1, which width of a pixel, and a frame: here the second item
-/// of the pixels, behind the table of offsets.
+/// What the target `series` takes: files one after the other, here slices of written series and of several syntaxes.
+fn folders(files: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let out = scratch();
+    let written = oracle("dicom_series", &json!({ "task": "write", "out": out.path() }));
+    let mut folders: Vec<Vec<u8>> = files.chunks(3).map(<[_]>::concat).collect();
+    for folder in written.as_object().expect("names and folders").values().filter_map(|folder| folder.as_str()) {
+        let paths = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let mut paths: Vec<_> = paths.collect();
+        paths.sort();
+        let slices = paths.iter().take(6).map(|path| fs::read(path).expect("the oracle wrote it"));
+        folders.push(slices.flatten().collect());
+    }
+    folders.retain(|folder| folder.len() <= 2 * LARGEST_SEED_BYTES);
+    folders
+}
+
+/// What the target `rle` takes: rows − 1, columns − 1, the index of a pixel's width, and a frame: here the second item
+/// of the pixels, after the table of offsets.
 fn rle_seed(file: &[u8]) -> Option<Vec<u8>> {
     let header = Header::read_bytes(file).ok().filter(|header| header.transfer_syntax.codec == Codec::Rle)?;
     let pixels = file.windows(4).rposition(|tag| tag == b"\xE0\x7F\x10\x00")?;
@@ -86,7 +120,7 @@ fn rle_seed(file: &[u8]) -> Option<Vec<u8>> {
     let frame = item(item(pixels)? + 4)? + 8;
     let length = u32::from_le_bytes(file[frame - 4..frame].try_into().ok()?) as usize;
     let [rows, columns] = [header.rows, header.columns].map(|size| u8::try_from(size - 1));
-    let width = [8, 16, 32].iter().position(|&bits| bits == header.bits.allocated)? as u8;
+    let width = [8, 16, 32, 64].iter().position(|&bits| bits == header.bits.allocated)? as u8;
     Some([&[rows.ok()?, columns.ok()?, width], file.get(frame..frame + length)?].concat())
 }
 
@@ -96,7 +130,7 @@ fn cargo(fuzz: &Path) -> Command {
     command
 }
 
-/// One target under libFuzzer; answers 1 when it stopped at a finding.
+/// One target under libFuzzer; returns 1 if it stopped at a finding.
 fn libfuzzer(fuzz: &Path, (target, _): Target, seeds: &[Vec<u8>], limit: Duration, seed: u64) -> usize {
     let folder = scratch();
     for (number, bytes) in seeds.iter().enumerate() {
@@ -123,25 +157,51 @@ fn libfuzzer(fuzz: &Path, (target, _): Target, seeds: &[Vec<u8>], limit: Duratio
     usize::from(!output.status.success())
 }
 
-/// One target on seeds that are changed at random; answers 1 when it stopped at a finding.
+/// One target on seeds that are changed at random; returns 1 if it stopped at a finding.
 fn plain(fuzz: &Path, (name, target): Target, seeds: &[Vec<u8>], limit: Duration, seed: u64) -> usize {
+    limit_memory();
+    let folder = fuzz.join("artifacts").join(name);
+    fs::create_dir_all(&folder).expect("a folder for findings");
+    let running = folder.join("running");
     let (start, mut run) = (Instant::now(), 0_u64);
-    let mut finding = None;
-    while finding.is_none() && start.elapsed() < limit {
-        let bytes = mutated(seeds, &mut StdRng::seed_from_u64(seed.wrapping_add(run)));
-        run += 1;
-        let started = Instant::now();
-        // the panic's words are printed where it happens
-        let survived = catch_unwind(|| target(&bytes)).is_ok();
-        finding = (!survived || started.elapsed() > SLOW).then_some(bytes);
-    }
+    // one thread does all of the work, so that all of its memory is counted
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread starts");
+    let finding = pool.install(|| {
+        while start.elapsed() < limit {
+            let bytes = mutated(seeds, &mut StdRng::seed_from_u64(seed.wrapping_add(run)));
+            run += 1;
+            fs::write(&running, &bytes).expect("the folder takes it");
+            let started = Instant::now();
+            // the panic's message is printed where it happens
+            let (survived, most) = meter::metered(|| catch_unwind(|| target(&bytes)).is_ok());
+            let allowed = MOST_BYTES + 3 * bytes.len() as isize;
+            let what = match () {
+                () if !survived => "panics".to_owned(),
+                () if started.elapsed() > SLOW => format!("takes longer than {SLOW:?}"),
+                () if most > allowed => format!("takes {most} bytes of memory, {allowed} are allowed"),
+                () => continue,
+            };
+            return Some((bytes, what));
+        }
+        None
+    });
     println!("{name:<8} {run:>10} runs");
-    let Some(bytes) = finding else { return 0 };
-    let path = fuzz.join("artifacts").join(name).join(format!("plain-{seed}-{run}"));
-    let made = fs::create_dir_all(path.parent().expect("a folder"));
-    made.and_then(|()| fs::write(&path, bytes)).expect("the finding is kept");
-    println!("{name:<8} panics or takes longer than {SLOW:?}: {}", path.display());
+    fs::remove_file(&running).expect("it was written");
+    let Some((bytes, what)) = finding else { return 0 };
+    let path = folder.join(format!("plain-{seed}-{run}"));
+    fs::write(&path, bytes).expect("the folder takes it");
+    println!("{name:<8} {what}: {}", path.display());
     1
+}
+
+/// Limits the memory of this process to a few gigabytes more than it has.
+fn limit_memory() {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let data = status.lines().find_map(|line| line.strip_prefix("VmData:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let most = data.map_or(ENDED_BYTES, |kilobytes: u64| 1024 * kilobytes + ENDED_BYTES);
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` outlives the call. The limit may be refused, and then it is not lower than before.
+    unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) };
 }
 
 /// A seed with one to eight changes.
@@ -151,9 +211,9 @@ fn mutated(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
         if bytes.is_empty() {
             break;
         }
-        // half of the changes near the start, where the attributes are
-        let reach = if random.random() { bytes.len() } else { bytes.len().min(2048) };
-        let at = random.random_range(0..reach);
+        // half of the changes are near the start, where the attributes are
+        let end = if random.random() { bytes.len() } else { bytes.len().min(2048) };
+        let at = random.random_range(0..end);
         let end = (at + random.random_range(1..64_usize)).min(bytes.len());
         match random.random_range(0..8) {
             0 => bytes[at] ^= 1 << random.random_range(0..8),

@@ -69,7 +69,7 @@ fn crops_are_cached_and_made_again_after_a_change_of_a_file_under_another_name()
 /// Counts the studies that are decoded.
 struct Made(Mutex<usize>);
 
-impl lumbar_dicom::Observer for Made {
+impl lumbar_dicom::ReadProgress for Made {
     fn progress(&self, done: usize, _: usize) {
         *self.0.lock().expect("a count") = done;
     }

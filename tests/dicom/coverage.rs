@@ -1,4 +1,4 @@
-//! Every grey picture of the DICOM packages on PyPI, value for value against pydicom.
+//! Every grey image of the DICOM packages on PyPI, value for value against pydicom.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,15 +80,15 @@ fn everything_that_pydicom_decodes_has_identical_stored_values() {
             }
         }
     }
-    println!("{same} grey pictures decode to the same values");
+    println!("{same} grey images decode to the same values");
     assert!(failures.is_empty(), "{} files differ:\n{}", failures.len(), failures.join("\n"));
     let found: Vec<_> = packages.keys().copied().collect();
     assert_eq!(found, ["nibabel", "pydicom", "pydicom-data", "pynetdicom"], "{packages:?}");
-    assert!(same >= 80, "only {same} grey pictures were found: are the packages complete?");
+    assert!(same >= 80, "only {same} grey images were found: are the packages complete?");
 }
 
 #[test]
-fn what_is_no_slice_says_so() {
+fn what_is_not_a_slice_is_an_error_that_says_what_it_is() {
     let out = scratch();
     let answers = oracle("dicom_coverage", &json!({ "out": out.path() }));
     let mut wrong = Vec::new();
@@ -100,7 +100,7 @@ fn what_is_no_slice_says_so() {
             continue;
         }
         match read(path).map_err(|error| error.cause) {
-            Err(Cause::NoPicture | Cause::NotASlice { .. } | Cause::NotDicom | Cause::Missing { .. }) => {}
+            Err(Cause::NoImage | Cause::NotASlice { .. } | Cause::NotDicom | Cause::Missing { .. }) => {}
             Err(Cause::Truncated { .. } | Cause::Empty | Cause::Syntax { .. }) => {}
             other => wrong.push(format!("{path}: {:?}", other.map(|values| values.len()))),
         }

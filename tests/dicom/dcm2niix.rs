@@ -25,7 +25,7 @@ fn scouts_at_right_angles_stay_apart_where_dcm2niix_stacks_them() {
     assert_eq!(volumes[0]["shape"], json!([16, 16, 2]));
     assert!(peer["says"].to_string().contains("gantry tilt of 45 degrees"), "{}", peer["says"]);
 
-    // so no slice of its volume lies where the files say that the scouts lie
+    // so no slice of its volume is where the files put the scouts
     let theirs = |column: f64, row: f64, slice: f64| -> [f64; 3] {
         std::array::from_fn(|k| {
             let m = |j: usize| volumes[0]["affine"][k][j].as_f64().expect("a matrix");

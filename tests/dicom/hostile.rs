@@ -1,8 +1,6 @@
-//! Malice and accident: files that lie, break off, or nest without end. Nothing panics, nothing takes
-//! memory that the file does not justify, and good files beside bad ones are read.
+//! Damaged and hostile files: wrong lengths, missing ends, endless nesting. Nothing panics, nothing takes memory
+//! that the file's size does not justify, and valid files beside invalid ones are read.
 
-use std::cell::Cell;
-use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
 use lumbar_dicom::{Header, Outcome, Pixels, ReadOptions, Slice, read_series};
@@ -10,73 +8,16 @@ use lumbar_tests::{oracle, scratch};
 use rayon::prelude::*;
 use serde_json::json;
 
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
+use crate::bytes::{PIXEL_DATA, RLE, deflated, described, element, encapsulated};
+use crate::meter::metered;
 
-/// Counts what the current thread holds, and the most it held.
-fn count(bytes: isize) {
-    // a thread that is ending has no counters left
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
-    });
-}
-
-// A `#[global_allocator]` would count nothing here: with `-Cprefer-dynamic` the standard library keeps its own.
-// So the C library's functions below it are replaced; glibc finds these first.
-unsafe extern "C" {
-    fn __libc_malloc(size: usize) -> *mut c_void;
-    fn __libc_calloc(number: usize, size: usize) -> *mut c_void;
-    fn __libc_realloc(pointer: *mut c_void, size: usize) -> *mut c_void;
-    fn __libc_free(pointer: *mut c_void);
-}
-
-fn size(pointer: *mut c_void) -> isize {
-    // SAFETY: null, or a piece that the functions below gave and nobody has freed.
-    unsafe { libc::malloc_usable_size(pointer) as isize }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn malloc(bytes: usize) -> *mut c_void {
-    // SAFETY: the caller's promises are handed on, here and below.
-    let pointer = unsafe { __libc_malloc(bytes) };
-    count(size(pointer));
-    pointer
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn calloc(number: usize, bytes: usize) -> *mut c_void {
-    let pointer = unsafe { __libc_calloc(number, bytes) };
-    count(size(pointer));
-    pointer
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn realloc(pointer: *mut c_void, bytes: usize) -> *mut c_void {
-    let before = size(pointer);
-    let pointer = unsafe { __libc_realloc(pointer, bytes) };
-    // a piece that was refused stays what it was
-    if !pointer.is_null() || bytes == 0 {
-        count(size(pointer) - before);
-    }
-    pointer
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn free(pointer: *mut c_void) {
-    count(-size(pointer));
-    unsafe { __libc_free(pointer) };
-}
-
-/// Reads head and pixels; panics when more memory is taken than 64 MiB and three times the file.
+/// Reads header and pixels; panics when more memory is taken than 64 MiB and three times the file.
 fn read(bytes: &[u8]) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
     read_within(bytes.len(), || Header::read_bytes(bytes))
 }
 
-/// The same bytes in memory and on disk, which are read in another way; the answers have to agree.
-fn read_both_ways(bytes: &[u8]) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
+/// Reads the same bytes from memory and from disk, which is different code; the answers have to agree.
+pub(crate) fn read_both_ways(bytes: &[u8]) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
     let folder = scratch();
     let path = folder.path().join("hostile.dcm");
     std::fs::write(&path, bytes).expect("the folder takes it");
@@ -92,15 +33,12 @@ fn read_within(
     length: usize,
     header: impl FnOnce() -> Result<Header, lumbar_dicom::Error>,
 ) -> Result<Vec<Pixels>, lumbar_dicom::Error> {
-    let before = HELD.get();
-    MOST.set(before);
-    let answer = (|| {
+    let (answer, most) = metered(|| {
         let slices = Slice::from_header(&header()?)?;
-        // the first and last frames: thousands of claimed ones would take the test's time
+        // the first and last frames: thousands of claimed ones would take too long
         let ends = if slices.len() > 1 { vec![&slices[0], &slices[slices.len() - 1]] } else { vec![&slices[0]] };
         ends.into_iter().map(Slice::pixels).collect()
-    })();
-    let most = MOST.get() - before;
+    });
     let allowed = (64 << 20) + 3 * length as isize;
     assert!(most <= allowed, "{most} bytes taken for a file of {length}");
     answer
@@ -123,38 +61,15 @@ const SMALL: [&str; 6] = [
     "MR_small_jpeg_ls_lossless.dcm",
 ];
 
-fn element(tag: (u16, u16), length: u32, value: &[u8]) -> Vec<u8> {
-    let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(value);
-    bytes
-}
-
-/// An implicit file without meta that describes 16-bit pixels.
-fn described(rows: u16, columns: u16) -> Vec<u8> {
-    let short = |tag, value: u16| element(tag, 2, &value.to_le_bytes());
-    [
-        element((0x0008, 0x0060), 2, b"MR"),
-        short((0x0028, 0x0002), 1),
-        short((0x0028, 0x0010), rows),
-        short((0x0028, 0x0011), columns),
-        short((0x0028, 0x0100), 16),
-        short((0x0028, 0x0101), 12),
-        short((0x0028, 0x0102), 11),
-        short((0x0028, 0x0103), 0),
-    ]
-    .concat()
-}
-
 #[test]
-fn a_file_cut_anywhere_is_an_error_or_the_whole_picture() {
+fn a_file_cut_anywhere_is_an_error_or_the_whole_image() {
     for name in SMALL {
         let bytes = public(name);
         let whole = read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         (0..bytes.len()).into_par_iter().for_each(|end| {
             if let Ok(pixels) = read(&bytes[..end]) {
-                // only what stands behind the pixels may be missing
-                assert!(pixels == whole, "{name} cut at {end} of {} gives another picture", bytes.len());
+                // only bytes after the pixels may be missing
+                assert!(pixels == whole, "{name} cut at {end} of {} gives another image", bytes.len());
             }
         });
     }
@@ -178,19 +93,14 @@ fn any_flipped_byte_is_survived() {
 }
 
 #[test]
-fn the_meter_sees_what_a_thread_takes_and_reading_is_metered() {
-    let before = HELD.get();
-    MOST.set(before);
-    let taken = std::hint::black_box(vec![1_u8; 100 << 20]);
-    assert!(MOST.get() - before >= 100 << 20);
-    drop(taken);
-    assert!(HELD.get() - before < 1 << 20);
-    // half a megabyte of picture is seen, from memory and from disk
-    let picture = [described(512, 512), element((0x7FE0, 0x0010), 512 * 512 * 2, &vec![3; 512 * 512 * 2])].concat();
-    let before = HELD.get();
-    let pixels = read_both_ways(&picture).unwrap_or_else(|error| panic!("{error}"));
+fn the_meter_counts_what_a_thread_takes_and_reading_is_metered() {
+    let (_, most) = metered(|| drop(std::hint::black_box(vec![1_u8; 100 << 20])));
+    assert!(most >= 100 << 20);
+    // half a megabyte of image is seen, from memory and from disk
+    let image = [described(512, 512), element(PIXEL_DATA, 512 * 512 * 2, &vec![3; 512 * 512 * 2])].concat();
+    let (pixels, most) = metered(|| read_both_ways(&image).unwrap_or_else(|error| panic!("{error}")));
     assert_eq!(pixels[0].as_u16().map(|values| values[9]), Some(0x0303));
-    assert!(MOST.get() - before >= 2 * picture.len() as isize - 1024);
+    assert!(most >= 2 * image.len() as isize - 1024);
 }
 
 #[test]
@@ -199,10 +109,10 @@ fn claimed_lengths_are_not_believed() {
         for tag in [(0x7FE0, 0x0010), (0x0009, 0x1001), (0x0008, 0x103E), (0x5200, 0x9230), (0x0028, 0x3010)] {
             let bytes = [described(512, 512), element(tag, claimed, b"little")].concat();
             let error = read_both_ways(&bytes).expect_err("less is there than claimed").to_string();
-            assert!(error.contains("are there") || error.contains("no picture"), "{error}");
+            assert!(error.contains("are there") || error.contains("no image"), "{error}");
         }
     }
-    // pictures larger than their file
+    // images larger than their file
     for (rows, columns) in [(65535, 65535), (65535, 1), (512, 512)] {
         let bytes = [described(rows, columns), element((0x7FE0, 0x0010), 6, b"little")].concat();
         let error = read_both_ways(&bytes).expect_err("no such pixels").to_string();
@@ -255,25 +165,11 @@ fn nesting_without_end_is_refused() {
 
 /// An encapsulated file around one RLE frame.
 fn rle(rows: u16, columns: u16, frame: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 128];
-    bytes.extend(b"DICM\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.5\0");
-    let explicit = |tag: (u16, u16), value: u16| {
-        let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
-        bytes.extend(b"US\x02\x00");
-        bytes.extend(value.to_le_bytes());
-        bytes
-    };
-    let described = [(0x0010, rows), (0x0011, columns), (0x0100, 16), (0x0101, 12), (0x0102, 11), (0x0103, 0)];
-    bytes.extend(described.iter().flat_map(|(tag, value)| explicit((0x0028, *tag), *value)));
-    bytes.extend(b"\xE0\x7F\x10\x00OB\0\0\xFF\xFF\xFF\xFF");
-    bytes.extend(element((0xFFFE, 0xE000), 0, b""));
-    bytes.extend(element((0xFFFE, 0xE000), frame.len() as u32, frame));
-    bytes.extend(element((0xFFFE, 0xE0DD), 0, b""));
-    bytes
+    encapsulated(RLE, [rows, columns], [16, 12], PIXEL_DATA, frame)
 }
 
 #[test]
-fn rle_segments_that_lie_are_errors() {
+fn wrong_rle_segments_are_errors() {
     let frame = |words: &[u32], data: &[u8]| {
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.resize(64, 0);
@@ -282,7 +178,7 @@ fn rle_segments_that_lie_are_errors() {
     };
     let good = frame(&[2, 64, 66], &[0xFD, 0x01, 0xFD, 0x02]);
     assert_eq!(read_both_ways(&rle(2, 2, &good)).expect("four pixels")[0].as_u16(), Some([0x0102; 4].as_slice()));
-    let lies = [
+    let wrong = [
         frame(&[2, 64, 0xFFFF_FFFF], &[0; 8]),
         frame(&[2, 66, 64], &[0; 8]),
         frame(&[2, 0, 0], &[0; 8]),
@@ -292,11 +188,11 @@ fn rle_segments_that_lie_are_errors() {
         vec![2, 0, 0, 0],
         Vec::new(),
     ];
-    for lie in lies {
-        let error = read_both_ways(&rle(2, 2, &lie)).expect_err("a lie").to_string();
+    for frame in wrong {
+        let error = read_both_ways(&rle(2, 2, &frame)).expect_err("wrong segments").to_string();
         assert!(error.contains("RLE") || error.contains("announces"), "{error}");
     }
-    // a picture of four thousand million pixels in a few bytes, and in a few thousand
+    // an image of four thousand million pixels in a few bytes, and in a few thousand
     assert!(read_both_ways(&rle(65535, 65535, &good)).is_err());
     let bomb = frame(&[2, 64, 40_064], &[0x81; 80_000]);
     assert!(read_both_ways(&rle(65535, 65535, &bomb)).is_err());
@@ -304,16 +200,11 @@ fn rle_segments_that_lie_are_errors() {
 
 #[test]
 fn a_deflation_bomb_is_refused() {
-    use std::io::Write;
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(&described(65535, 8000)).expect("memory takes it");
-    encoder.write_all(&element((0x7FE0, 0x0010), 1_048_560_000, b"")).expect("memory takes it");
-    for _ in 0..1000 {
-        encoder.write_all(&vec![0; 1 << 20]).expect("memory takes it");
-    }
-    let mut bytes = vec![0; 128];
-    bytes.extend(b"DICM\x02\x00\x10\x00UI\x16\x001.2.840.10008.1.2.1.99");
-    bytes.extend(encoder.finish().expect("memory takes it"));
+    let zeros = vec![0; 1 << 20];
+    let head = [described(65535, 8000), element(PIXEL_DATA, 1_048_560_000, b"")].concat();
+    let parts: Vec<&[u8]> =
+        std::iter::once(head.as_slice()).chain(std::iter::repeat_n(zeros.as_slice(), 1000)).collect();
+    let bytes = deflated(&parts);
     let error = read_both_ways(&bytes).expect_err("a bomb").to_string();
     assert!(error.contains("are allowed for a file of this size"), "{error}");
 }
@@ -328,13 +219,13 @@ fn a_hundred_broken_files_among_a_thousand_are_named_and_the_rest_is_read() {
         let path: PathBuf = folder.path().join(format!("{index}.dcm"));
         let mut bytes = good.clone();
         bytes[number..number + 1].copy_from_slice(b"7");
-        // each slice at a place of its own, written over the first digits
+        // each slice at a position of its own, written over the first digits
         bytes[position..position + 4].copy_from_slice(format!("{:04}", index).as_bytes());
         if index % 10 == 3 {
             match index / 10 % 4 {
                 0 => bytes.clear(),
                 1 => bytes.truncate(1000),
-                2 => bytes = b"no picture at all".to_vec(),
+                2 => bytes = b"no image at all".to_vec(),
                 _ => bytes[..900].fill(0xFF),
             }
         }

@@ -53,7 +53,7 @@ def main():
     for group, path in candidates(out):
         if not is_dicom(path):
             continue
-        answer = {"path": str(path), "group": group, "kind": "no picture", "error": None, "values": None}
+        answer = {"path": str(path), "group": group, "kind": "no image", "error": None, "values": None}
         answers.append(answer)
         try:
             ds = pydicom.dcmread(path, force=True)

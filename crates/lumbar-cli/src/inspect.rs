@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use lumbar::data::manifest::Manifest;
-use lumbar_dicom::{Observer, ReadOptions, read_folder};
+use lumbar_dicom::{ReadOptions, ReadProgress, read_folder};
 use serde_json::json;
 
 use crate::progress::Progress;
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-impl Observer for Progress {
+impl ReadProgress for Progress {
     fn progress(&self, done: usize, total: usize) {
         self.at(done, total);
     }
@@ -69,7 +69,7 @@ fn files_of(arguments: &Arguments) -> Result<()> {
     }
     for series in &folder.series {
         print_line!("{series}")?;
-        for warning in &series.report.oddities {
+        for warning in &series.report.warnings {
             print_line!("  warning: {warning}")?;
         }
     }

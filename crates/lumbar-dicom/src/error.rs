@@ -1,41 +1,44 @@
 //! What can go wrong with a file, by cause.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::tag::Tag;
 
 /// A file that could not be read, and why.
 ///
 /// The text names the file, the attribute, what was expected and what was found. Values that could
-/// identify a patient never reach it: of what a file holds, only numbers from geometry and pixel
-/// attributes are quoted (see [`crate::privacy`]).
+/// identify a patient are never quoted: of a file's content, only numbers from geometry and pixel
+/// attributes appear (see [`crate::privacy`]). Control characters in file names are escaped.
 ///
 /// ```
 /// use lumbar_dicom::Header;
-/// let error = Header::read_bytes(b"not a picture").unwrap_err();
-/// assert_eq!(error.to_string(), "13 bytes in memory: no DICOM data elements found at its start");
+/// let error = Header::read_bytes(b"not an image").unwrap_err();
+/// assert_eq!(error.to_string(), "12 bytes in memory: no DICOM data elements found at its start");
 /// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{place}: {cause}")]
+#[error("{location}: {cause}")]
 pub struct Error {
     /// Where the bytes came from.
-    pub place: Place,
+    pub location: Location,
     /// What was wrong.
     pub cause: Cause,
 }
 
-/// Where bytes came from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Place {
+/// Where bytes came from. Cloning shares the path.
+///
+/// `Display` escapes what could act on a terminal or a notebook: see [`escaped`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Location {
     /// A file or folder.
-    Path(PathBuf),
+    Path(Arc<Path>),
     /// So many bytes in memory.
     Memory(usize),
 }
 
-impl Place {
-    /// The path, when there is one.
+impl Location {
+    /// The path, if there is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Path(path) => Some(path),
@@ -44,12 +47,51 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Path(path) => write!(f, "{}", escaped(&path.to_string_lossy())),
             Self::Memory(bytes) => write!(f, "{bytes} bytes in memory"),
         }
+    }
+}
+
+/// A name as it may be printed: control characters, line and paragraph separators and marks that reverse
+/// the direction of text become `\u{…}`, so that a file name can neither colour a terminal nor forge a line
+/// of a report. The prefix by which the notebook kernel recognises content (`EVCXR_`) is broken in the same
+/// way.
+///
+/// ```
+/// use lumbar_dicom::escaped;
+/// assert_eq!(escaped("1.dcm").to_string(), "1.dcm");
+/// assert_eq!(escaped("\u{1b}[31mred\n2 of 2 files used").to_string(), "\\u{1b}[31mred\\u{a}2 of 2 files used");
+/// ```
+pub fn escaped(name: &str) -> impl fmt::Display + '_ {
+    Escaped(name)
+}
+
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        let mut rest = self.0;
+        while let Some(next) = rest.chars().next() {
+            if let Some(after) = rest.strip_prefix("EVCXR_") {
+                f.write_str("EVCXR\\u{5f}")?;
+                rest = after;
+                continue;
+            }
+            let unsafe_to_print = next.is_control()
+                || matches!(next, '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+            if unsafe_to_print {
+                write!(f, "{}", next.escape_unicode())?;
+            } else {
+                f.write_char(next)?;
+            }
+            rest = &rest[next.len_utf8()..];
+        }
+        Ok(())
     }
 }
 
@@ -57,46 +99,55 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{text}")]
     Io {
         /// Its kind, for matching.
         kind: std::io::ErrorKind,
-        /// The system's words.
+        /// The system's message.
         text: String,
     },
-    /// A file without a byte.
+    /// A named pipe, a socket or a device. It is not opened.
+    #[error("not a regular file: {what}")]
+    NotAFile {
+        /// What it is.
+        what: &'static str,
+    },
+    /// A symbolic link to a folder that is read under another path.
+    #[error("a link to a folder that is read already")]
+    VisitedFolder,
+    /// A file of zero bytes.
     #[error("the file is empty (0 bytes)")]
     Empty,
     /// Nothing that reads as DICOM.
     #[error("no DICOM data elements found at its start")]
     NotDicom,
-    /// Good DICOM, but a directory, a report, a waveform: something without pixels.
-    #[error("no picture: the file holds no pixel data")]
-    NoPicture,
-    /// A picture, but no slice of measured intensities.
+    /// Valid DICOM without pixels: a directory, a structured report, a waveform.
+    #[error("no image: the file has no pixel data")]
+    NoImage,
+    /// An image, but not a slice of measured intensities.
     #[error("not an MR slice: {what}")]
     NotASlice {
         /// What it is instead.
         what: &'static str,
     },
-    /// An attribute that a picture cannot do without.
+    /// A required attribute is missing.
     #[error("{tag} is missing")]
     Missing {
         /// The attribute.
         tag: Tag,
     },
-    /// An attribute whose value makes no sense.
+    /// An attribute has an invalid value.
     #[error("{tag}: expected {expected}, found {found}")]
     Value {
         /// The attribute.
         tag: Tag,
-        /// What the standard or the other attributes ask for.
+        /// What the standard or the other attributes require.
         expected: String,
-        /// What the file has; free text is not quoted.
+        /// The value in the file; free text is not quoted.
         found: String,
     },
-    /// The file ends before what it announces.
+    /// The file ends before the length that it announces.
     #[error("cut short: {tag} announces {expected} bytes, {found} are there")]
     Truncated {
         /// The attribute that is cut.
@@ -106,7 +157,7 @@ pub enum Cause {
         /// Bytes present.
         found: u64,
     },
-    /// Sequences nested beyond any real file.
+    /// Sequences are nested deeper than in any real file.
     #[error("sequences are nested deeper than {limit}")]
     TooDeep {
         /// The limit.
@@ -118,7 +169,7 @@ pub enum Cause {
         /// The limit.
         limit: usize,
     },
-    /// A picture whose decoding would need more memory than its file justifies.
+    /// Decoding would need more memory than the size of the file justifies.
     #[error("decoding needs {needed} bytes; {limit} are allowed for a file of this size")]
     TooLarge {
         /// Bytes needed.
@@ -129,7 +180,7 @@ pub enum Cause {
     /// A transfer syntax without a decoder here.
     #[error("no decoder for the transfer syntax {syntax}")]
     Syntax {
-        /// Its UID, or "an unknown one" where the UID is malformed.
+        /// Its UID if it is one of the standard, else `a private one`.
         syntax: String,
     },
     /// Compressed pixels that do not decode.
@@ -137,10 +188,13 @@ pub enum Cause {
     Codec {
         /// The decoder.
         codec: &'static str,
-        /// Its words.
+        /// Its message.
         why: String,
     },
-    /// A frame that is not there.
+    /// The reader or a decoder panicked: a bug of this crate or of one below it, limited to this file.
+    #[error("the reader panicked on this file, which is a bug; please report it")]
+    Panic,
+    /// A frame index is out of range.
     #[error("frame {frame} asked for, the file has {frames}")]
     NoSuchFrame {
         /// The frame asked for, from 0.
@@ -153,19 +207,16 @@ pub enum Cause {
     NothingUsable {
         /// Files looked at.
         files: usize,
-        /// The first reason given, when there is one.
+        /// The first reason, if there is one.
         first: Option<String>,
     },
-    /// Several series where one was asked for.
+    /// Several series where one was expected.
     #[error("{found} series found where one was expected; read_folder reads many")]
     SeveralSeries {
         /// How many.
         found: usize,
     },
-    /// A configuration that is out of range.
-    #[error("{0}")]
-    Config(crate::intensity::ConfigError),
-    /// The observer asked to stop.
+    /// [`ReadProgress::is_cancelled`](crate::ReadProgress::is_cancelled) returned `true`.
     #[error("cancelled")]
     Cancelled,
 }
@@ -175,8 +226,8 @@ fn first_reason(first: &Option<String>) -> String {
 }
 
 impl Cause {
-    pub(crate) fn at(self, place: &Place) -> Error {
-        Error { place: place.clone(), cause: self }
+    pub(crate) fn at(self, location: &Location) -> Error {
+        Error { location: location.clone(), cause: self }
     }
 
     pub(crate) fn io(error: &std::io::Error) -> Self {
@@ -191,6 +242,37 @@ impl Cause {
 impl Error {
     /// An error about a file or folder.
     pub(crate) fn new(path: &Path, cause: Cause) -> Self {
-        Self { place: Place::Path(path.to_owned()), cause }
+        Self { location: Location::Path(Arc::from(path)), cause }
+    }
+}
+
+/// Runs `work` and turns a panic into [`Cause::Panic`], so that one file cannot end the reading of a folder.
+///
+/// The message of the panic is not kept: it could quote the file. The process's panic hook still sees it.
+/// An exhausted stack or memory ends the process all the same; the limits of this crate prevent both.
+pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T, Cause>) -> Result<T, Cause> {
+    // what `work` leaves behind is a thread's buffers, which every use overwrites
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(Err(Cause::Panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_the_error_of_the_file() {
+        let four = std::hint::black_box(4);
+        assert_eq!(catch(|| Ok([1, 2, 3, 4][four])), Err(Cause::Panic));
+        assert_eq!(catch(|| Ok(7)), Ok(7));
+        assert_eq!(catch::<()>(|| Err(Cause::Empty)), Err(Cause::Empty));
+    }
+
+    #[test]
+    fn a_file_name_cannot_forge_a_line_or_move_the_cursor() {
+        let name = "a\n9 of 9 files used\r\u{1b}[2J\u{9b}1m\u{202e}txt.dcm";
+        let shown = Location::Path(Arc::from(Path::new(name))).to_string();
+        assert_eq!(shown, "a\\u{a}9 of 9 files used\\u{d}\\u{1b}[2J\\u{9b}1m\\u{202e}txt.dcm");
+        let marker = Location::Path(Arc::from(Path::new("EVCXR_BEGIN_CONTENT text/html")));
+        assert!(!marker.to_string().contains("EVCXR_BEGIN_CONTENT"), "{marker}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a slice lies in the patient (PS3.3 C.7.6.2.1.1).
+//! The position of a slice in the patient (PS3.3 C.7.6.2.1.1).
 //!
 //! Millimetres in DICOM's patient system: +x to the patient's left, +y to the back, +z to the head (LPS).
 //! Pixel coordinates are (column, row) with whole numbers at pixel centres: (0, 0) is the centre of the
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Cause;
 use crate::tag;
 
-/// The place of one slice in the patient.
+/// The position of one slice in the patient.
 ///
 /// P(column, row) = `origin_mm` + `row_axis`·`column_spacing_mm`·column + `column_axis`·`row_spacing_mm`·row.
 ///
@@ -37,7 +37,7 @@ pub struct Geometry {
     pub column_spacing_mm: f64,
 }
 
-/// A point of the patient seen from a slice.
+/// A point of the patient projected onto a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Projection {
     /// Column of the foot of the perpendicular, in pixels.
@@ -74,7 +74,7 @@ impl std::fmt::Display for Plane {
 const UNIT_TOLERANCE: f64 = 0.02;
 /// Axes may be this far from a right angle (as a cosine), for the same reason.
 const RIGHT_ANGLE_TOLERANCE: f64 = 0.01;
-/// A value in mm beyond which nothing in a scanner lies.
+/// Positions and spacings in mm beyond this are refused: a scanner is a few metres wide.
 const FARTHEST_MM: f64 = 1e6;
 
 impl Geometry {
@@ -82,8 +82,8 @@ impl Geometry {
     /// The axes are normalised to unit length; they are not made orthogonal.
     ///
     /// # Errors
-    /// [`Cause::Value`] when a number is not finite, a spacing is not positive, or the axes are no pair of
-    /// (nearly) unit vectors at a (nearly) right angle.
+    /// [`Cause::Value`] if a number is not finite or beyond 10⁶ mm, a spacing is not positive, or the axes are
+    /// not (nearly) unit vectors at a (nearly) right angle.
     pub fn new(position: [f64; 3], orientation: [f64; 6], spacing: [f64; 2]) -> Result<Self, Cause> {
         if !position.iter().all(|v| v.is_finite() && v.abs() < FARTHEST_MM) {
             return Err(Cause::value(tag::IMAGE_POSITION, "3 finite numbers in mm", format!("{position:?}")));
@@ -123,8 +123,8 @@ impl Geometry {
 
     /// The pixel coordinate nearest to a patient position in mm, and the distance from the plane.
     ///
-    /// Exact also for axes that are a little off the right angle: [`Self::patient_at`] of the answer plus
-    /// the distance along the normal is the point again.
+    /// Exact also for axes that are not quite at a right angle: [`Self::patient_at`] of the result plus the
+    /// distance along the normal is the point again.
     pub fn project(&self, point_mm: [f64; 3]) -> Projection {
         let v = sub(point_mm, self.origin_mm);
         let (a, b, c) = (dot(v, self.row_axis), dot(v, self.column_axis), dot(self.row_axis, self.column_axis));
@@ -156,8 +156,8 @@ impl Geometry {
         rest.atan2(largest).to_degrees()
     }
 
-    /// The same slice seen from a field of view that starts at (`column`, `row`) with pixels `scale` times
-    /// as far apart: what cropping and resampling do to a geometry.
+    /// The geometry after cropping and resampling: the first pixel at (`column`, `row`), pixels `scale_column`
+    /// and `scale_row` times as far apart.
     pub fn window(&self, column: f64, row: f64, scale_column: f64, scale_row: f64) -> Self {
         Self {
             origin_mm: self.patient_at(column, row),
@@ -167,8 +167,8 @@ impl Geometry {
         }
     }
 
-    /// The line on this slice (of `rows` × `columns`) where `other`'s plane cuts it, clipped to the pixels'
-    /// outer edges: two points (column, row). `None` for parallel planes and for lines that miss the slice.
+    /// The intersection of this slice (of `rows` × `columns`) with the plane of `other`, clipped to the pixels'
+    /// outer edges: two points (column, row). `None` for parallel planes and for lines outside the slice.
     pub fn scout_line(&self, other: &Self, rows: usize, columns: usize) -> Option<[[f64; 2]; 2]> {
         let (n, origin) = (other.normal(), other.origin_mm);
         // the other plane, n·(P − origin) = 0, written in this slice's columns and rows: a·c + b·r + d = 0
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_survives_the_round_trip() {
+    fn a_projected_point_is_found_again() {
         let slice = oblique();
         for (column, row) in [(0.0, 0.0), (511.0, 3.25), (-4.0, 700.0)] {
             let on_plane = slice.patient_at(column, row);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn slice_and_point_moved_together_see_each_other_as_before() {
+    fn a_rigid_motion_of_slice_and_point_does_not_change_the_projection() {
         let (s, c) = 33f64.to_radians().sin_cos();
         let turn = |[x, y, z]: [f64; 3]| [c * x - s * z, y, s * x + c * z];
         let carry = |p: [f64; 3]| {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plane_is_the_largest_part_of_the_normal() {
+    fn the_plane_is_the_largest_component_of_the_normal() {
         assert_eq!(oblique().plane(), Plane::Coronal);
         assert!((oblique().obliquity_deg() - 20.0).abs() < 1e-9);
         let axial = Geometry::new([0.0; 3], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [1.0, 1.0]).unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scout_line_lies_in_both_planes_and_ends_on_the_edges() {
+    fn a_scout_line_is_in_both_planes_and_ends_at_the_edges() {
         let sagittal = Geometry::new([0.0, -50.0, 50.0], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], [1.0, 1.0]).unwrap();
         let axial = Geometry::new([-50.0, -50.0, 10.0], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [1.0, 1.0]).unwrap();
         let line = sagittal.scout_line(&axial, 100, 100).unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn axes_that_are_no_axes_are_refused_with_the_attribute_named() {
+    fn invalid_axes_are_errors_that_name_the_attribute() {
         let cause = Geometry::new([0.0; 3], [1.0, 0.0, 0.0, 1.0, 0.0, 0.0], [1.0, 1.0]).unwrap_err();
         assert!(cause.to_string().starts_with("(0020,0037) ImageOrientationPatient: expected 2 unit vectors"));
         assert!(Geometry::new([0.0; 3], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0]).is_err());

@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-use crate::error::{Cause, Place};
+use crate::error::{Cause, Location};
 
-/// Every file that was looked at, and every surprise.
+/// Every file that was looked at, and every warning.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReadReport {
-    /// One entry a file, in natural order of paths.
+    /// One entry for each file, and for each entry of a folder that was not read, in natural order of paths.
     pub files: Vec<FileReport>,
-    /// What is odd about files, stacks or the series, though they are used.
-    pub oddities: Vec<Oddity>,
+    /// Irregularities of files, stacks or the series that do not prevent their use.
+    pub warnings: Vec<ReadWarning>,
 }
 
 /// What happened to one file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileReport {
     /// The file.
-    pub place: Place,
+    pub location: Location,
     /// Used or not, and why not.
     pub outcome: Outcome,
 }
@@ -33,43 +33,43 @@ pub enum Outcome {
     /// All of its slices are copies of another file's.
     Duplicate {
         /// The file that is used instead.
-        of: Place,
+        of: Location,
     },
     /// Not used.
     NotUsed(Cause),
 }
 
-/// Something odd that did not keep a file from being used.
+/// An irregularity that does not prevent the use of a file.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Oddity {
+pub enum ReadWarning {
     /// An attribute was malformed and ignored.
     Attribute {
         /// The file.
-        place: Place,
+        location: Location,
         /// What was wrong.
         cause: Cause,
     },
-    /// The slices lie nowhere: they are ordered by instance number, then by file name.
+    /// Slices have no position in the patient: they are ordered by instance number, then by file name.
     NoGeometry {
         /// How many slices.
         slices: usize,
     },
-    /// A slice has the same pixels or identity as another one and was left out.
+    /// A slice at the same position with the same pixels or identifier as another one was left out.
     DuplicateSlice {
         /// The file left out.
-        place: Place,
+        location: Location,
         /// Its frame.
         frame: usize,
-        /// The file kept.
-        of: Place,
+        /// The file that is used instead.
+        of: Location,
     },
-    /// Several pictures of the same place: they became stacks of their own.
+    /// Several slices at the same position: they became separate stacks.
     SeveralVolumes {
-        /// How many stacks lie on top of each other.
+        /// How many stacks there are at the same positions.
         stacks: usize,
     },
-    /// Positions inside a stack have no slice.
+    /// Slices are missing inside a stack.
     MissingSlices {
         /// The stack, as counted in the series.
         stack: usize,
@@ -85,29 +85,31 @@ pub enum Oddity {
         /// The largest distance in mm.
         largest_mm: f64,
     },
-    /// BurnedInAnnotation is YES: the pixels may show a name.
+    /// BurnedInAnnotation is present and not NO: the pixels may show a name.
     BurnedInAnnotation {
         /// The file.
-        place: Place,
+        location: Location,
     },
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for ReadWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Attribute { place, cause } => write!(f, "{place}: ignored: {cause}"),
+            Self::Attribute { location, cause } => write!(f, "{location}: ignored: {cause}"),
             Self::NoGeometry { slices } => {
-                write!(f, "{slices} slices without a place in the patient, ordered by instance number")
+                write!(f, "{slices} slices without a position in the patient, ordered by instance number")
             }
-            Self::DuplicateSlice { place, frame, of } => {
-                write!(f, "{place}: frame {frame} is a copy of one of {of}, left out")
+            Self::DuplicateSlice { location, frame, of } => {
+                write!(f, "{location}: frame {frame} is a copy of one of {of}, left out")
             }
-            Self::SeveralVolumes { stacks } => write!(f, "{stacks} stacks of the same place (echoes or times)"),
+            Self::SeveralVolumes { stacks } => write!(f, "{stacks} stacks at the same positions (echoes or times)"),
             Self::MissingSlices { stack, count } => write!(f, "stack {stack}: {count} slices are missing inside it"),
             Self::IrregularSpacing { stack, smallest_mm, largest_mm } => {
-                write!(f, "stack {stack}: slices lie {smallest_mm:.3} to {largest_mm:.3} mm apart, no affine")
+                write!(f, "stack {stack}: slices are {smallest_mm:.3} to {largest_mm:.3} mm apart, no affine")
             }
-            Self::BurnedInAnnotation { place } => write!(f, "{place}: the pixels may show a name (BurnedInAnnotation)"),
+            Self::BurnedInAnnotation { location } => {
+                write!(f, "{location}: the pixels may show a name (BurnedInAnnotation)")
+            }
         }
     }
 }
@@ -124,19 +126,19 @@ impl ReadReport {
     }
 }
 
-/// One line of numbers, then a line for each file not used and each oddity.
+/// One line of numbers, then a line for each file not used and each warning.
 impl fmt::Display for ReadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} files used", self.used().count(), self.files.len())?;
         for file in self.not_used() {
             match &file.outcome {
-                Outcome::Duplicate { of } => write!(f, "\n{}: a copy of {of}", file.place)?,
-                Outcome::NotUsed(cause) => write!(f, "\n{}: {cause}", file.place)?,
+                Outcome::Duplicate { of } => write!(f, "\n{}: a copy of {of}", file.location)?,
+                Outcome::NotUsed(cause) => write!(f, "\n{}: {cause}", file.location)?,
                 Outcome::Used { .. } => {}
             }
         }
-        for oddity in &self.oddities {
-            write!(f, "\n{oddity}")?;
+        for warning in &self.warnings {
+            write!(f, "\n{warning}")?;
         }
         Ok(())
     }

@@ -1,25 +1,25 @@
-//! One slice: where it lies, how its values read, and its pixels on demand.
+//! One slice: its position, how its values are read, and its pixels on demand.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Cause, Error, Place};
+use crate::error::{Cause, Error, Location};
 use crate::geometry::Geometry;
-use crate::header::{Bits, Header, Photometric, Rescale, Uid, Window};
+use crate::header::{Bits, FreeText, Header, Photometric, Rescale, Uid, Window};
 use crate::pixels::{Encoded, Pixels};
 
 /// One slice of a stack: a file, or a frame of one.
 ///
-/// Cloning is cheap, and pixels are decoded when they are asked for: a series of slices costs a few
-/// hundred bytes each.
+/// Cloning is cheap, and pixels are decoded when [`Slice::pixels`] is called: a slice takes about 400 bytes,
+/// and slices of one file share its path, identifiers and windows.
 ///
 /// # Shapes
 /// Pixels are row-major, `rows` × `columns`.
 #[derive(Clone)]
 pub struct Slice {
     /// The file.
-    pub place: Place,
+    pub location: Location,
     /// The frame within the file, from 0.
     pub frame: usize,
     /// InstanceNumber; in the competition the file's stem, and what the coordinates table refers to.
@@ -28,30 +28,34 @@ pub struct Slice {
     pub acquisition_number: Option<i32>,
     /// TemporalPositionIndex of the frame, or TemporalPositionIdentifier of the file.
     pub temporal_position: Option<i32>,
-    /// StackID, as the scanner names the stack.
-    pub stack_id: Option<Box<str>>,
+    /// StackID, the scanner's name of the stack.
+    pub stack_id: Option<FreeText>,
     /// SOPInstanceUID of the file.
     pub sop_instance: Option<Uid>,
-    /// FrameOfReferenceUID: positions of two slices compare only when it is the same.
+    /// FrameOfReferenceUID: positions of two slices are comparable only if it is the same.
     pub frame_of_reference: Option<Uid>,
     /// Height in pixels.
     pub rows: usize,
     /// Width in pixels.
     pub columns: usize,
-    /// The place in the patient; `None` when the file does not tell it or tells nonsense.
+    /// The position in the patient; `None` if the file has none or an invalid one.
     pub geometry: Option<Geometry>,
     /// SliceThickness in mm. The distance between slices is [`Stack::spacing_mm`](crate::Stack::spacing_mm).
     pub thickness_mm: Option<f64>,
-    /// Stored value → value with a meaning.
+    /// Stored value → rescaled value.
     pub rescale: Rescale,
-    /// The windows that the file proposes, the first one first. They vary from slice to slice.
-    pub windows: Vec<Window>,
-    /// How values show.
+    /// The windows of the file in its order. They vary from slice to slice.
+    pub windows: Arc<[Window]>,
+    /// How values are displayed.
     pub photometric: Photometric,
     /// How values are stored.
     pub bits: Bits,
-    /// Stored values from ..= to that stand for "nothing here", compared as [`Pixels`] holds them.
+    /// Range of stored values, both ends included, that mark padding outside the image, as they appear in
+    /// [`Pixels`].
     pub padding: Option<(i64, i64)>,
+    /// BurnedInAnnotation is present and not NO: the pixels may show a name. Do not put such a slice into
+    /// anything that leaves the machine.
+    pub burned_in_annotation: bool,
     pub(crate) data: Data,
 }
 
@@ -59,7 +63,7 @@ pub struct Slice {
 pub(crate) enum Data {
     /// In a file or in its bytes.
     Encoded(Arc<Encoded>),
-    /// Already there.
+    /// In memory.
     Decoded(Pixels),
 }
 
@@ -67,11 +71,10 @@ impl Slice {
     /// The slices of a file: one for each frame.
     ///
     /// # Errors
-    /// When the file is no grey picture; see [`Header::check_slice`].
+    /// When the file is not a grey image; see [`Header::check_slice`].
     pub fn from_header(header: &Header) -> Result<Vec<Self>, Error> {
-        let place = header.place();
-        let encoded = Arc::new(Encoded::new(header).map_err(|cause| cause.at(&place))?);
-        Ok((0..header.frames).map(|frame| Self::frame_of(header, frame, &place, &encoded)).collect())
+        let file = File::new(header)?;
+        Ok((0..header.frames).map(|frame| file.slice(frame)).collect())
     }
 
     /// The first slice of a file: the whole of it, unless it has frames.
@@ -80,39 +83,13 @@ impl Slice {
     /// As [`Header::read`] and [`Slice::from_header`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let header = Header::read(path)?;
-        let place = header.place();
-        let encoded = Arc::new(Encoded::new(&header).map_err(|cause| cause.at(&place))?);
-        Ok(Self::frame_of(&header, 0, &place, &encoded))
+        Ok(File::new(&header)?.slice(0))
     }
 
-    fn frame_of(header: &Header, frame: usize, place: &Place, encoded: &Arc<Encoded>) -> Self {
-        let own = header.frame(frame);
-        Self {
-            place: place.clone(),
-            frame,
-            instance_number: header.instance_number,
-            acquisition_number: header.acquisition_number,
-            temporal_position: own.temporal_index.or(header.temporal_position),
-            sop_instance: header.sop_instance.clone(),
-            frame_of_reference: header.frame_of_reference.clone(),
-            rows: header.rows,
-            columns: header.columns,
-            geometry: own.geometry().ok().flatten(),
-            thickness_mm: own.thickness_mm,
-            rescale: own.rescale(),
-            windows: own.windows(),
-            photometric: header.photometric.unwrap_or(Photometric::Monochrome2),
-            bits: header.bits,
-            padding: encoded.padding_range(header),
-            stack_id: own.stack_id.clone(),
-            data: Data::Encoded(Arc::clone(encoded)),
-        }
-    }
-
-    /// A slice made from pixels: for drawn studies and for tests.
+    /// A slice from pixels in memory.
     ///
     /// # Errors
-    /// [`Cause::Value`] when the number of pixels is not `rows` × `columns`.
+    /// [`Cause::Value`] if the number of pixels is not `rows` × `columns`.
     pub fn in_memory(
         rows: usize,
         columns: usize,
@@ -120,14 +97,14 @@ impl Slice {
         geometry: Option<Geometry>,
         instance_number: Option<i32>,
     ) -> Result<Self, Error> {
-        let place = Place::Memory(pixels.len() * pixels.bytes_each());
+        let location = Location::Memory(pixels.len() * pixels.bytes_each());
         if rows * columns != pixels.len() {
             let expected = format!("{rows} × {columns} pixels");
-            return Err(Cause::value(crate::tag::PIXEL_DATA, expected, pixels.len()).at(&place));
+            return Err(Cause::value(crate::tag::PIXEL_DATA, expected, pixels.len()).at(&location));
         }
         let allocated = 8 * pixels.bytes_each() as u16;
         Ok(Self {
-            place,
+            location,
             frame: 0,
             instance_number,
             acquisition_number: None,
@@ -140,30 +117,32 @@ impl Slice {
             geometry,
             thickness_mm: None,
             rescale: Rescale::NONE,
-            windows: Vec::new(),
+            windows: Arc::default(),
             photometric: Photometric::Monochrome2,
             bits: Bits { allocated, stored: allocated, high: allocated - 1, signed: pixels.is_signed() },
             padding: None,
+            burned_in_annotation: false,
             data: Data::Decoded(pixels),
         })
     }
 
-    /// The file's path, when it has one.
+    /// The file's path; `None` for a slice in memory.
     pub fn path(&self) -> Option<&Path> {
-        self.place.path()
+        self.location.path()
     }
 
-    /// Decodes the stored values: shifted, masked and sign-extended as the header says, not rescaled.
+    /// Decodes the stored values: shifted, masked and sign-extended as the header says, not rescaled. A
+    /// panic of a decoder is an error, [`Cause::Panic`].
     ///
     /// # Shapes
     /// Row-major, `rows` × `columns`.
     ///
     /// # Errors
-    /// When the file is cut short, has changed since its head was read, or its compression is broken.
+    /// When the file is truncated, has changed since its header was read, or its compression is broken.
     pub fn pixels(&self) -> Result<Pixels, Error> {
         match &self.data {
             Data::Decoded(pixels) => Ok(pixels.clone()),
-            Data::Encoded(encoded) => encoded.decode(self.frame).map_err(|cause| cause.at(&self.place)),
+            Data::Encoded(encoded) => encoded.decode(self.frame).map_err(|cause| cause.at(&self.location)),
         }
     }
 
@@ -179,7 +158,8 @@ impl Slice {
         Ok(self.pixels()?.rescaled(self.rescale))
     }
 
-    /// The same slice with its pixels decoded now and kept.
+    /// The same slice with its pixels decoded and in memory. A small file can decode to 48 MiB, so a caller with many
+    /// slices has to limit their sum.
     ///
     /// # Errors
     /// As [`Slice::pixels`].
@@ -187,16 +167,71 @@ impl Slice {
         Ok(Self { data: Data::Decoded(self.pixels()?), ..self.clone() })
     }
 
-    /// Whether large values show dark (MONOCHROME1): whoever displays or learns turns them round.
+    /// Frees what was inflated for this slice's file.
+    pub(crate) fn release(&self) {
+        if let Data::Encoded(encoded) = &self.data {
+            encoded.release();
+        }
+    }
+
+    /// Whether large values are displayed dark (MONOCHROME1): display and training invert them.
     pub fn is_inverted(&self) -> bool {
         self.photometric == Photometric::Monochrome1
+    }
+}
+
+/// A file whose frames become slices, with what they share.
+struct File<'a> {
+    header: &'a Header,
+    location: Location,
+    encoded: Arc<Encoded>,
+    /// Windows of frames without their own.
+    windows: Arc<[Window]>,
+    padding: Option<(i64, i64)>,
+}
+
+impl<'a> File<'a> {
+    fn new(header: &'a Header) -> Result<Self, Error> {
+        let location = header.location();
+        let encoded = Encoded::new(header).map_err(|cause| cause.at(&location))?;
+        let padding = encoded.padding_range(header);
+        Ok(Self { header, location, encoded: Arc::new(encoded), windows: header.shared.windows(), padding })
+    }
+
+    fn slice(&self, frame: usize) -> Slice {
+        let (header, own) = (self.header, self.header.frame(frame));
+        let has_windows = header
+            .per_frame
+            .get(frame)
+            .is_some_and(|own| !own.window_centers.is_empty() || !own.window_widths.is_empty());
+        Slice {
+            location: self.location.clone(),
+            frame,
+            instance_number: header.instance_number,
+            acquisition_number: header.acquisition_number,
+            temporal_position: own.temporal_index.or(header.temporal_position),
+            sop_instance: header.sop_instance.clone(),
+            frame_of_reference: header.frame_of_reference.clone(),
+            rows: header.rows,
+            columns: header.columns,
+            geometry: own.geometry().ok().flatten(),
+            thickness_mm: own.thickness_mm,
+            rescale: own.rescale(),
+            windows: if has_windows { own.windows() } else { Arc::clone(&self.windows) },
+            photometric: header.photometric.unwrap_or(Photometric::Monochrome2),
+            bits: header.bits,
+            padding: self.padding,
+            burned_in_annotation: header.burned_in_annotation,
+            stack_id: own.stack_id,
+            data: Data::Encoded(Arc::clone(&self.encoded)),
+        }
     }
 }
 
 impl fmt::Debug for Slice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slice")
-            .field("place", &self.place)
+            .field("location", &self.location)
             .field("frame", &self.frame)
             .field("instance_number", &self.instance_number)
             .field("rows", &self.rows)

@@ -89,7 +89,7 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
         &self,
         records: &[&StudyRecord],
         cache: Option<&Path>,
-        progress: &dyn lumbar_dicom::Observer,
+        progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self::Dataset, TaskError>;
 
     /// What was missing or unreadable in a study's files, in words.

@@ -1,4 +1,4 @@
-//! Any bytes as a whole file: head, first and last frame, one stack of all frames.
+//! Any bytes as a whole file: header, first and last frame, one stack of all frames.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes as an RLE frame; the first three give its size and the bytes of a pixel.
+//! Any bytes as an RLE frame; the first three give its size and the bytes of a pixel. Pixels of 64 bits are double
+//! float pixels, which are never compressed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +15,7 @@ fn short(element: u16, value: u16) -> Vec<u8> {
 
 fuzz_target!(|bytes: &[u8]| {
     let [rows, columns, width, frame @ ..] = bytes else { return };
-    let bits = [8, 16, 32][usize::from(width % 3)];
+    let bits = [8, 16, 32, 64][usize::from(width % 4)];
     let mut file = vec![0; 128];
     file.extend(b"DICM\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.5\0");
     for (element, value) in [
@@ -27,12 +28,14 @@ fuzz_target!(|bytes: &[u8]| {
     ] {
         file.extend(short(element, value));
     }
-    file.extend(b"\xE0\x7F\x10\x00OB\0\0\xFF\xFF\xFF\xFF\xFE\xFF\x00\xE0\0\0\0\0\xFE\xFF\x00\xE0");
+    file.extend(if bits == 64 { b"\xE0\x7F\x09\x00" } else { b"\xE0\x7F\x10\x00" });
+    file.extend(b"OB\0\0\xFF\xFF\xFF\xFF\xFE\xFF\x00\xE0\0\0\0\0\xFE\xFF\x00\xE0");
     file.extend((frame.len() as u32).to_le_bytes());
     file.extend(frame);
-    let header = Header::read_bytes(&file).expect("the head is good");
-    let slice = &Slice::from_header(&header).expect("the description is good")[0];
+    let header = Header::read_bytes(&file).expect("the header is valid");
+    let slice = &Slice::from_header(&header).expect("the description is valid")[0];
     if let Ok(pixels) = slice.pixels() {
+        assert!(bits < 64);
         assert_eq!(pixels.len(), slice.rows * slice.columns);
     }
 });

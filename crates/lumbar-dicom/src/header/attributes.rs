@@ -1,22 +1,25 @@
-//! From data elements to the attributes of a picture and of its frames.
+//! From data elements to the attributes of an image and of its frames.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Header;
-use super::values::{self, FreeText, Uid, decimal_list, decimals, integer, short, text};
+use super::values::{self, FreeText, decimal, decimal_list, decimals, integer, short, text};
 use super::walk::{Encoding, Event};
 use crate::error::Cause;
 use crate::geometry::Geometry;
+use crate::privacy::MODALITIES;
 use crate::tag::{self, Tag};
 
-/// How pixel values show (PhotometricInterpretation).
+/// How pixel values are displayed (PhotometricInterpretation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Photometric {
     /// The largest value is white.
     Monochrome2,
     /// The largest value is black.
     Monochrome1,
-    /// No grey picture: what it is, in words.
+    /// Not a grey image: a description of what it is.
     Other(&'static str),
 }
 
@@ -25,8 +28,8 @@ impl Photometric {
         match text {
             "MONOCHROME2" => Self::Monochrome2,
             "MONOCHROME1" => Self::Monochrome1,
-            "PALETTE COLOR" => Self::Other("a palette picture"),
-            _ => Self::Other("a colour picture"),
+            "PALETTE COLOR" => Self::Other("a palette image"),
+            _ => Self::Other("a colour image"),
         }
     }
 }
@@ -65,7 +68,7 @@ impl Bits {
     }
 }
 
-/// Stored value → value with a meaning: `slope` · stored + `intercept`.
+/// Stored value → rescaled value: `slope` · stored + `intercept` (the modality LUT, PS3.3 C.11.1).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rescale {
     /// RescaleSlope, 1 when absent.
@@ -75,16 +78,16 @@ pub struct Rescale {
 }
 
 impl Rescale {
-    /// Leaves values as they are.
+    /// Changes nothing.
     pub const NONE: Self = Self { slope: 1.0, intercept: 0.0 };
 
-    /// Whether values stay as they are.
+    /// Whether it changes nothing.
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
     }
 }
 
-/// One window: which rescaled values show between black and white.
+/// A window of a file: which rescaled values are displayed from black to white.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// WindowCenter.
@@ -93,7 +96,10 @@ pub struct Window {
     pub width: f64,
 }
 
-/// What a file says of a frame. `None` where it says nothing usable.
+/// The windows that a file may list; further ones are refused. MR files list one or two.
+const WINDOW_LIMIT: usize = 16;
+
+/// The attributes of one frame. `None` where the file has no usable value.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FrameAttributes {
     /// ImagePositionPatient in mm.
@@ -110,12 +116,12 @@ pub struct FrameAttributes {
     pub slope: Option<f64>,
     /// RescaleIntercept.
     pub intercept: Option<f64>,
-    /// WindowCenter list.
-    pub window_centers: Vec<f64>,
-    /// WindowWidth list.
-    pub window_widths: Vec<f64>,
-    /// StackID: the scanner's own name of the stack, a short code.
-    pub stack_id: Option<Box<str>>,
+    /// WindowCenter list, shared by frames that inherit it.
+    pub window_centers: Arc<[f64]>,
+    /// WindowWidth list, shared by frames that inherit it.
+    pub window_widths: Arc<[f64]>,
+    /// StackID: the scanner's own name of the stack.
+    pub stack_id: Option<FreeText>,
     /// InStackPositionNumber.
     pub in_stack_position: Option<i32>,
     /// TemporalPositionIndex.
@@ -124,7 +130,7 @@ pub struct FrameAttributes {
 
 impl FrameAttributes {
     pub(crate) fn or(&self, shared: &Self) -> Self {
-        let list = |own: &Vec<f64>, other: &Vec<f64>| if own.is_empty() { other.clone() } else { own.clone() };
+        let list = |own: &Arc<[f64]>, other: &Arc<[f64]>| Arc::clone(if own.is_empty() { other } else { own });
         Self {
             position_mm: self.position_mm.or(shared.position_mm),
             orientation: self.orientation.or(shared.orientation),
@@ -141,24 +147,23 @@ impl FrameAttributes {
         }
     }
 
-    /// Slope and intercept; what is absent leaves values as they are. A slope of 0 would erase the
-    /// picture and counts as absent.
+    /// Slope and intercept, 1 and 0 when absent. A slope of 0 would erase the image and counts as absent.
     pub fn rescale(&self) -> Rescale {
         let slope = self.slope.filter(|v| *v != 0.0).unwrap_or(1.0);
         Rescale { slope, intercept: self.intercept.unwrap_or(0.0) }
     }
 
-    /// The windows of the frame, pairs of centre and width; a width below 1 is no window
+    /// The windows of the frame, pairs of centre and width; a width of 0 or less is not a window
     /// (PS3.3 C.11.2.1.2.1).
-    pub fn windows(&self) -> Vec<Window> {
-        let pairs = self.window_centers.iter().zip(&self.window_widths);
+    pub fn windows(&self) -> Arc<[Window]> {
+        let pairs = self.window_centers.iter().zip(self.window_widths.iter());
         pairs.map(|(&center, &width)| Window { center, width }).filter(|window| window.width > 0.0).collect()
     }
 
-    /// The frame's place in the patient; `Ok(None)` when position, orientation or spacing is absent.
+    /// The frame's position in the patient; `Ok(None)` when position, orientation or spacing is absent.
     ///
     /// # Errors
-    /// [`Cause::Value`] when they are there but describe no plane.
+    /// [`Cause::Value`] when they are present but do not describe a plane.
     pub fn geometry(&self) -> Result<Option<Geometry>, Cause> {
         match (self.position_mm, self.orientation, self.spacing_mm) {
             (Some(position), Some(orientation), Some(spacing)) => {
@@ -211,11 +216,11 @@ impl Scope {
                     },
                     Some(_) => Ok(()),
                 };
-                // ten malformed attributes say as much as a thousand
+                // the first ten malformed attributes are enough to find the fault
                 if let Err(cause) = outcome
-                    && header.oddities.len() < 10
+                    && header.warnings.len() < 10
                 {
-                    header.oddities.push(cause);
+                    header.warnings.push(cause);
                 }
             }
             Event::Pixels { .. } | Event::End => {}
@@ -231,11 +236,11 @@ impl FrameAttributes {
             tag::PIXEL_SPACING => self.spacing_mm = decimals(tag, bytes)?,
             tag::SLICE_THICKNESS => self.thickness_mm = positive(tag, bytes)?,
             tag::SPACING_BETWEEN_SLICES => self.spacing_between_mm = positive(tag, bytes)?,
-            tag::RESCALE_SLOPE => self.slope = first(tag, bytes)?,
-            tag::RESCALE_INTERCEPT => self.intercept = first(tag, bytes)?,
-            tag::WINDOW_CENTER => self.window_centers = decimal_list(tag, bytes)?,
-            tag::WINDOW_WIDTH => self.window_widths = decimal_list(tag, bytes)?,
-            tag::STACK_ID => self.stack_id = text(bytes).map(Into::into),
+            tag::RESCALE_SLOPE => self.slope = decimal(tag, bytes)?,
+            tag::RESCALE_INTERCEPT => self.intercept = decimal(tag, bytes)?,
+            tag::WINDOW_CENTER => self.window_centers = decimal_list(tag, bytes, WINDOW_LIMIT)?.into(),
+            tag::WINDOW_WIDTH => self.window_widths = decimal_list(tag, bytes, WINDOW_LIMIT)?.into(),
+            tag::STACK_ID => self.stack_id = values::short_string(tag, bytes)?,
             tag::IN_STACK_POSITION => self.in_stack_position = long_i32(tag, bytes, encoding)?,
             tag::TEMPORAL_POSITION_INDEX => self.temporal_index = long_i32(tag, bytes, encoding)?,
             _ => {}
@@ -247,16 +252,13 @@ impl FrameAttributes {
 impl Header {
     fn top_level(&mut self, tag: Tag, bytes: &[u8], encoding: Encoding) -> Result<(), Cause> {
         match tag {
-            tag::SOP_CLASS => self.sop_class = text(bytes).map(Uid::new),
-            tag::SOP_INSTANCE => self.sop_instance = text(bytes).map(Uid::new),
-            tag::STUDY_INSTANCE => self.study = text(bytes).map(Uid::new),
-            tag::SERIES_INSTANCE => self.series = text(bytes).map(Uid::new),
-            tag::FRAME_OF_REFERENCE => self.frame_of_reference = text(bytes).map(Uid::new),
-            tag::MODALITY => self.modality = text(bytes).filter(|code| is_code(code)).map(str::to_owned),
-            tag::SERIES_DESCRIPTION => {
-                self.series_description =
-                    Some(FreeText::new(&String::from_utf8_lossy(bytes))).filter(|text| !text.reveal().is_empty());
-            }
+            tag::SOP_CLASS => self.sop_class = values::uid(tag, bytes)?,
+            tag::SOP_INSTANCE => self.sop_instance = values::uid(tag, bytes)?,
+            tag::STUDY_INSTANCE => self.study = values::uid(tag, bytes)?,
+            tag::SERIES_INSTANCE => self.series = values::uid(tag, bytes)?,
+            tag::FRAME_OF_REFERENCE => self.frame_of_reference = values::uid(tag, bytes)?,
+            tag::MODALITY => self.modality = modality(tag, bytes)?,
+            tag::SERIES_DESCRIPTION => self.series_description = values::free_text(bytes),
             tag::SERIES_NUMBER => self.series_number = integer(tag, bytes)?,
             tag::ACQUISITION_NUMBER => self.acquisition_number = integer(tag, bytes)?,
             tag::INSTANCE_NUMBER => self.instance_number = integer(tag, bytes)?,
@@ -279,9 +281,12 @@ impl Header {
             tag::PIXEL_REPRESENTATION => self.bits.signed = short(tag, bytes, encoding)?.unwrap_or(0) == 1,
             tag::PIXEL_PADDING_VALUE => self.padding = padding(tag, bytes, encoding)?,
             tag::PIXEL_PADDING_LIMIT => self.padding_limit = padding(tag, bytes, encoding)?,
-            tag::BURNED_IN_ANNOTATION => self.burned_in_annotation = text(bytes) == Some("YES"),
+            tag::BURNED_IN_ANNOTATION => {
+                // only a clear NO counts as one
+                self.burned_in_annotation = text(bytes).is_some_and(|value| !value.eq_ignore_ascii_case("NO"));
+            }
             tag::IMAGER_PIXEL_SPACING => {
-                // projection pictures have no PixelSpacing; it is overwritten when one follows
+                // projection images have no PixelSpacing; it is overwritten when one follows
                 self.shared.spacing_mm = decimals(tag, bytes)?;
             }
             tag::PIXEL_SPACING => {
@@ -302,22 +307,18 @@ impl Header {
         }
         if self.bits.stored > 0 && (self.bits.high < self.bits.stored - 1 || self.bits.high >= self.bits.allocated) {
             let (high, expected) = (self.bits.high, self.bits.stored - 1);
-            // absent reads as 0; any other value is worth a word
-            if high != 0 && self.oddities.len() < 10 {
-                self.oddities.push(Cause::value(tag::HIGH_BIT, expected.to_string(), high));
+            // an absent HighBit reads as 0; any other value is worth a warning
+            if high != 0 && self.warnings.len() < 10 {
+                self.warnings.push(Cause::value(tag::HIGH_BIT, expected.to_string(), high));
             }
             self.bits.high = expected;
         }
     }
 }
 
-fn first(tag: Tag, bytes: &[u8]) -> Result<Option<f64>, Cause> {
-    Ok(decimal_list(tag, bytes)?.first().copied())
-}
-
 fn positive(tag: Tag, bytes: &[u8]) -> Result<Option<f64>, Cause> {
     // some writers give the spacing the sign of the direction
-    Ok(first(tag, bytes)?.map(f64::abs).filter(|v| *v > 0.0))
+    Ok(decimal(tag, bytes)?.map(f64::abs).filter(|v| *v > 0.0))
 }
 
 fn long_i32(tag: Tag, bytes: &[u8], encoding: Encoding) -> Result<Option<i32>, Cause> {
@@ -329,7 +330,9 @@ fn padding(tag: Tag, bytes: &[u8], encoding: Encoding) -> Result<Option<u32>, Ca
     if bytes.len() == 4 { values::long(tag, bytes, encoding) } else { Ok(short(tag, bytes, encoding)?.map(u32::from)) }
 }
 
-/// A code string: at most 16 capitals, digits, spaces and underscores (PS3.5 table 6.2-1).
-fn is_code(text: &str) -> bool {
-    text.len() <= 16 && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ' || c == '_')
+/// A modality of PS3.3 C.7.3.1.1.1. Any other text could be a name and is not kept.
+fn modality(tag: Tag, bytes: &[u8]) -> Result<Option<&'static str>, Cause> {
+    let Some(text) = text(bytes) else { return Ok(None) };
+    let known = MODALITIES.iter().find(|code| **code == text).copied();
+    known.map(Some).ok_or_else(|| Cause::value(tag, "a modality of PS3.3", format!("{} other bytes", text.len())))
 }

@@ -1,27 +1,27 @@
 //! Bytes on disk or in memory, read in pieces.
 //!
-//! Files are read, not memory-mapped: a mapped file that another program cuts short kills the process,
-//! and for files of less than a megabyte one `read` is as quick as a map.
+//! Files are read, not memory-mapped: a mapped file that another program truncates kills the process, and
+//! for files of less than a megabyte one `read` is as fast as a map.
 
 use std::fmt;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs::{File, FileType, OpenOptions};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Cause, Place};
+use crate::error::{Cause, Location};
 
-/// Where a file's bytes can be had again.
+/// Where a file's bytes can be read again.
 #[derive(Clone)]
 pub(crate) enum Source {
     File(Arc<Path>),
     Memory(Arc<[u8]>),
 }
 
-/// The place, not the bytes.
+/// The location, not the bytes.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.place(), f)
+        fmt::Debug::fmt(&self.location(), f)
     }
 }
 
@@ -32,14 +32,14 @@ pub(crate) enum Opened<'a> {
 }
 
 impl Source {
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn location(&self) -> Location {
         match self {
-            Self::File(path) => Place::Path(path.to_path_buf()),
-            Self::Memory(bytes) => Place::Memory(bytes.len()),
+            Self::File(path) => Location::Path(Arc::clone(path)),
+            Self::Memory(bytes) => Location::Memory(bytes.len()),
         }
     }
 
-    /// Opens it and tells its length.
+    /// Opens it and returns its length.
     pub(crate) fn open(&self) -> Result<(Opened<'_>, u64), Cause> {
         match self {
             Self::Memory(bytes) => Ok((Opened::Memory(bytes), bytes.len() as u64)),
@@ -48,18 +48,50 @@ impl Source {
     }
 }
 
-/// Opens a file and tells its length.
+/// Opens a regular file and returns its length. Opening a named pipe would wait for its writer; with
+/// `O_NONBLOCK` it returns at once and the pipe is refused.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), Cause> {
-    let file = File::open(path).map_err(|error| Cause::io(&error))?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = file.map_err(|error| match (error.raw_os_error(), std::fs::metadata(path)) {
+        // sockets and devices without a driver cannot be opened at all
+        (Some(libc::ENXIO), Ok(meta)) if !meta.is_file() => not_a_file(meta.file_type()),
+        _ => Cause::io(&error),
+    })?;
     let meta = file.metadata().map_err(|error| Cause::io(&error))?;
-    if !meta.is_file() {
-        let text = "not a regular file".to_owned();
-        return Err(Cause::Io { kind: std::io::ErrorKind::InvalidInput, text });
+    if meta.is_file() { Ok((file, meta.len())) } else { Err(not_a_file(meta.file_type())) }
+}
+
+/// What an entry of a folder is instead of a regular file.
+pub(crate) fn not_a_file(kind: FileType) -> Cause {
+    let what = match kind {
+        _ if kind.is_fifo() => "a named pipe",
+        _ if kind.is_socket() => "a socket",
+        _ if kind.is_char_device() || kind.is_block_device() => "a device",
+        _ if kind.is_dir() => "a folder",
+        _ => "something else",
+    };
+    Cause::NotAFile { what }
+}
+
+/// The bytes of a source from some offset on.
+pub(crate) struct SourceReader<'a> {
+    opened: &'a Opened<'a>,
+    at: u64,
+}
+
+impl std::io::Read for SourceReader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.opened.fill(self.at, out).map_err(|cause| std::io::Error::other(cause.to_string()))?;
+        self.at += count as u64;
+        Ok(count)
     }
-    Ok((file, meta.len()))
 }
 
 impl Opened<'_> {
+    pub(crate) fn reader(&self, at: u64) -> SourceReader<'_> {
+        SourceReader { opened: self, at }
+    }
+
     /// Fills `buffer` with up to `length` bytes from `offset`; fewer only where the data end.
     pub(crate) fn read(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), Cause> {
         match self {
@@ -71,7 +103,7 @@ impl Opened<'_> {
                 Ok(())
             }
             Self::File(_) => {
-                // what an earlier read left in the buffer is overwritten: nothing is cleared twice
+                // bytes of an earlier read are overwritten, so they are not cleared first
                 buffer.resize(length, 0);
                 let filled = self.fill(offset, buffer)?;
                 buffer.truncate(filled);

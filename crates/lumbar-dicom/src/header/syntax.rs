@@ -1,16 +1,18 @@
-//! Where the data set begins and how it is written: preamble, file meta, transfer syntax, and what the
-//! bytes themselves say when those are missing or wrong.
+//! Where the data set begins and how it is written: preamble, file meta, transfer syntax, and guesses from
+//! the bytes when those are missing or wrong.
+
+use std::fmt;
 
 use super::values;
 use super::walk::Encoding;
 use crate::error::Cause;
 use crate::tag::{self, Tag};
 
-/// How pixels are packed.
+/// How pixels are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Codec {
-    /// Plain numbers.
+    /// Uncompressed.
     Native,
     /// RLE Lossless (PS3.5 annex G).
     Rle,
@@ -24,16 +26,18 @@ pub enum Codec {
     JpegXl,
     /// Deflated frames.
     DeflatedFrames,
-    /// Anything else: video, the JPIP references, private syntaxes.
+    /// Anything else: video, JPIP references, private syntaxes.
     Unsupported,
 }
 
 /// A transfer syntax: how the data set and its pixels are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows the UID only if it is one of the standard: a private one can name a site.
+#[derive(Clone, PartialEq, Eq)]
 pub struct TransferSyntax {
-    /// Its UID, empty when the file does not say.
+    /// Its UID, empty when the file does not name one.
     pub uid: String,
-    /// How the pixels are packed.
+    /// How the pixels are compressed.
     pub codec: Codec,
     /// Whether the data set is one deflated stream.
     pub deflated: bool,
@@ -41,7 +45,27 @@ pub struct TransferSyntax {
     pub(crate) pixels_big_endian: bool,
 }
 
+impl fmt::Debug for TransferSyntax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransferSyntax")
+            .field("uid", &self.name())
+            .field("codec", &self.codec)
+            .field("deflated", &self.deflated)
+            .finish_non_exhaustive()
+    }
+}
+
 impl TransferSyntax {
+    /// The UID if it is one of the standard, else what it is.
+    pub(crate) fn name(&self) -> &str {
+        let digits = |rest: &str| rest.len() <= 16 && rest.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        match self.uid.strip_prefix("1.2.840.10008.") {
+            Some(rest) if digits(rest) => &self.uid,
+            _ if self.uid.is_empty() => "",
+            _ => "a private one",
+        }
+    }
+
     pub(crate) fn from_uid(uid: &str) -> Self {
         let explicit = Encoding::EXPLICIT;
         let (codec, encoding) = match uid {
@@ -63,25 +87,26 @@ impl TransferSyntax {
         Self {
             deflated: uid == "1.2.840.10008.1.2.1.99",
             pixels_big_endian: encoding.big_endian || uid == "1.2.840.113619.5.2",
-            uid: uid.to_owned(),
+            // a longer one is not of the standard, whatever it is
+            uid: uid.chars().take(65).collect(),
             codec,
             encoding,
         }
     }
 }
 
-/// What the start of a file tells.
+/// What the start of a file contains.
 #[derive(Debug)]
 pub(crate) struct Start {
     /// Where the data set begins.
     pub(crate) dataset: usize,
     /// The syntax that the file meta names; `None` without file meta or without the element.
     pub(crate) named: Option<TransferSyntax>,
-    /// Whether `DICM` stands at byte 128.
+    /// Whether `DICM` is at byte 128.
     pub(crate) preamble: bool,
 }
 
-/// Reads preamble and file meta from the first bytes; group length is not needed.
+/// Reads preamble and file meta from the first bytes, without using the group length.
 pub(crate) fn start(bytes: &[u8], total: usize) -> Result<Start, Cause> {
     if total == 0 {
         return Err(Cause::Empty);
@@ -95,7 +120,7 @@ pub(crate) fn start(bytes: &[u8], total: usize) -> Result<Start, Cause> {
         return Err(Cause::NotDicom);
     }
     let mut named = None;
-    // file meta is explicit little endian; some writers made it implicit or big endian
+    // file meta is explicit little endian by the standard; some writers use implicit or big endian
     while let Some(head) = bytes.get(at..at + 8) {
         let encoding = if head[..2] == [0, 2] { Encoding::BIG_ENDIAN } else { Encoding::EXPLICIT };
         let tag = Tag(encoding.u16([head[0], head[1]]), encoding.u16([head[2], head[3]]));
@@ -120,7 +145,7 @@ pub(crate) fn start(bytes: &[u8], total: usize) -> Result<Start, Cause> {
     Ok(Start { dataset: at, named, preamble })
 }
 
-/// Whether data elements seem to begin here: a low group that files do begin with, in either byte order.
+/// Whether data elements seem to begin here: one of the groups that files begin with, in either byte order.
 fn plausible(bytes: &[u8], at: usize) -> bool {
     let Some(head) = bytes.get(at..at + 8) else { return false };
     let known = |group: u16| matches!(group, 0x0002 | 0x0008 | 0x0010 | 0x0018 | 0x0020 | 0x0028);
@@ -138,7 +163,7 @@ fn plausible(bytes: &[u8], at: usize) -> bool {
     explicit || length < 1 << 16 || length == u32::MAX
 }
 
-/// How the data set is written, judged from its first element; `None` when it is too short to say.
+/// How the data set is written, guessed from its first element; `None` if it is too short.
 pub(crate) fn guess(bytes: &[u8]) -> Option<Encoding> {
     let head = bytes.get(..8)?;
     let (little, big) = (u16::from_le_bytes([head[0], head[1]]), u16::from_be_bytes([head[0], head[1]]));
@@ -146,7 +171,7 @@ pub(crate) fn guess(bytes: &[u8]) -> Option<Encoding> {
     Some(Encoding { explicit, big_endian: big < little })
 }
 
-/// The packing that the first bytes of a fragment betray.
+/// The compression that the first bytes of a fragment show.
 pub(crate) fn sniff(fragment: &[u8]) -> Option<Codec> {
     match fragment {
         [0xFF, 0xD8, 0xFF, ..] => {

@@ -1,6 +1,8 @@
 //! Values of data elements: numbers as text (DS, IS) or binary (US, SS, FD), code strings, identifiers.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,21 +12,29 @@ use crate::tag::Tag;
 
 /// A DICOM unique identifier.
 ///
-/// It can lead back to a patient, so it shows itself only as a short hash; [`Uid::as_str`] gives the real
-/// one, for joining with tables. Serialisation writes the real one too.
+/// It can lead back to a patient, so `Display` and `Debug` show only a keyed hash; [`Uid::as_str`] gives the
+/// identifier itself, for joining with tables. Serialisation writes the identifier itself too. Cloning
+/// shares the text.
+///
+/// The key is random and new for every process. Within one run equal identifiers have equal hashes; an identifier
+/// cannot be found by hashing candidates, and the printed hashes of two runs cannot be linked.
 ///
 /// ```
 /// use lumbar_dicom::Uid;
 /// let uid = Uid::new("1.2.840.1");
 /// assert_eq!(uid.as_str(), "1.2.840.1");
+/// assert_eq!(uid.to_string(), Uid::new("1.2.840.1").to_string());
 /// assert!(!format!("{uid} {uid:?}").contains("840"));
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Uid(Box<str>);
+#[serde(from = "String", into = "String")]
+pub struct Uid(Arc<str>);
+
+/// The most characters of an identifier (PS3.5 table 6.2-1, UI).
+const LONGEST_UID: usize = 64;
 
 impl Uid {
-    /// An identifier from its text; trailing padding is cut.
+    /// An identifier from its text; padding is cut.
     pub fn new(text: &str) -> Self {
         Self(text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).into())
     }
@@ -35,9 +45,24 @@ impl Uid {
     }
 }
 
+impl From<String> for Uid {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+impl From<Uid> for String {
+    fn from(uid: Uid) -> Self {
+        uid.as_str().to_owned()
+    }
+}
+
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "uid-{:012x}", fnv1a(self.0.as_bytes()) >> 16)
+        static KEYS: OnceLock<[RandomState; 2]> = OnceLock::new();
+        let keys = KEYS.get_or_init(|| [RandomState::new(), RandomState::new()]);
+        f.write_str("uid-")?;
+        keys.iter().try_for_each(|key| write!(f, "{:016x}", key.hash_one(self.as_str())))
     }
 }
 
@@ -47,12 +72,7 @@ impl fmt::Debug for Uid {
     }
 }
 
-/// FNV-1a, 64 bit (Fowler, Noll, Vo): the same on every machine and in every version.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
-}
-
-/// Free text of a file: it may name a person, so it never shows itself.
+/// Free text of a file: it may name a person, so `Debug` shows only its length. Cloning shares the text.
 ///
 /// ```
 /// use lumbar_dicom::FreeText;
@@ -61,8 +81,11 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 /// assert_eq!(format!("{text:?}"), "(10 characters of free text)");
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FreeText(Box<str>);
+#[serde(from = "String", into = "String")]
+pub struct FreeText(Arc<str>);
+
+/// The most bytes that are kept of a description: 64 characters (LO, PS3.5 table 6.2-1) of up to four bytes.
+const LONGEST_TEXT_BYTES: usize = 256;
 
 impl FreeText {
     /// Free text; padding is cut.
@@ -70,9 +93,21 @@ impl FreeText {
         Self(text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).into())
     }
 
-    /// The text itself. Whoever shows it answers for it.
+    /// The text itself. The caller is responsible for where it is shown.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for FreeText {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+impl From<FreeText> for String {
+    fn from(text: FreeText) -> Self {
+        text.reveal().to_owned()
     }
 }
 
@@ -82,23 +117,49 @@ impl fmt::Debug for FreeText {
     }
 }
 
-/// A value with its padding cut; `None` when nothing is left.
+/// An identifier of a file; `Ok(None)` when the value is empty.
+pub(crate) fn uid(tag: Tag, bytes: &[u8]) -> Result<Option<Uid>, Cause> {
+    match text(bytes) {
+        Some(text) if text.len() > LONGEST_UID => {
+            let expected = format!("up to {LONGEST_UID} characters");
+            Err(Cause::value(tag, expected, format!("{} characters", text.len())))
+        }
+        text => Ok(text.map(Uid::new)),
+    }
+}
+
+/// Free text of a file, cut after 256 bytes; `None` when the value is empty.
+pub(crate) fn free_text(bytes: &[u8]) -> Option<FreeText> {
+    let start = &bytes[..bytes.len().min(LONGEST_TEXT_BYTES)];
+    Some(FreeText::new(&String::from_utf8_lossy(start))).filter(|text| !text.reveal().is_empty())
+}
+
+/// A short string (SH, at most 16 characters), which can hold free text; `Ok(None)` when the value is empty.
+pub(crate) fn short_string(tag: Tag, bytes: &[u8]) -> Result<Option<FreeText>, Cause> {
+    match text(bytes) {
+        Some(text) if text.len() > 16 => {
+            Err(Cause::value(tag, "up to 16 characters", format!("{} characters", text.len())))
+        }
+        text => Ok(text.map(FreeText::new)),
+    }
+}
+
+/// A value without its padding; `None` when nothing is left.
 pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
-    // bytes beyond ASCII are cut off: every attribute read as text here is plain ASCII by the standard,
-    // except descriptions, which are shown to nobody
+    // bytes beyond ASCII are cut off: by the standard every attribute read here is plain ASCII
     let end = bytes.iter().position(|b| !b.is_ascii()).unwrap_or(bytes.len());
     let text = std::str::from_utf8(&bytes[..end]).ok()?;
     let text = text.trim_matches(|c: char| c == '\0' || c.is_ascii_whitespace());
     (!text.is_empty()).then_some(text)
 }
 
-/// Whether a found value may be quoted: only what numbers are made of.
+/// A value as an error may quote it: as it is if it is made of what numbers are made of, else its length.
 fn quoted(text: &str) -> String {
     let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E' | '\\' | ' ');
     if text.len() <= 64 && text.chars().all(numeric) {
         format!("`{text}`")
     } else {
-        format!("{} bytes that are no number", text.len())
+        format!("{} bytes that are not a number", text.len())
     }
 }
 
@@ -117,15 +178,26 @@ pub(crate) fn decimals<const N: usize>(tag: Tag, bytes: &[u8]) -> Result<Option<
     if count == N { Ok(Some(numbers)) } else { Err(Cause::value(tag, format!("{N} numbers"), format!("{count}"))) }
 }
 
-/// All numbers of a decimal string; an empty part is an error.
-pub(crate) fn decimal_list(tag: Tag, bytes: &[u8]) -> Result<Vec<f64>, Cause> {
+/// All numbers of a decimal string, `limit` at most; an empty part is an error.
+pub(crate) fn decimal_list(tag: Tag, bytes: &[u8], limit: usize) -> Result<Vec<f64>, Cause> {
     let Some(text) = text(bytes) else { return Ok(Vec::new()) };
+    let count = 1 + text.bytes().filter(|byte| *byte == b'\\').count();
+    if count > limit {
+        return Err(Cause::value(tag, format!("up to {limit} numbers"), count));
+    }
     text.split('\\').map(|part| parse(part).ok_or_else(|| Cause::value(tag, "decimal numbers", quoted(text)))).collect()
+}
+
+/// The first number of a decimal string; `Ok(None)` when the value is empty.
+pub(crate) fn decimal(tag: Tag, bytes: &[u8]) -> Result<Option<f64>, Cause> {
+    let Some(text) = text(bytes) else { return Ok(None) };
+    let first = text.split('\\').next().and_then(parse);
+    first.map(Some).ok_or_else(|| Cause::value(tag, "decimal numbers", quoted(text)))
 }
 
 fn parse(part: &str) -> Option<f64> {
     let part = part.trim();
-    // writers of some locales put a decimal comma
+    // some writers use a decimal comma
     let number: Option<f64> = part.parse().ok().or_else(|| part.replace(',', ".").parse().ok());
     number.filter(|v| v.is_finite())
 }
@@ -143,7 +215,7 @@ pub(crate) fn integer(tag: Tag, bytes: &[u8]) -> Result<Option<i32>, Cause> {
     }
 }
 
-/// A binary 16-bit number. Text is accepted where a writer put text.
+/// A binary 16-bit number; the first of two where a writer stored two.
 pub(crate) fn short(tag: Tag, bytes: &[u8], encoding: Encoding) -> Result<Option<u16>, Cause> {
     match bytes {
         [] => Ok(None),
@@ -179,6 +251,20 @@ mod tests {
     fn a_name_in_a_number_field_is_not_quoted() {
         let cause = decimals::<2>(tag::PIXEL_SPACING, b"Doe^Jane").unwrap_err();
         assert!(!cause.to_string().contains("Doe"), "{cause}");
+    }
+
+    #[test]
+    fn identifiers_longer_than_the_standard_allows_are_refused_by_their_length_alone() {
+        assert_eq!(uid(tag::SOP_INSTANCE, b"1.2.3\0").unwrap(), Some(Uid::new("1.2.3")));
+        let cause = uid(tag::SOP_INSTANCE, "19700131.".repeat(8).as_bytes()).unwrap_err();
+        assert_eq!(cause.to_string(), "(0008,0018) SOPInstanceUID: expected up to 64 characters, found 72 characters");
+    }
+
+    #[test]
+    fn shown_hashes_are_of_128_bits_and_differ_between_identifiers() {
+        let (a, b) = (Uid::new("1.2.3").to_string(), Uid::new("1.2.4").to_string());
+        assert_eq!(a.len(), "uid-".len() + 32);
+        assert_ne!(a, b);
     }
 
     #[test]

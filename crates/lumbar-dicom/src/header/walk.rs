@@ -1,7 +1,7 @@
 //! A bounded walk over data elements (PS3.5 chapter 7).
 //!
-//! The walk never believes a length: it allocates nothing, recurses nowhere, and every step either
-//! consumes at least eight bytes or leaves a level, so its cost is bounded by the bytes that are there.
+//! The walk does not trust lengths: it allocates nothing and does not recurse, and every step either consumes
+//! at least eight bytes or leaves a level, so its cost is bounded by the bytes that are there.
 
 use crate::error::Cause;
 use crate::tag::{self, Tag};
@@ -39,7 +39,7 @@ impl Encoding {
     }
 }
 
-/// One thing met on the walk. Sequences that do not matter are passed over in silence.
+/// One step of the walk. Sequences that are not followed are skipped without an event.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Event<'a> {
     /// An element with a value, at the top level or in an item of a followed sequence.
@@ -56,14 +56,14 @@ pub(crate) enum Event<'a> {
     End,
 }
 
-/// Why the walk cannot go on.
+/// Why the walk cannot continue.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Stop {
-    /// The bytes are a prefix of something longer, and the walk left them.
+    /// The next element is beyond the bytes, which are only a prefix of the file.
     NeedMore,
     /// The data end inside an element.
     Truncated { tag: Tag, expected: u64, found: u64 },
-    /// A limit was hit.
+    /// A limit was exceeded.
     Refused(Cause),
 }
 
@@ -79,11 +79,11 @@ enum Kind {
 struct Level {
     kind: Kind,
     tag: Tag,
-    /// Where it ends; `usize::MAX` when a delimiter ends it.
+    /// Where it ends; `usize::MAX` if a delimiter ends it.
     end: usize,
-    /// To be restored when it is left.
+    /// The encoding outside, restored at its end.
     outer: Encoding,
-    /// Whether the caller hears of it.
+    /// Whether it gives events.
     followed: bool,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Walk<'a> {
         Self { bytes, total, at, encoding, depth: 0, levels: [outside; DEPTH_LIMIT], elements: 0 }
     }
 
-    /// Where the walk stands, in bytes from the start.
+    /// The current position, in bytes from the start.
     pub(crate) fn position(&self) -> usize {
         self.at
     }
@@ -157,7 +157,7 @@ impl<'a> Walk<'a> {
         let head = self.head()?;
         let ElementHead { tag, vr, length, size } = head;
         if tag.0 == 0xFFFE {
-            // a delimiter: ours, or one that an outer level will take
+            // a delimiter of this level or of an outer one
             if self.depth == 0 || tag == ITEM_END {
                 self.at += 8;
             }
@@ -202,7 +202,7 @@ impl<'a> Walk<'a> {
         Ok(followed.then_some(Event::Value { tag, bytes: value, encoding: self.encoding }))
     }
 
-    /// Reads the head of an element without moving on.
+    /// Reads tag, representation and length of an element without moving on.
     fn head(&self) -> Result<ElementHead, Stop> {
         let bytes: [u8; 8] = self.take(self.at, Tag(0, 0))?;
         let tag = Tag(self.encoding.u16([bytes[0], bytes[1]]), self.encoding.u16([bytes[2], bytes[3]]));
@@ -211,7 +211,7 @@ impl<'a> Walk<'a> {
             return Ok(ElementHead { tag, vr: [0, 0], length: long(), size: 8 });
         }
         let vr = [bytes[4], bytes[5]];
-        // an explicit file may hold single elements without their VR: writers exist that forget it
+        // some writers omit the VR of single elements in an explicit file
         if !self.encoding.explicit || !vr.iter().all(u8::is_ascii_uppercase) {
             return Ok(ElementHead { tag, vr: [0, 0], length: long(), size: 8 });
         }
@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
                 self.at += 8;
                 Ok(self.leave())
             }
-            // the delimiter was forgotten: what follows belongs outside
+            // the delimiter is missing: what follows is outside the sequence
             _ => Ok(self.leave()),
         }
     }
@@ -279,7 +279,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Sequences whose content matters; all others are passed over.
+/// Sequences whose content is used; all others are skipped.
 fn is_followed(tag: Tag) -> bool {
     matches!(
         tag,
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_delimiter_does_not_swallow_what_follows() {
+    fn elements_after_a_missing_delimiter_are_still_read() {
         let item = implicit(ITEM, UNDEFINED, &implicit(tag::STACK_ID, 2, b"1 "));
         let mut bytes = implicit(tag::FRAME_CONTENT, UNDEFINED, &item);
         bytes.extend(implicit(SEQUENCE_END, 0, b""));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_sequences_are_passed_over_in_silence() {
+    fn unknown_sequences_give_no_events() {
         let item = implicit(ITEM, UNDEFINED, &implicit(tag::ROWS, 2, &[9, 9]));
         let mut bytes = implicit(Tag(0x0009, 0x1001), UNDEFINED, &item);
         bytes.extend(implicit(ITEM_END, 0, b""));

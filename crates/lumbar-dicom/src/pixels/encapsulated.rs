@@ -4,13 +4,16 @@ use crate::error::Cause;
 use crate::header::{Opened, PixelLocation, sniff};
 use crate::tag;
 
-/// Where the fragments of each frame lie.
+/// Where the fragments of each frame are. Empty fragments are left out: every other one takes ten bytes of the
+/// file and twelve here.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fragments {
-    /// (offset from the start of the file, length), in file order.
-    pieces: Vec<(u64, u64)>,
-    /// For each frame its first piece.
-    first: Vec<usize>,
+    /// Offsets from the start of the file, in file order.
+    offsets: Vec<u64>,
+    /// The length of each.
+    lengths: Vec<u32>,
+    /// For each frame its first fragment.
+    first: Vec<u32>,
 }
 
 /// Fragments beyond which a file is refused.
@@ -21,7 +24,7 @@ impl Fragments {
     pub(crate) fn index(opened: &Opened<'_>, location: &PixelLocation, frames: usize) -> Result<Self, Cause> {
         let mut head = Vec::new();
         let mut at = 0_u64;
-        let mut pieces = Vec::new();
+        let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
         let mut table = None;
         while at + 8 <= location.available {
             opened.read(location.offset + at, 8, &mut head)?;
@@ -35,7 +38,8 @@ impl Fragments {
                     return Err(Cause::value(tag::PIXEL_DATA, expected, "other bytes"));
                 }
             }
-            let length = u64::from(u32::from_le_bytes(length));
+            let short = u32::from_le_bytes(length);
+            let length = u64::from(short);
             let found = location.available - at - 8;
             if length > found {
                 return Err(Cause::Truncated { tag: tag::PIXEL_DATA, expected: length, found });
@@ -45,38 +49,49 @@ impl Fragments {
                 opened.read(location.offset + at + 8, length.min(4 * frames as u64) as usize, &mut head)?;
                 let (words, _) = head.as_chunks::<4>();
                 table = Some(words.iter().map(|word| u64::from(u32::from_le_bytes(*word))).collect::<Vec<_>>());
-            } else {
-                if pieces.len() >= LIMIT {
+            } else if length > 0 {
+                if offsets.len() >= LIMIT {
                     return Err(Cause::TooManyElements { limit: LIMIT });
                 }
-                pieces.push((location.offset + at + 8, length));
+                offsets.push(location.offset + at + 8);
+                lengths.push(short);
             }
             at += 8 + length;
         }
-        let first = first_pieces(opened, &pieces, &table.unwrap_or_default(), frames)?;
-        Ok(Self { pieces, first })
+        offsets.shrink_to_fit();
+        lengths.shrink_to_fit();
+        let first = first_pieces(opened, &offsets, &lengths, &table.unwrap_or_default(), frames)?;
+        Ok(Self { offsets, lengths, first })
     }
 
-    /// The pieces of one frame.
-    pub(crate) fn of(&self, frame: usize) -> Option<&[(u64, u64)]> {
-        let start = *self.first.get(frame)?;
-        let end = self.first.get(frame + 1).copied().unwrap_or(self.pieces.len());
-        self.pieces.get(start..end).filter(|pieces| !pieces.is_empty())
+    /// Offset and length of each fragment of one frame.
+    pub(crate) fn of(&self, frame: usize) -> Option<impl Iterator<Item = (u64, u32)>> {
+        let start = *self.first.get(frame)? as usize;
+        let end = self.first.get(frame + 1).map_or(self.offsets.len(), |first| *first as usize);
+        let (offsets, lengths) = (self.offsets.get(start..end)?, self.lengths.get(start..end)?);
+        (start < end).then(|| offsets.iter().copied().zip(lengths.iter().copied()))
     }
 }
 
-fn first_pieces(opened: &Opened<'_>, pieces: &[(u64, u64)], table: &[u64], frames: usize) -> Result<Vec<usize>, Cause> {
+/// For each frame its first fragment.
+fn first_pieces(
+    opened: &Opened<'_>,
+    offsets: &[u64],
+    lengths: &[u32],
+    table: &[u64],
+    frames: usize,
+) -> Result<Vec<u32>, Cause> {
     if frames == 1 {
         return Ok(vec![0]);
     }
-    if pieces.len() <= frames {
-        return Ok((0..pieces.len()).collect());
+    if offsets.len() <= frames {
+        return Ok((0..offsets.len() as u32).collect());
     }
     if table.len() == frames
-        && let Some((base, _)) = pieces.first()
+        && let Some(base) = offsets.first()
     {
         // offsets count from the first fragment's item head
-        let first = table.iter().map(|offset| pieces.binary_search_by_key(&(base + offset), |(at, _)| *at).ok());
+        let first = table.iter().map(|offset| Some(offsets.binary_search(&(base + offset)).ok()? as u32));
         if let Some(first) = first.collect::<Option<Vec<_>>>()
             && first.is_sorted_by(|a, b| a < b)
         {
@@ -86,7 +101,7 @@ fn first_pieces(opened: &Opened<'_>, pieces: &[(u64, u64)], table: &[u64], frame
     // no usable table: a frame begins where a codestream begins
     let mut head = Vec::new();
     let mut first = Vec::new();
-    for (index, (offset, length)) in pieces.iter().enumerate() {
+    for (index, (offset, length)) in (0_u32..).zip(offsets.iter().zip(lengths)) {
         opened.read(*offset, (*length).min(64) as usize, &mut head)?;
         if sniff(&head).is_some() {
             first.push(index);
@@ -99,7 +114,7 @@ fn first_pieces(opened: &Opened<'_>, pieces: &[(u64, u64)], table: &[u64], frame
     Ok(first)
 }
 
-/// The place of the only fragment in encapsulated pixels that are an offset table of one frame, one
+/// The range of the only fragment in encapsulated pixels that consist of an offset table of one frame, one
 /// fragment and the end; `None` for anything else.
 pub(crate) fn only_fragment(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     let item = |at: usize| -> Option<std::ops::Range<usize>> {
@@ -109,7 +124,7 @@ pub(crate) fn only_fragment(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
         (end <= bytes.len()).then_some(at + 8..end)
     };
     let fragment = item(item(0)?.end)?;
-    // a file may end with the fragment: the delimiter is then forgotten
+    // a file may end with the fragment, without the delimiter
     let end = bytes.get(fragment.end..fragment.end + 4);
     matches!(end, None | Some([0xFE, 0xFF, 0xDD, 0xE0])).then_some(fragment)
 }

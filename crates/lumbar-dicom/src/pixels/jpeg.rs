@@ -1,7 +1,7 @@
 //! JPEG (ITU-T T.81) of one component: baseline, extended with 8 or 12 bits, lossless with 2 to 16 bits;
-//! Huffman coded. A decoder in safe Rust: the crates at hand refuse twelve bits or panic on bad input.
+//! Huffman coded. A decoder in safe Rust: the available crates refuse twelve bits or panic on bad input.
 
-use super::stored::Raw;
+use super::stored::Sample;
 use crate::error::Cause;
 
 fn broken(why: impl Into<String>) -> Cause {
@@ -21,8 +21,8 @@ struct Frame {
     quantisation: usize,
 }
 
-/// Decodes `rows` × `columns` grey values.
-pub(super) fn decode(bytes: &[u8], rows: usize, columns: usize) -> Result<Raw, Cause> {
+/// Decodes `rows` × `columns` grey values, of no more bits than `T` has.
+pub(super) fn decode<T: Sample>(bytes: &[u8], rows: usize, columns: usize) -> Result<Vec<T>, Cause> {
     let mut tables = Tables { quantisation: [[0; 64]; 4], dc: [const { None }; 4], ac: [const { None }; 4] };
     let mut restart = 0;
     let mut frame: Option<Frame> = None;
@@ -46,6 +46,9 @@ pub(super) fn decode(bytes: &[u8], rows: usize, columns: usize) -> Result<Raw, C
             0xDD => restart = body.first_chunk().map_or(0, |pair| usize::from(u16::from_be_bytes(*pair))),
             0xDA => {
                 let frame = frame.ok_or_else(|| broken("the scan comes before the frame"))?;
+                if frame.bits > T::BITS {
+                    return Err(broken(format!("{} bits in a file that allocates {}", frame.bits, T::BITS)));
+                }
                 let &[1, _, selectors, start, _, approximation, ..] = body else {
                     return Err(broken("a scan of several components"));
                 };
@@ -54,11 +57,11 @@ pub(super) fn decode(bytes: &[u8], rows: usize, columns: usize) -> Result<Raw, C
                 let dc = dc.ok_or_else(|| broken("a Huffman table is missing"))?;
                 let scan = Scan { reader, restart, rows, columns, bits: frame.bits };
                 if frame.lossless {
-                    return scan.lossless(dc, start, u32::from(approximation & 15)).map(Raw::U16);
+                    return scan.lossless(dc, start, u32::from(approximation & 15));
                 }
                 let ac = tables.ac[usize::from(selectors) & 3].as_ref();
                 let ac = ac.ok_or_else(|| broken("a Huffman table is missing"))?;
-                return scan.blocks(dc, ac, &tables.quantisation[frame.quantisation]).map(Raw::U16);
+                return scan.blocks(dc, ac, &tables.quantisation[frame.quantisation]);
             }
             _ => {}
         }
@@ -76,7 +79,7 @@ fn start_of_frame(marker: u8, body: &[u8], rows: usize, columns: usize) -> Resul
     }
     let lossless = marker == 0xC3;
     if !(if lossless { (2..=16).contains(&bits) } else { bits == 8 || bits == 12 }) {
-        return Err(broken(format!("{bits} bits are not of this process")));
+        return Err(broken(format!("{bits} bits are not allowed in this process")));
     }
     Ok(Frame { lossless, bits: bits.into(), quantisation: usize::from(quantisation) & 3 })
 }
@@ -116,12 +119,12 @@ impl Tables {
     }
 }
 
-/// Codes of up to nine bits are looked up at once, longer ones by their length.
-const QUICK: u32 = 9;
+/// Codes of up to nine bits are looked up in one step, longer ones by their length.
+const TABLE_BITS: u32 = 9;
 
 struct Huffman {
     /// (length, value); length 0 for longer codes.
-    quick: [(u8, u8); 1 << QUICK],
+    short: [(u8, u8); 1 << TABLE_BITS],
     /// For each length: the first code beyond it, left-aligned to 16 bits, and code − index.
     ends: [u32; 17],
     offsets: [i32; 17],
@@ -130,7 +133,8 @@ struct Huffman {
 
 impl Huffman {
     fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self, Cause> {
-        let mut table = Self { quick: [(0, 0); 1 << QUICK], ends: [0; 17], offsets: [0; 17], values: values.to_vec() };
+        let mut table =
+            Self { short: [(0, 0); 1 << TABLE_BITS], ends: [0; 17], offsets: [0; 17], values: values.to_vec() };
         let (mut code, mut index) = (0_u32, 0_usize);
         for length in 1..=16_u32 {
             let count = u32::from(counts[length as usize - 1]);
@@ -139,9 +143,9 @@ impl Huffman {
                 if code >= 1 << length {
                     return Err(broken("a Huffman table with too many codes"));
                 }
-                if length <= QUICK {
-                    let first = (code << (QUICK - length)) as usize;
-                    table.quick[first..first + (1 << (QUICK - length))].fill((length as u8, values[index]));
+                if length <= TABLE_BITS {
+                    let first = (code << (TABLE_BITS - length)) as usize;
+                    table.short[first..first + (1 << (TABLE_BITS - length))].fill((length as u8, values[index]));
                 }
                 code += 1;
                 index += 1;
@@ -158,12 +162,12 @@ struct BitReader<'a> {
     at: usize,
     hold: u64,
     count: u32,
-    invented: u32,
+    padded: u32,
 }
 
 impl<'a> BitReader<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, hold: 0, count: 0, invented: 0 }
+        Self { bytes, at: 0, hold: 0, count: 0, padded: 0 }
     }
 
     fn fill(&mut self) {
@@ -173,9 +177,9 @@ impl<'a> BitReader<'a> {
                     self.at += 2;
                     0xFF
                 }
-                // a marker ends the bits; zeros follow for as long as they are wanted
+                // a marker ends the bits; zeros follow
                 Some([0xFF, ..] | []) | None => {
-                    self.invented += 8;
+                    self.padded += 8;
                     0
                 }
                 Some([byte, ..]) => {
@@ -201,20 +205,20 @@ impl<'a> BitReader<'a> {
             self.fill();
         }
         let next = (self.hold >> (self.count - 16)) as u32 & 0xFFFF;
-        let (length, value) = table.quick[(next >> (16 - QUICK)) as usize];
+        let (length, value) = table.short[(next >> (16 - TABLE_BITS)) as usize];
         if length > 0 {
             self.count -= u32::from(length);
             return Ok(value);
         }
-        for length in QUICK + 1..=16 {
+        for length in TABLE_BITS + 1..=16 {
             if next < table.ends[length as usize] {
                 self.count -= length;
                 let index = (next >> (16 - length)) as i32 - table.offsets[length as usize];
                 let value = usize::try_from(index).ok().and_then(|index| table.values.get(index));
-                return value.copied().ok_or_else(|| broken("a code of no table"));
+                return value.copied().ok_or_else(|| broken("a code that is not in its table"));
             }
         }
-        Err(broken("a code of no table"))
+        Err(broken("a code that is not in its table"))
     }
 
     /// A difference of `size` bits (T.81 F.2.2.1).
@@ -227,14 +231,14 @@ impl<'a> BitReader<'a> {
     }
 
     fn exhausted(&self) -> bool {
-        self.invented > self.count
+        self.padded > self.count
     }
 
-    /// Goes behind the next restart marker.
+    /// Continues after the next restart marker.
     fn restart(&mut self) {
         self.hold = 0;
         self.count = 0;
-        self.invented = 0;
+        self.padded = 0;
         if let Some([0xFF, 0xD0..=0xD7, ..]) = self.bytes.get(self.at..) {
             self.at += 2;
         }
@@ -252,14 +256,14 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// T.81 annex H.
-    fn lossless(mut self, table: &Huffman, predictor: u8, transform: u32) -> Result<Vec<u16>, Cause> {
+    fn lossless<T: Sample>(mut self, table: &Huffman, predictor: u8, transform: u32) -> Result<Vec<T>, Cause> {
         if !(1..=7).contains(&predictor) || transform >= self.bits {
-            return Err(broken("a predictor of no lossless process"));
+            return Err(broken("an invalid predictor"));
         }
         let columns = self.columns;
         let first = 1_i32 << (self.bits - transform - 1);
-        let mut out = vec![0_u16; self.rows * columns];
-        // the row that begins anew, at the start and after a restart
+        let mut out = vec![T::default(); self.rows * columns];
+        // the row in which prediction starts again: the first, and the one of a restart
         let mut fresh = 0;
         for at in 0..out.len() {
             let (row, column) = (at / columns, at % columns);
@@ -267,14 +271,14 @@ impl Scan<'_> {
                 self.reader.restart();
                 fresh = row;
             }
-            let left = || i32::from(out[at - 1]);
-            let above = || i32::from(out[at - columns]);
+            let left = || out[at - 1].value();
+            let above = || out[at - columns].value();
             let prediction = match (row == fresh, column == 0) {
                 (true, true) => first,
                 (true, false) => left(),
                 (false, true) => above(),
                 (false, false) => {
-                    let (a, b, c) = (left(), above(), i32::from(out[at - columns - 1]));
+                    let (a, b, c) = (left(), above(), out[at - columns - 1].value());
                     match predictor {
                         1 => a,
                         2 => b,
@@ -291,7 +295,7 @@ impl Scan<'_> {
                 size @ 0..16 => self.reader.difference(size.into()),
                 _ => return Err(broken("a difference of more than 16 bits")),
             };
-            out[at] = (prediction + difference) as u16;
+            out[at] = T::of(prediction + difference);
             if column == 0 && self.reader.exhausted() {
                 return Err(broken("the codestream ends too early"));
             }
@@ -300,15 +304,15 @@ impl Scan<'_> {
             return Err(broken("the codestream ends too early"));
         }
         if transform > 0 {
-            out.iter_mut().for_each(|value| *value <<= transform);
+            out.iter_mut().for_each(|value| *value = T::of(value.value() << transform));
         }
         Ok(out)
     }
 
     /// T.81 annex F, with the exact inverse cosine transform of A.3.3 rounded once.
-    fn blocks(mut self, dc: &Huffman, ac: &Huffman, quantisation: &[u16; 64]) -> Result<Vec<u16>, Cause> {
+    fn blocks<T: Sample>(mut self, dc: &Huffman, ac: &Huffman, quantisation: &[u16; 64]) -> Result<Vec<T>, Cause> {
         let cosines = cosines();
-        let mut out = vec![0_u16; self.rows * self.columns];
+        let mut out = vec![T::default(); self.rows * self.columns];
         let (across, down) = (self.columns.div_ceil(8), self.rows.div_ceil(8));
         let (level, maximum) = ((1 << (self.bits - 1)) as f32, ((1 << self.bits) - 1) as f32);
         let mut last = 0_i32;
@@ -349,7 +353,7 @@ impl Scan<'_> {
                 let start = (top + y) * self.columns + left;
                 let width = 8.min(self.columns - left);
                 for (to, value) in out[start..start + width].iter_mut().zip(&values[8 * y..]) {
-                    *to = (value + level).round().clamp(0.0, maximum) as u16;
+                    *to = T::of((value + level).round().clamp(0.0, maximum) as i32);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! The names are the standard's: A, B, C, N are the context's sums, Ra to Rd the neighbours.
 
+use super::stored::Sample;
 use crate::error::Cause;
 
 const J: [u32; 32] =
@@ -11,8 +12,13 @@ fn broken(why: impl Into<String>) -> Cause {
     Cause::Codec { codec: "JPEG-LS", why: why.into() }
 }
 
-/// Decodes a codestream of `rows` × `columns` values of 2 to 16 bits.
-pub(super) fn decode(bytes: &[u8], rows: usize, columns: usize) -> Result<Vec<u16>, Cause> {
+/// A prediction error beyond this cannot be corrected by any sample (the range has at most 16 bits); a sum beyond
+/// the second limit cannot be reached by smaller errors. CharLS refuses both as well.
+const ERROR_LIMIT: i32 = 65_535;
+const SUM_LIMIT: i32 = 65_536 * 256;
+
+/// Decodes a codestream of `rows` × `columns` values of 2 to 16 bits, no more than `T` has.
+pub(super) fn decode<T: Sample>(bytes: &[u8], rows: usize, columns: usize) -> Result<Vec<T>, Cause> {
     let mut at = 2;
     let mut frame = None;
     let mut preset = [0; 5];
@@ -32,8 +38,8 @@ pub(super) fn decode(bytes: &[u8], rows: usize, columns: usize) -> Result<Vec<u1
                     let found = format!("{} × {} with {components} components", size[0], size[1]);
                     return Err(broken(format!("expected {rows} × {columns} with 1 component, found {found}")));
                 }
-                if !(2..=16).contains(&bits) {
-                    return Err(broken(format!("expected 2 to 16 bits, found {bits}")));
+                if !(2..=T::BITS).contains(&bits.into()) {
+                    return Err(broken(format!("expected 2 to {} bits, found {bits}", T::BITS)));
                 }
                 frame = Some(u32::from(bits));
             }
@@ -62,15 +68,16 @@ struct BitReader<'a> {
     hold: u64,
     count: u32,
     after_ff: bool,
-    /// Bits made up behind the end.
-    invented: u32,
+    /// Zero bits added after the end.
+    padded: u32,
 }
 
 impl BitReader<'_> {
     fn fill(&mut self) {
         while self.count <= 48 {
             match self.bytes.get(self.at) {
-                Some(&byte) if !(self.after_ff && byte >= 0x80) => {
+                // 0xFF before a byte with the highest bit set, or at the end, is a marker and not data
+                Some(&byte) if byte != 0xFF || self.bytes.get(self.at + 1).is_some_and(|next| *next < 0x80) => {
                     let bits = if self.after_ff { 7 } else { 8 };
                     self.hold = self.hold << bits | u64::from(byte);
                     self.count += bits;
@@ -80,7 +87,7 @@ impl BitReader<'_> {
                 _ => {
                     self.hold <<= 8;
                     self.count += 8;
-                    self.invented += 8;
+                    self.padded += 8;
                 }
             }
         }
@@ -97,7 +104,7 @@ impl BitReader<'_> {
 
     /// Whether more was read than there is.
     fn exhausted(&self) -> bool {
-        self.invented > self.count
+        self.padded > self.count
     }
 
     /// The zeros before the next one, which is consumed; stops at `limit`.
@@ -125,6 +132,9 @@ impl BitReader<'_> {
 
 struct Coder {
     maximum: i32,
+    /// Lossless with all values of the bits: sums are taken modulo their number. CharLS takes them so for any
+    /// error, also where a damaged stream has one that is too large to be corrected once.
+    wraps: bool,
     near: i32,
     /// 2·NEAR + 1.
     step: i32,
@@ -167,6 +177,7 @@ impl Coder {
         let bpp = log2(maximum + 1).max(2);
         Ok(Self {
             maximum,
+            wraps: near == 0 && maximum == (1 << bits) - 1,
             near,
             step,
             range,
@@ -183,8 +194,8 @@ impl Coder {
         })
     }
 
-    fn scan(mut self, bytes: &[u8], rows: usize, columns: usize) -> Result<Vec<u16>, Cause> {
-        let mut reader = BitReader { bytes, at: 0, hold: 0, count: 0, after_ff: false, invented: 0 };
+    fn scan<T: Sample>(mut self, bytes: &[u8], rows: usize, columns: usize) -> Result<Vec<T>, Cause> {
+        let mut reader = BitReader { bytes, at: 0, hold: 0, count: 0, after_ff: false, padded: 0 };
         let mut out = Vec::with_capacity(rows * columns);
         // one more on either side: the neighbours of the edges
         let (mut above, mut line) = (vec![0; columns + 2], vec![0; columns + 2]);
@@ -197,7 +208,7 @@ impl Coder {
                 if gradients.iter().all(|d: &i32| d.abs() <= self.near) {
                     x = self.run(&mut reader, &mut line, &above, x, columns)?;
                 } else {
-                    line[x] = self.regular(&mut reader, gradients, ra, rb, rc);
+                    line[x] = self.regular(&mut reader, gradients, ra, rb, rc)?;
                     x += 1;
                 }
             }
@@ -205,7 +216,7 @@ impl Coder {
                 return Err(broken("the codestream ends too early"));
             }
             line[columns + 1] = line[columns];
-            out.extend(line[1..=columns].iter().map(|v| *v as u16));
+            out.extend(line[1..=columns].iter().map(|v| T::of(*v)));
             std::mem::swap(&mut above, &mut line);
         }
         Ok(out)
@@ -227,7 +238,7 @@ impl Coder {
         (0..24).find(|k| i64::from(n) << k >= i64::from(a)).unwrap_or(24)
     }
 
-    fn regular(&mut self, reader: &mut BitReader<'_>, d: [i32; 3], ra: i32, rb: i32, rc: i32) -> i32 {
+    fn regular(&mut self, reader: &mut BitReader<'_>, d: [i32; 3], ra: i32, rb: i32, rc: i32) -> Result<i32, Cause> {
         let [q1, q2, q3] = d.map(|d| self.quantise(d));
         let context = (q1 * 9 + q2) * 9 + q3;
         let (sign, q) = if context < 0 { (-1, -context as usize) } else { (1, context as usize) };
@@ -248,15 +259,19 @@ impl Coder {
             (false, false) => mapped / 2,
             (true, false) => -((mapped - 1) / 2) - 1,
         };
-        self.update(q, error);
-        self.reconstruct(predicted, sign * error)
+        self.update(q, error)?;
+        Ok(self.reconstruct(predicted, sign * error))
     }
 
     /// T.87 A.6.
-    fn update(&mut self, q: usize, error: i32) {
+    fn update(&mut self, q: usize, error: i32) -> Result<(), Cause> {
+        check_error(error)?;
         let (a, b, c, n) = (&mut self.a[q], &mut self.b[q], &mut self.c[q], &mut self.n[q]);
-        *b = b.saturating_add(error.saturating_mul(self.step));
-        *a = a.saturating_add(error.saturating_abs());
+        *b += error * self.step;
+        *a += error.abs();
+        if *a >= SUM_LIMIT || b.abs() >= SUM_LIMIT {
+            return Err(broken("a context's sum leaves its range"));
+        }
         if *n == self.reset {
             *a >>= 1;
             *b = if *b >= 0 { *b >> 1 } else { -((1 - *b) >> 1) };
@@ -270,19 +285,24 @@ impl Coder {
             *b = (*b - *n).min(0);
             *c = (*c + 1).min(127);
         }
+        Ok(())
     }
 
     fn reconstruct(&self, predicted: i32, error: i32) -> i32 {
-        let mut value = predicted.saturating_add(error.saturating_mul(self.step));
+        // errors are at most 16 bits and a step at most 511: no sum overflows
+        let mut value = predicted + error * self.step;
+        if self.wraps {
+            return value & self.maximum;
+        }
         if value < -self.near {
-            value = value.saturating_add(self.range * self.step);
+            value += self.range * self.step;
         } else if value > self.maximum + self.near {
-            value = value.saturating_sub(self.range * self.step);
+            value -= self.range * self.step;
         }
         value.clamp(0, self.maximum)
     }
 
-    /// T.87 A.7: a run of Ra, and the value that ends it. Returns where the line goes on.
+    /// T.87 A.7: a run of Ra, and the value that ends it. Returns where the line continues.
     fn run(
         &mut self,
         reader: &mut BitReader<'_>,
@@ -309,7 +329,7 @@ impl Coder {
         }
         end += reader.bits(J[self.run_index]) as usize;
         if end > columns {
-            return Err(broken("a run leaves its line"));
+            return Err(broken("a run is longer than its line"));
         }
         line[start..end].fill(ra);
         let rb = above[end];
@@ -324,10 +344,14 @@ impl Coder {
         let odd = folded & 1 == 1;
         let size = (folded + i32::from(odd)) / 2;
         let error = if (k != 0 || 2 * self.nn[kind] >= self.n[q]) == odd { -size } else { size };
+        check_error(error)?;
         if error < 0 {
             self.nn[kind] += 1;
         }
-        self.a[q] = self.a[q].saturating_add((mapped + 1 - kind as i32) >> 1);
+        self.a[q] += (mapped + 1 - kind as i32) >> 1;
+        if self.a[q] >= SUM_LIMIT {
+            return Err(broken("a context's sum leaves its range"));
+        }
         if self.n[q] == self.reset {
             self.a[q] >>= 1;
             self.n[q] >>= 1;
@@ -338,4 +362,8 @@ impl Coder {
         line[end] = self.reconstruct(predicted, sign * error);
         Ok(end + 1)
     }
+}
+
+fn check_error(error: i32) -> Result<(), Cause> {
+    if error.abs() > ERROR_LIMIT { Err(broken("a prediction error beyond 16 bits")) } else { Ok(()) }
 }

@@ -1,16 +1,17 @@
 //! Pixels: from bytes to stored values.
 //!
-//! | packing | decoder | why this one |
+//! | compression | decoder | reason |
 //! |---|---|---|
-//! | native, RLE | own | the competition's files: read in place, bound by memory |
-//! | JPEG baseline, extended, lossless | own | `jpeg-decoder` refuses twelve bits and holds `panic!`s; one grey component needs few lines |
-//! | JPEG-LS | own | the only other decoder at hand is CharLS, C++ on hostile bytes |
-//! | JPEG 2000 | `hayro-jpeg2000` | forbids unsafe code; OpenJPEG is C, and C again where it is translated to Rust |
+//! | none, RLE | own | the competition's files: read in place, bound by memory |
+//! | JPEG baseline, extended, lossless | own | `jpeg-decoder` refuses twelve bits and contains `panic!`s; one grey component needs few lines |
+//! | JPEG-LS | own | the only other decoder available is CharLS, C++ on hostile bytes |
+//! | JPEG 2000 | `hayro-jpeg2000` | forbids unsafe code; OpenJPEG is C, and C again where it is translated to Rust. The sizes of the codestream are checked here first |
 //! | deflate | `flate2` with `miniz_oxide` | safe Rust, and inflates step by step, so that a bomb is noticed |
 //!
-//! Lossless packings give pydicom's values exactly. Lossy ones may differ by one in the last digit where
+//! Lossless compressions give pydicom's values exactly. Lossy ones may differ by one in the last digit where
 //! decoders round in different orders. Not decoded: JPEG XL (no scanner writes it), video, progressive and
-//! arithmetic JPEG (retired from DICOM), JPEG-LS with restart intervals.
+//! arithmetic JPEG (retired from DICOM), JPEG-LS with restart intervals, JPEG 2000 with packed packet headers
+//! or coding parameters that change between tiles, compressed float pixels.
 
 mod encapsulated;
 mod jpeg;
@@ -21,26 +22,30 @@ pub(crate) mod rle;
 mod stored;
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::error::Cause;
+use crate::error::{Cause, catch};
 use crate::header::{Bits, Codec, Header, Opened, PixelLocation, Source, inflate, inflated_limit, sniff};
 use crate::tag;
 use encapsulated::Fragments;
+use native::Format;
 use stored::Raw;
 
 pub use stored::Pixels;
 
-/// Bytes of native pixels that are read at a time.
-const PIECE: usize = 64 << 10;
-/// What a compressed frame may grow to beyond twice its file.
+/// What decoding a frame may take beyond twice its compressed bytes. The bytes themselves are in memory as
+/// well, so that a file takes at most 64 MiB and three times its size.
 const DECODED_LIMIT: u64 = 48 << 20;
+/// A thread's buffer larger than this is not kept for the next file.
+const BUFFER_LIMIT: usize = 8 << 20;
 
 /// The pixels of a file, not yet decoded.
 pub(crate) struct Encoded {
     source: Source,
     codec: Codec,
-    deflated: bool,
+    /// Where the deflated data set begins, if it is deflated.
+    deflated_from: Option<u64>,
     big_endian: bool,
     location: PixelLocation,
     rows: usize,
@@ -48,32 +53,59 @@ pub(crate) struct Encoded {
     frames: usize,
     bits: Bits,
     fragments: OnceLock<Result<Fragments, Cause>>,
-    inflated: OnceLock<Result<Vec<u8>, Cause>>,
+    /// The inflated data set of several frames.
+    inflated: Mutex<Option<Arc<Vec<u8>>>>,
 }
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A thread's buffer while it is in use. A large one is freed afterwards, also after an error or a panic.
+pub(crate) struct Buffer<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl Deref for Buffer<'_> {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        self.0
+    }
+}
+
+impl DerefMut for Buffer<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        self.0
+    }
+}
+
+impl Drop for Buffer<'_> {
+    fn drop(&mut self) {
+        if self.0.capacity() > BUFFER_LIMIT {
+            *self.0 = Vec::new();
+        }
+    }
+}
+
 impl Encoded {
-    /// Checks that the header describes a slice and that its pixels can be decoded, as far as that shows
-    /// without reading them.
+    /// Checks that the header describes a slice and that its pixels can be decoded, as far as the header
+    /// shows.
     pub(crate) fn new(header: &Header) -> Result<Self, Cause> {
         header.check_slice()?;
-        let location = header.pixels.ok_or(Cause::NoPicture)?;
+        let location = header.pixels.ok_or(Cause::NoImage)?;
         let syntax = &header.transfer_syntax;
         let frame_bytes = frame_bytes(header.rows, header.columns, header.bits);
         let needed = frame_bytes.saturating_mul(header.frames as u64);
         let codec = match location.length {
-            // pixels with a length are plain, whatever the meta says
+            // pixels with a length are uncompressed, whatever the meta says
             Some(_) if syntax.codec != Codec::Unsupported => Codec::Native,
             _ => syntax.codec,
         };
         if matches!(codec, Codec::Unsupported | Codec::JpegXl) {
-            let uid = &syntax.uid;
-            let clean = uid.len() <= 64 && uid.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            let syntax = if clean { uid.clone() } else { "an unknown one".to_owned() };
-            return Err(Cause::Syntax { syntax });
+            return Err(Cause::Syntax { syntax: syntax.name().to_owned() });
+        }
+        if syntax.deflated && location.length.is_none() {
+            let why = "compressed pixels in a deflated data set".to_owned();
+            return Err(Cause::Codec { codec: "deflate", why });
         }
         if let Some(length) = location.length {
             let found = length.min(location.available);
@@ -86,7 +118,7 @@ impl Encoded {
         Ok(Self {
             source: header.source.clone(),
             codec,
-            deflated: syntax.deflated,
+            deflated_from: syntax.deflated.then_some(header.dataset_from),
             big_endian: syntax.pixels_big_endian,
             location,
             rows: header.rows,
@@ -94,11 +126,16 @@ impl Encoded {
             frames: header.frames,
             bits: header.bits,
             fragments: OnceLock::new(),
-            inflated: OnceLock::new(),
+            inflated: Mutex::new(None),
         })
     }
 
-    /// PixelPaddingValue, with its range limit, as values that [`Pixels`] holds.
+    /// Bytes of one decoded frame.
+    fn frame_bytes(&self) -> u64 {
+        frame_bytes(self.rows, self.columns, self.bits)
+    }
+
+    /// PixelPaddingValue to PixelPaddingRangeLimit, as values of [`Pixels`].
     pub(crate) fn padding_range(&self, header: &Header) -> Option<(i64, i64)> {
         let value = |bits: u32| match Raw::U32(vec![bits]).finish(Bits {
             allocated: 32,
@@ -117,103 +154,118 @@ impl Encoded {
         Some((first.min(limit), first.max(limit)))
     }
 
+    /// Decodes one frame. A panic of a decoder becomes an error.
     pub(crate) fn decode(&self, frame: usize) -> Result<Pixels, Cause> {
         if frame >= self.frames {
             return Err(Cause::NoSuchFrame { frame, frames: self.frames });
         }
-        if self.deflated {
-            let inflated = self.inflated.get_or_init(|| self.inflate()).as_ref().map_err(Cause::clone)?;
-            let location = PixelLocation {
-                available: (inflated.len() as u64).saturating_sub(self.location.offset),
-                ..self.location
-            };
-            return self.decode_from(&Opened::Memory(inflated), &location, frame);
+        catch(|| self.decode_frame(frame))
+    }
+
+    fn decode_frame(&self, frame: usize) -> Result<Pixels, Cause> {
+        let (opened, total) = self.source.open()?;
+        let Some(from) = self.deflated_from else {
+            // the file may have changed since its header was read
+            let location = PixelLocation { available: total.saturating_sub(self.location.offset), ..self.location };
+            return self.decode_from(&opened, &location, frame);
+        };
+        if self.frames == 1 {
+            return self.inflate_frame(&opened, from, total);
         }
-        let (opened, total) = self.source.open()?;
-        // the file may have changed since its head was read
-        let location = PixelLocation { available: total.saturating_sub(self.location.offset), ..self.location };
-        self.decode_from(&opened, &location, frame)
+        let inflated = self.inflated(&opened, from, total)?;
+        let available = (inflated.len() as u64).saturating_sub(self.location.offset);
+        self.decode_from(&Opened::Memory(&inflated), &PixelLocation { available, ..self.location }, frame)
     }
 
-    fn inflate(&self) -> Result<Vec<u8>, Cause> {
-        let (opened, total) = self.source.open()?;
+    /// The only frame of a deflated file, inflated piece by piece.
+    fn inflate_frame(&self, opened: &Opened<'_>, from: u64, total: u64) -> Result<Pixels, Cause> {
+        let (needed, limit) = (self.location.offset + self.frame_bytes(), inflated_limit(total));
+        if needed > limit {
+            return Err(Cause::TooLarge { needed, limit });
+        }
+        let mut reader = flate2::read::DeflateDecoder::new(opened.reader(from));
+        let mut skipped = 0;
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = Buffer(buffer);
+            let mut read = |buffer: &mut Vec<u8>, length: usize| {
+                buffer.resize(length, 0);
+                // what was inflated before the stream broke is used
+                let count = crate::header::fill(&mut reader, buffer).unwrap_or_else(|(count, _)| count);
+                buffer.truncate(count);
+                Ok(())
+            };
+            while skipped < self.location.offset {
+                let piece = (self.location.offset - skipped).min(native::PIECE as u64);
+                read(&mut buffer, piece as usize)?;
+                if (buffer.len() as u64) < piece {
+                    return Err(Cause::Truncated { tag: self.location.tag, expected: self.frame_bytes(), found: 0 });
+                }
+                skipped += piece;
+            }
+            let raw = native::decode_pieces(&self.format(), self.rows * self.columns, &mut buffer, read)?;
+            Ok(raw.finish(self.bits))
+        })
+    }
+
+    fn inflated(&self, opened: &Opened<'_>, from: u64, total: u64) -> Result<Arc<Vec<u8>>, Cause> {
+        let mut slot = self.inflated.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inflated) = &*slot {
+            return Ok(Arc::clone(inflated));
+        }
         let mut bytes = Vec::new();
-        opened.read(0, usize::try_from(total).unwrap_or(usize::MAX), &mut bytes)?;
+        opened.read(from, usize::try_from(total.saturating_sub(from)).unwrap_or(usize::MAX), &mut bytes)?;
         let limit = inflated_limit(total);
-        let (inflated, complete) = inflate(&bytes[self.dataset_start(&bytes)?..], limit)?;
-        if complete { Ok(inflated) } else { Err(Cause::TooLarge { needed: limit + 1, limit }) }
+        let (inflated, complete) = inflate(&bytes, limit)?;
+        if !complete {
+            return Err(Cause::TooLarge { needed: limit + 1, limit });
+        }
+        Ok(Arc::clone(slot.insert(Arc::new(inflated))))
     }
 
-    fn dataset_start(&self, bytes: &[u8]) -> Result<usize, Cause> {
-        Ok(crate::header::start(bytes, bytes.len())?.dataset.min(bytes.len()))
+    /// Frees what was inflated; it is inflated again when it is needed.
+    pub(crate) fn release(&self) {
+        *self.inflated.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn format(&self) -> Format {
+        let (tag, allocated) = (self.location.tag, self.bits.allocated);
+        Format { tag, allocated, big_endian: self.big_endian, mask: stored::mask(self.bits) }
     }
 
     fn decode_from(&self, opened: &Opened<'_>, location: &PixelLocation, frame: usize) -> Result<Pixels, Cause> {
         let count = self.rows * self.columns;
-        let frame_bytes = frame_bytes(self.rows, self.columns, self.bits);
+        let frame_bytes = self.frame_bytes();
         BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = Buffer(buffer);
             let raw = if location.length.is_some() {
                 let offset = location.offset + frame as u64 * frame_bytes;
                 let found = location.available.saturating_sub(frame as u64 * frame_bytes);
                 if found < frame_bytes {
                     return Err(Cause::Truncated { tag: location.tag, expected: frame_bytes, found });
                 }
-                self.native(opened, offset, frame_bytes as usize, buffer, count)?
+                self.native(opened, offset, &mut buffer, count)?
             } else {
-                let range = self.gather(opened, location, frame, buffer)?;
+                let range = self.gather(opened, location, frame, &mut buffer)?;
                 self.compressed(&buffer[range], count)?
             };
-            if buffer.capacity() > 8 << 20 {
-                *buffer = Vec::new();
-            }
             Ok(raw.finish(self.bits))
         })
     }
 
-    fn native(
-        &self,
-        opened: &Opened<'_>,
-        offset: u64,
-        length: usize,
-        buffer: &mut Vec<u8>,
-        count: usize,
-    ) -> Result<Raw, Cause> {
-        let (kind, allocated) = (self.location.tag, self.bits.allocated);
+    fn native(&self, opened: &Opened<'_>, offset: u64, buffer: &mut Vec<u8>, count: usize) -> Result<Raw, Cause> {
         if let Opened::Memory(bytes) = opened {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let bytes = bytes.get(start..).unwrap_or_default();
-            return native::decode(bytes, kind, allocated, count, self.big_endian);
+            return native::decode(&self.format(), bytes.get(start..).unwrap_or_default(), count);
         }
-        if allocated == 16 {
-            return self.native_16(opened, offset, buffer, count);
-        }
-        opened.read(offset, length, buffer)?;
-        native::decode(buffer, kind, allocated, count, self.big_endian)
+        let mut at = offset;
+        native::decode_pieces(&self.format(), count, buffer, |buffer, length| {
+            opened.read(at, length, buffer)?;
+            at += length as u64;
+            Ok(())
+        })
     }
 
-    /// Values of 16 bits in a file, piece by piece: a piece is still in the nearest cache when it is turned into
-    /// values.
-    fn native_16(&self, opened: &Opened<'_>, offset: u64, buffer: &mut Vec<u8>, count: usize) -> Result<Raw, Cause> {
-        let mask = stored::mask(self.bits);
-        let mut values = Vec::with_capacity(count);
-        while values.len() < count {
-            let (before, piece) = (2 * values.len(), PIECE.min(2 * (count - values.len())));
-            opened.read(offset + before as u64, piece, buffer)?;
-            if buffer.len() < piece {
-                let found = (before + buffer.len()) as u64;
-                return Err(Cause::Truncated { tag: self.location.tag, expected: 2 * count as u64, found });
-            }
-            let (pairs, _) = buffer.as_chunks::<2>();
-            if self.big_endian {
-                values.extend(pairs.iter().map(|pair| u16::from_be_bytes(*pair) & mask));
-            } else {
-                values.extend(pairs.iter().map(|pair| u16::from_le_bytes(*pair) & mask));
-            }
-        }
-        Ok(Raw::Masked(values))
-    }
-
-    /// Reads a frame's fragments into `buffer`, one after the other, and tells where they begin.
+    /// Reads a frame's fragments into `buffer`, one after the other, and returns where they are in it.
     fn gather(
         &self,
         opened: &Opened<'_>,
@@ -222,7 +274,7 @@ impl Encoded {
         buffer: &mut Vec<u8>,
     ) -> Result<std::ops::Range<usize>, Cause> {
         if self.frames == 1 {
-            // one read; most files have an empty table and one fragment, which then lies in place
+            // one read; most files have an empty table and one fragment, which is then used in place
             opened.read(location.offset, usize::try_from(location.available).unwrap_or(usize::MAX), buffer)?;
             if let Some(range) = encapsulated::only_fragment(buffer) {
                 return Ok(range);
@@ -234,53 +286,56 @@ impl Encoded {
             expected: frame as u64 + 1,
             found: 0,
         })?;
-        let mut piece = Vec::new();
         buffer.clear();
         for (offset, length) in pieces {
-            opened.read(*offset, *length as usize, &mut piece)?;
-            buffer.extend_from_slice(&piece);
+            let at = buffer.len();
+            buffer.resize(at + length as usize, 0);
+            let filled = opened.fill(offset, &mut buffer[at..])?;
+            buffer.truncate(at + filled);
         }
         Ok(0..buffer.len())
     }
 
     fn compressed(&self, bytes: &[u8], count: usize) -> Result<Raw, Cause> {
-        let decoded = frame_bytes(self.rows, self.columns, self.bits);
-        let limit = DECODED_LIMIT + 2 * bytes.len() as u64;
-        if decoded > limit {
-            return Err(Cause::TooLarge { needed: decoded, limit });
-        }
-        // what the bytes betray beats what the meta says
+        // the bytes are right where the meta disagrees
         let codec = if self.codec == Codec::DeflatedFrames { self.codec } else { sniff(bytes).unwrap_or(self.codec) };
-        match codec {
-            Codec::Rle => {
-                let width = usize::from(self.bits.allocated / 8);
-                rle::decode(bytes, count, width, stored::mask(self.bits)).map_err(rle::Broken::codec)
+        if self.location.tag != tag::PIXEL_DATA && !matches!(codec, Codec::DeflatedFrames | Codec::Native) {
+            return Err(Cause::value(self.location.tag, "uncompressed float pixels", "compressed ones"));
+        }
+        let width = usize::from(self.bits.allocated / 8);
+        let working = match codec {
+            // decoded to 16 bits, then widened
+            Codec::Jpeg | Codec::JpegLs if width == 4 => 6,
+            // inflated, then converted
+            Codec::DeflatedFrames => 2 * width,
+            _ => width,
+        };
+        let (needed, limit) = ((working * count) as u64, DECODED_LIMIT + 2 * bytes.len() as u64);
+        if needed > limit {
+            return Err(Cause::TooLarge { needed, limit });
+        }
+        let (rows, columns) = (self.rows, self.columns);
+        match (codec, width) {
+            (Codec::Rle, _) => rle::decode(bytes, count, width, stored::mask(self.bits)).map_err(rle::Broken::codec),
+            (Codec::Jpeg, 1) => jpeg::decode(bytes, rows, columns).map(Raw::U8),
+            (Codec::Jpeg, 2) => jpeg::decode(bytes, rows, columns).map(Raw::U16),
+            (Codec::Jpeg, _) => jpeg::decode(bytes, rows, columns).map(widened),
+            (Codec::JpegLs, 1) => jpegls::decode(bytes, rows, columns).map(Raw::U8),
+            (Codec::JpegLs, 2) => jpegls::decode(bytes, rows, columns).map(Raw::U16),
+            (Codec::JpegLs, _) => jpegls::decode(bytes, rows, columns).map(widened),
+            (Codec::Jpeg2000, _) => jpeg2000::decode(bytes, rows, columns, width),
+            (Codec::DeflatedFrames, _) => {
+                let (inflated, _) = inflate(bytes, (width * count) as u64)?;
+                native::decode(&Format { big_endian: false, ..self.format() }, &inflated, count)
             }
-            Codec::Jpeg => Ok(self.widened(jpeg::decode(bytes, self.rows, self.columns)?)),
-            Codec::JpegLs => Ok(self.widened(Raw::U16(jpegls::decode(bytes, self.rows, self.columns)?))),
-            Codec::Jpeg2000 => {
-                let (values, _, _) = jpeg2000::decode(bytes, self.rows, self.columns)?;
-                Ok(self.widened(Raw::U32(values.into_iter().map(|v| v as u32).collect())))
-            }
-            Codec::DeflatedFrames => {
-                let (inflated, _) = inflate(bytes, decoded)?;
-                native::decode(&inflated, self.location.tag, self.bits.allocated, count, false)
-            }
-            Codec::Native => native::decode(bytes, self.location.tag, self.bits.allocated, count, false),
-            Codec::JpegXl | Codec::Unsupported => Err(Cause::Syntax { syntax: "JPEG XL".to_owned() }),
+            (Codec::Native, _) => native::decode(&Format { big_endian: false, ..self.format() }, bytes, count),
+            (Codec::JpegXl | Codec::Unsupported, _) => Err(Cause::Syntax { syntax: "JPEG XL".to_owned() }),
         }
     }
+}
 
-    /// What a decoder gives, in the width that the header allocates.
-    fn widened(&self, raw: Raw) -> Raw {
-        match (raw, self.bits.allocated) {
-            (Raw::U16(values), 8) => Raw::U8(values.into_iter().map(|v| v as u8).collect()),
-            (Raw::U32(values), 8) => Raw::U8(values.into_iter().map(|v| v as u8).collect()),
-            (Raw::U32(values), 16) => Raw::U16(values.into_iter().map(|v| v as u16).collect()),
-            (Raw::U16(values), 32) => Raw::U32(values.into_iter().map(u32::from).collect()),
-            (raw, _) => raw,
-        }
-    }
+fn widened(values: Vec<u16>) -> Raw {
+    Raw::U32(values.into_iter().map(u32::from).collect())
 }
 
 fn frame_bytes(rows: usize, columns: usize, bits: Bits) -> u64 {

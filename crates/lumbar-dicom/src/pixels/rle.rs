@@ -1,10 +1,11 @@
-//! RLE Lossless (PS3.5 annex G): each byte of a pixel is a plane of its own, packed with PackBits, the
-//! most significant plane first.
+//! RLE Lossless (PS3.5 annex G): each byte of a pixel is a separate plane, packed with PackBits, the most
+//! significant plane first.
 //!
-//! Noisy pictures are tokens of a few bytes, alternately runs and copies. A branch on the kind would be
-//! mispredicted every other time, and each token's place depends on the one before. So a token is looked
-//! up in a table and written as a blend of copy and run, in whole steps of which its length counts; and the
-//! two planes of a picture are unpacked in turns, so that neither waits for itself.
+//! Noisy images are tokens of a few bytes, alternately runs and copies. A branch on the kind would be
+//! mispredicted every other time, and the position of each token depends on the one before. So a token is
+//! looked up in a table and written as a blend of copy and run, in steps of fixed width of which only the
+//! token's length counts; and the two planes of an image are unpacked alternately, so that the processor works
+//! on one while it waits for the other.
 
 use std::cell::RefCell;
 
@@ -36,8 +37,11 @@ impl Broken {
 
 /// One frame of `count` values of `width` bytes (1, 2 or 4); of values of two bytes only the bits of `mask`.
 pub(crate) fn decode(frame: &[u8], count: usize, width: usize, mask: u16) -> Result<Raw, Broken> {
+    if !matches!(width, 1 | 2 | 4) {
+        return Err(Broken(format!("expected pixels of 1, 2 or 4 bytes, found {width}")));
+    }
     let segments = segments(frame, width)?;
-    // no token of two bytes gives more than 128: what cannot fill the picture is refused before any
+    // no token of two bytes gives more than 128: a segment that cannot fill the image is refused before any
     // memory is taken for it
     for segment in &segments[..width] {
         if segment.len().saturating_mul(64) < count {
@@ -58,7 +62,7 @@ pub(crate) fn decode(frame: &[u8], count: usize, width: usize, mask: u16) -> Res
             })
             .map(Raw::U8),
             [high, low] => in_blocks(count, |out: &mut Vec<u16>, block| {
-                in_turns(high, low, block);
+                alternately(high, low, block);
                 high.fill(block)?;
                 low.fill(block)?;
                 let pairs = high.bytes[..block].iter().zip(&low.bytes[..block]);
@@ -81,7 +85,7 @@ pub(crate) fn decode(frame: &[u8], count: usize, width: usize, mask: u16) -> Res
 }
 
 /// Fills `count` values block by block: what is unpacked is still in the nearest cache when it is joined.
-/// `next` appends a block, or tells how much of it there is.
+/// `next` appends a block, or returns how much of it there is.
 fn in_blocks<T>(count: usize, mut next: impl FnMut(&mut Vec<T>, usize) -> Result<(), Ended>) -> Result<Vec<T>, Broken> {
     let mut out = Vec::with_capacity(count);
     while out.len() < count {
@@ -98,9 +102,9 @@ struct Ended {
 
 /// A segment that is being unpacked.
 struct Plane<'a> {
-    /// What of the segment is still packed.
+    /// The part of the segment that is still packed.
     rest: &'a [u8],
-    /// Bytes that are unpacked and not yet taken: the last token may have given more than were wanted.
+    /// Bytes that are unpacked and not yet used: the last token may give more than a block needs.
     ready: usize,
     bytes: &'a mut [u8; ROOM],
 }
@@ -141,37 +145,37 @@ impl Plane<'_> {
     }
 }
 
-/// Unpacks tokens of both planes by turns, until one of them has `block` bytes or comes to its end.
-fn in_turns(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
+/// Unpacks tokens of both planes alternately, until one of them has `block` bytes or ends.
+fn alternately(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vl") {
-        // SAFETY: the processor has the instructions, as was just asked.
-        unsafe { in_turns_avx512(a, b, block) };
+        // SAFETY: the processor has these instructions, as was just checked.
+        unsafe { alternately_avx512(a, b, block) };
         return;
     } else if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instructions, as was just asked.
-        unsafe { in_turns_avx2(a, b, block) };
+        // SAFETY: the processor has these instructions, as was just checked.
+        unsafe { alternately_avx2(a, b, block) };
         return;
     }
-    in_turns_here(a, b, block);
+    alternately_here(a, b, block);
 }
 
-/// The same code compiled for AVX-512: a token is then two steps instead of four.
+/// The same code compiled for AVX-512: a token is two steps instead of four.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512bw,avx512vl")]
-fn in_turns_avx512(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
-    in_turns_here(a, b, block);
+fn alternately_avx512(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
+    alternately_here(a, b, block);
 }
 
 /// The same code compiled for AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn in_turns_avx2(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
-    in_turns_here(a, b, block);
+fn alternately_avx2(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
+    alternately_here(a, b, block);
 }
 
 #[inline(always)]
-fn in_turns_here(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
+fn alternately_here(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
     let (mut first, mut second) = ((a.rest, a.ready), (b.rest, b.ready));
     while let Some(next) = token(first.0, a.bytes, first.1, block) {
         first = next;
@@ -182,8 +186,8 @@ fn in_turns_here(a: &mut Plane<'_>, b: &mut Plane<'_>, block: usize) {
     (b.rest, b.ready) = second;
 }
 
-/// Unpacks the first token of `rest` behind the bytes that are `ready`, when fewer than `block` are and there is
-/// room to read and write 128; answers what is then packed and how many are then ready.
+/// Unpacks the first token of `rest` after the bytes that are `ready`, if fewer than `block` are and there is
+/// room to read and write 128; returns what is then still packed and how many bytes are ready.
 #[inline(always)]
 fn token<'a>(rest: &'a [u8], bytes: &mut [u8; ROOM], ready: usize, block: usize) -> Option<(&'a [u8], usize)> {
     if ready >= block {
@@ -197,7 +201,7 @@ fn token<'a>(rest: &'a [u8], bytes: &mut [u8; ROOM], ready: usize, block: usize)
     Some((rest.get(advance as usize..)?, ready + length as usize))
 }
 
-/// What a control byte stands for.
+/// The meaning of a control byte.
 #[derive(Clone, Copy)]
 struct Token {
     /// Ones where the bytes that follow are copied, zeros for a run of the first of them.
@@ -332,6 +336,15 @@ mod tests {
     }
 
     #[test]
+    fn pixels_of_eight_bytes_are_an_error() {
+        let mut frame = vec![0; HEADER + 64];
+        frame[0] = 8;
+        (1..=8).for_each(|segment| frame[4 * segment] = HEADER as u8);
+        let why = decode(&frame, 1, 8, u16::MAX).err().expect("no such width").0;
+        assert_eq!(why, "expected pixels of 1, 2 or 4 bytes, found 8");
+    }
+
+    #[test]
     fn planes_come_most_significant_first() {
         let mut frame = vec![0; HEADER];
         frame[0] = 2;
@@ -343,14 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_lie_are_refused_in_words() {
+    fn wrong_segments_are_errors_that_say_what_is_wrong() {
         let frame = |words: &[u32], data: &[u8]| {
             let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             bytes.resize(HEADER, 0);
             bytes.extend(data);
             bytes
         };
-        let why = |frame: &[u8], count: usize| decode(frame, count, 2, u16::MAX).err().expect("a lie").0;
+        let why = |frame: &[u8], count: usize| decode(frame, count, 2, u16::MAX).err().expect("a broken frame").0;
         assert_eq!(why(&[1, 0], 4), "the header has 64 bytes, 2 are there");
         assert_eq!(why(&frame(&[3, 64, 65, 66], &[0; 9]), 4), "expected 2 segments, found 3");
         assert_eq!(why(&frame(&[2, 64, 9], &[0; 9]), 4), "segment 1 is said to span bytes 64 to 9 of 73");

@@ -6,7 +6,7 @@ use crate::header::{Bits, Rescale};
 
 /// Stored values of a slice, row-major. Cloning shares them.
 ///
-/// MR slices are nearly always [`Pixels::U16`], the quick path everywhere.
+/// MR slices are nearly always [`Pixels::U16`], for which there is a fast path everywhere.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Pixels {
     /// Up to 8 bits, unsigned.
@@ -49,7 +49,7 @@ impl Pixels {
         each_type!(self, values => values.len())
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -69,7 +69,7 @@ impl Pixels {
         !matches!(self, Self::U8(_) | Self::U16(_) | Self::U32(_))
     }
 
-    /// The values of the quick path, when they are of it.
+    /// The values of [`Pixels::U16`]; `None` for any other type.
     pub fn as_u16(&self) -> Option<&[u16]> {
         match self {
             Self::U16(values) => Some(values),
@@ -91,7 +91,7 @@ impl Pixels {
         }
     }
 
-    /// slope · value + intercept, for every value.
+    /// slope · value + intercept for every value.
     pub fn rescaled(&self, rescale: Rescale) -> Vec<f32> {
         let (slope, intercept) = (rescale.slope as f32, rescale.intercept as f32);
         match self {
@@ -114,7 +114,7 @@ fn wide(value: f64, rescale: Rescale) -> f32 {
 }
 
 trait MulAddPlain {
-    /// Multiply, then add: two roundings, but two quick instructions on any processor.
+    /// Multiply, then add: two roundings, but two fast instructions on any processor.
     fn mul_add_plain(self, slope: f32, intercept: f32) -> f32;
 }
 
@@ -124,7 +124,7 @@ impl MulAddPlain for f32 {
     }
 }
 
-/// Values as they come from a decoder, bits not yet sorted out.
+/// Values as they come from a decoder, before HighBit and BitsStored are applied.
 pub(crate) enum Raw {
     U8(Vec<u8>),
     U16(Vec<u16>),
@@ -136,13 +136,13 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
-    /// Shifts the value down from HighBit, masks what lies above, extends the sign.
+    /// Shifts the value down from HighBit, masks the bits above it, extends the sign.
     pub(crate) fn finish(self, bits: Bits) -> Pixels {
         let low = u32::from((bits.high + 1).saturating_sub(bits.stored));
         macro_rules! finish {
             ($values:ident, $unsigned:ty, $signed:ty, $plain:ident, $extended:ident) => {{
                 let mut values = $values;
-                // from the bit under the value, up to the top: one shift left drops what lies above it
+                // from the bit under the value, up to the top: one shift left drops the bits above it
                 let up = <$unsigned>::BITS.saturating_sub(low + u32::from(bits.stored));
                 let down = up + low;
                 if bits.signed {
@@ -169,10 +169,43 @@ impl Raw {
     }
 }
 
-/// The bits of a 16-bit value up to HighBit: a decoder that writes each value anyway leaves out the others
-/// then, which saves a pass over the picture.
+/// The bits of a 16-bit value up to HighBit. A decoder removes the others while it writes each value, which
+/// saves a pass over the image.
 pub(crate) fn mask(bits: Bits) -> u16 {
     u16::MAX >> 15_u16.saturating_sub(bits.high)
+}
+
+/// A value that a decoder writes.
+pub(crate) trait Sample: Copy + Default {
+    /// Bits of a value.
+    const BITS: u32;
+    /// The lowest bits of a number.
+    fn of(number: i32) -> Self;
+    fn value(self) -> i32;
+}
+
+impl Sample for u8 {
+    const BITS: u32 = 8;
+
+    fn of(number: i32) -> Self {
+        number as u8
+    }
+
+    fn value(self) -> i32 {
+        self.into()
+    }
+}
+
+impl Sample for u16 {
+    const BITS: u32 = 16;
+
+    fn of(number: i32) -> Self {
+        number as u16
+    }
+
+    fn value(self) -> i32 {
+        self.into()
+    }
 }
 
 /// Collects in place: source and target have the same size, so the standard library reuses the memory.

@@ -1,5 +1,6 @@
 //! Files to series: grouping, stacks, and a report of every file.
 
+mod copies;
 mod files;
 mod group;
 mod read;
@@ -20,26 +21,29 @@ pub struct Series {
     pub uid: Option<Uid>,
     /// StudyInstanceUID.
     pub study: Option<Uid>,
-    /// FrameOfReferenceUID of the first slice: positions of two series compare only when it is the same.
+    /// FrameOfReferenceUID of the first slice: positions of two series are comparable only if it is the same.
     pub frame_of_reference: Option<Uid>,
     /// SeriesNumber.
     pub number: Option<i32>,
-    /// Modality, such as `MR`.
-    pub modality: Option<String>,
-    /// SeriesDescription: free text, hidden until revealed.
+    /// Modality, a code of PS3.3 such as `MR`.
+    pub modality: Option<&'static str>,
+    /// SeriesDescription: free text, hidden from `Debug`.
     pub description: Option<FreeText>,
-    /// Parallel slices each, by the instance number of their first slice in time.
+    /// Stacks of parallel slices, in the order of their lowest instance numbers.
     pub stacks: Vec<Stack>,
-    /// Every file of the series, used or not, and every oddity.
+    /// Every file of the series, used or not, and every warning.
     pub report: ReadReport,
 }
+
+/// Stacks that `Display` lists; a hostile file can have thousands.
+const DISPLAYED_STACKS: usize = 64;
 
 /// The slice of a series nearest to a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NearestInSeries {
     /// Index of the stack.
     pub stack: usize,
-    /// The slice in it, and the point seen from it.
+    /// The slice in it, and the point projected onto it.
     pub nearest: NearestSlice,
 }
 
@@ -68,8 +72,13 @@ impl Series {
         })
     }
 
-    /// The slice nearest to a point of the patient (mm) over all stacks. Slices that really show the point
-    /// come before all others; look at [`NearestSlice::covered`].
+    /// Whether a slice's file says that its pixels may show a name: see [`Slice::burned_in_annotation`].
+    pub fn has_burned_in_annotation(&self) -> bool {
+        self.stacks.iter().any(Stack::has_burned_in_annotation)
+    }
+
+    /// The slice nearest to a point of the patient (mm) over all stacks; `None` without geometry. Slices that
+    /// show the point come before all others: see [`NearestSlice::covered`].
     pub fn nearest_slice(&self, point_mm: [f64; 3]) -> Option<NearestInSeries> {
         let each = self.stacks.iter().enumerate();
         let seen = each.filter_map(|(stack, slices)| {
@@ -83,11 +92,11 @@ impl Series {
     }
 }
 
-/// What it is, without a word of free text.
+/// Stacks, sizes and planes, without any text of the files.
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "series of {} slices in {} stacks", self.len(), self.stacks.len())?;
-        for stack in &self.stacks {
+        for stack in self.stacks.iter().take(DISPLAYED_STACKS) {
             let Some(first) = stack.slices.first() else { continue };
             write!(f, "\n  {} slices of {} × {}", stack.slices.len(), first.rows, first.columns)?;
             if let Some(geometry) = stack.geometry() {
@@ -97,6 +106,9 @@ impl fmt::Display for Series {
             if let Some(spacing) = stack.spacing_mm() {
                 write!(f, ", {spacing:.2} mm apart")?;
             }
+        }
+        if self.stacks.len() > DISPLAYED_STACKS {
+            write!(f, "\n  and {} more stacks", self.stacks.len() - DISPLAYED_STACKS)?;
         }
         Ok(())
     }

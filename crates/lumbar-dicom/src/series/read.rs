@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Series, files, group};
-use crate::error::{Cause, Error, Place};
+use super::files::{self, Listing};
+use super::{Series, group};
+use crate::error::{Cause, Error, Location, catch};
 use crate::header::{FreeText, Header, Uid};
-use crate::observer::Observer;
-use crate::report::{FileReport, Oddity, Outcome, ReadReport};
+use crate::progress::ReadProgress;
+use crate::report::{FileReport, Outcome, ReadReport, ReadWarning};
 use crate::slice::Slice;
 
 /// What to read.
@@ -19,7 +21,7 @@ use crate::slice::Slice;
 pub enum Input {
     /// A folder.
     Folder(PathBuf),
-    /// Some files; their order does not matter.
+    /// Single files; their order does not matter.
     Files(Vec<PathBuf>),
 }
 
@@ -46,14 +48,14 @@ impl From<Vec<PathBuf>> for Input {
 /// | field | default | purpose | range |
 /// |---|---|---|---|
 /// | `threads` | `None` | worker threads; `None`: the current rayon pool | 1 or more |
-/// | `check_pixels` | `false` | decode every slice now, and report those that do not decode | |
+/// | `check_pixels` | `false` | decode every slice while reading, and report files that do not decode | |
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadOptions {
     /// Worker threads; `None`: the current rayon pool.
     pub threads: Option<usize>,
-    /// Decode every slice while reading. Without it a slice with broken compressed pixels is found when
-    /// its pixels are asked for.
+    /// Decode every slice while reading. Without it, broken compressed pixels are found when the slice is
+    /// decoded.
     pub check_pixels: bool,
 }
 
@@ -62,32 +64,36 @@ pub struct ReadOptions {
 pub struct Folder {
     /// Sorted by series number, then identifier.
     pub series: Vec<Series>,
-    /// Every file of the folder, used or not. The oddities are in the reports of the series.
+    /// Every file of the folder, used or not. The warnings are in the reports of the series.
     pub report: ReadReport,
 }
 
 /// Reads one series: a folder (without its subfolders) or a list of files.
 ///
-/// Files that are no slices are reported, not fatal. The result does not depend on the order of the files
-/// nor on the number of threads.
+/// Files that are not slices are reported and do not fail the reading. The result does not depend on the
+/// order of the files or on the number of threads.
 ///
 /// # Errors
 /// When the folder cannot be listed, no file is usable, the files belong to several series
-/// ([`Cause::SeveralSeries`]), or the observer cancels.
-pub fn read_series(input: impl Into<Input>, options: &ReadOptions, observer: &dyn Observer) -> Result<Series, Error> {
+/// ([`Cause::SeveralSeries`]), or the work is cancelled.
+pub fn read_series(
+    input: impl Into<Input>,
+    options: &ReadOptions,
+    progress: &dyn ReadProgress,
+) -> Result<Series, Error> {
     let input = input.into();
     let place = match &input {
         Input::Folder(folder) => folder.clone(),
         Input::Files(files) => files.first().cloned().unwrap_or_default(),
     };
-    let files = match input {
+    let listing = match input {
         Input::Folder(folder) => files::list(&folder, false)?,
-        Input::Files(files) => files,
+        Input::Files(files) => Listing { files, refused: Vec::new() },
     };
-    let folder = read_files(files, &place, options, observer)?;
+    let folder = read_files(listing, &place, options, progress)?;
     let found = folder.series.len();
     match <[Series; 1]>::try_from(folder.series) {
-        // the files that are in no series concern the only one there is
+        // files that are not slices belong to the only series there is
         Ok([mut series]) => {
             series.report.files = folder.report.files;
             Ok(series)
@@ -105,41 +111,46 @@ pub fn read_series(input: impl Into<Input>, options: &ReadOptions, observer: &dy
 
 /// Reads every series in a folder and its subfolders.
 ///
+/// Entries that cannot be read (a subfolder without permission, a dangling link, a named pipe) are reported in
+/// [`Folder::report`] and do not fail the reading. Links to folders are followed, and each folder is read once.
+///
 /// # Errors
-/// When the folder cannot be listed or the observer cancels. A folder without a usable file gives no
+/// When `folder` itself cannot be listed or the work is cancelled. A folder without a usable file gives no
 /// series and a report that says why.
-pub fn read_folder(folder: impl AsRef<Path>, options: &ReadOptions, observer: &dyn Observer) -> Result<Folder, Error> {
+pub fn read_folder(
+    folder: impl AsRef<Path>,
+    options: &ReadOptions,
+    progress: &dyn ReadProgress,
+) -> Result<Folder, Error> {
     let folder = folder.as_ref();
-    read_files(files::list(folder, true)?, folder, options, observer)
+    read_files(files::list(folder, true)?, folder, options, progress)
 }
 
-/// What is kept of a file besides its slices.
+/// What a series takes from a file besides its slices.
 struct Head {
     series: Option<Uid>,
     study: Option<Uid>,
     frame_of_reference: Option<Uid>,
     number: Option<i32>,
-    modality: Option<String>,
+    modality: Option<&'static str>,
     description: Option<FreeText>,
-    oddities: Vec<Oddity>,
+    warnings: Vec<ReadWarning>,
 }
 
-fn read_one(path: &Path, options: &ReadOptions) -> Result<(Head, Vec<Slice>), Error> {
-    let header = Header::read(path)?;
-    let slices = Slice::from_header(&header)?;
+fn read_one(path: &Path, options: &ReadOptions) -> Result<(Head, Vec<Slice>), Cause> {
+    let header = Header::read(path).map_err(|error| error.cause)?;
+    let slices = Slice::from_header(&header).map_err(|error| error.cause)?;
     if options.check_pixels {
         for slice in &slices {
-            slice.pixels()?;
+            slice.pixels().map_err(|error| error.cause)?;
         }
     }
-    let place = header.place();
-    let mut oddities: Vec<_> =
-        header.oddities.iter().map(|cause| Oddity::Attribute { place: place.clone(), cause: cause.clone() }).collect();
-    if let Some(cause) = (0..header.frames).find_map(|frame| header.frame(frame).geometry().err()) {
-        oddities.push(Oddity::Attribute { place: place.clone(), cause });
-    }
+    let location = header.location();
+    let attribute = |cause| ReadWarning::Attribute { location: location.clone(), cause };
+    let mut warnings: Vec<_> = header.warnings.iter().cloned().map(attribute).collect();
+    warnings.extend((0..header.frames).find_map(|frame| header.frame(frame).geometry().err()).map(attribute));
     if header.burned_in_annotation {
-        oddities.push(Oddity::BurnedInAnnotation { place });
+        warnings.push(ReadWarning::BurnedInAnnotation { location });
     }
     let head = Head {
         series: header.series,
@@ -148,28 +159,29 @@ fn read_one(path: &Path, options: &ReadOptions) -> Result<(Head, Vec<Slice>), Er
         number: header.series_number,
         modality: header.modality,
         description: header.series_description,
-        oddities,
+        warnings,
     };
     Ok((head, slices))
 }
 
 fn read_files(
-    mut paths: Vec<PathBuf>,
+    listing: Listing,
     place: &Path,
     options: &ReadOptions,
-    observer: &dyn Observer,
+    progress: &dyn ReadProgress,
 ) -> Result<Folder, Error> {
+    let Listing { files: mut paths, refused } = listing;
     paths.sort_by(|a, b| files::natural(a, b));
     paths.dedup();
     let done = AtomicUsize::new(0);
     let total = paths.len();
     let work = || {
         let each = paths.par_iter().map(|path| {
-            if observer.is_cancelled() {
+            if progress.is_cancelled() {
                 return Err(Error::new(place, Cause::Cancelled));
             }
-            let outcome = read_one(path, options);
-            observer.progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            let outcome = catch(|| read_one(path, options));
+            progress.progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             Ok(outcome)
         });
         each.collect::<Result<Vec<_>, Error>>()
@@ -189,11 +201,11 @@ fn read_files(
     let mut report = ReadReport::default();
     let mut groups: BTreeMap<Key, Vec<(usize, Head, Vec<Slice>)>> = BTreeMap::new();
     for (index, (path, outcome)) in paths.iter().zip(outcomes).enumerate() {
-        let file = Place::Path(path.clone());
+        let location = Location::Path(Arc::from(path.as_path()));
         match outcome {
             Ok((head, slices)) => {
                 let outcome = Outcome::Used { slices: slices.len() };
-                report.files.push(FileReport { place: file, outcome });
+                report.files.push(FileReport { location, outcome });
                 // files without a series identifier belong to their folder
                 let key = match &head.series {
                     Some(uid) => Key::Uid(uid.clone()),
@@ -201,11 +213,19 @@ fn read_files(
                 };
                 groups.entry(key).or_default().push((index, head, slices));
             }
-            Err(error) => report.files.push(FileReport { place: file, outcome: Outcome::NotUsed(error.cause) }),
+            Err(cause) => report.files.push(FileReport { location, outcome: Outcome::NotUsed(cause) }),
         }
     }
     let mut series: Vec<Series> = groups.into_values().map(|files| gather(files, &mut report)).collect();
     series.sort_by_key(|series| series.number);
+    if !refused.is_empty() {
+        report.files.extend(refused.into_iter().map(|(path, cause)| FileReport {
+            location: Location::Path(Arc::from(path)),
+            outcome: Outcome::NotUsed(cause),
+        }));
+        let path = |file: &FileReport| file.location.path().map(Path::to_owned).unwrap_or_default();
+        report.files.sort_by(|a, b| files::natural(&path(a), &path(b)));
+    }
     Ok(Folder { series, report })
 }
 
@@ -215,29 +235,29 @@ enum Key {
     Folder(PathBuf),
 }
 
-/// One series from its files; tells the folder's report of copies.
+/// One series from its files; marks copies in the folder's report.
 fn gather(files: Vec<(usize, Head, Vec<Slice>)>, folder: &mut ReadReport) -> Series {
-    let mut slices = Vec::new();
-    let mut indices = Vec::new();
-    let mut oddities = Vec::new();
+    let mut slices = Vec::with_capacity(files.iter().map(|(_, _, own)| own.len()).sum());
+    let mut indices = Vec::with_capacity(files.len());
+    let mut warnings = Vec::new();
     let mut first: Option<Head> = None;
     for (index, mut head, own) in files {
-        oddities.append(&mut head.oddities);
+        warnings.append(&mut head.warnings);
         indices.push(index);
         slices.extend(own);
         first.get_or_insert(head);
     }
     let grouped = group::stacks(slices);
-    oddities.extend(grouped.oddities);
+    warnings.extend(grouped.warnings);
     for index in &indices {
         let file = &mut folder.files[*index];
-        if let Some(of) = grouped.copies.get(&file.place) {
+        if let Some(of) = grouped.copies.get(&file.location) {
             file.outcome = Outcome::Duplicate { of: of.clone() };
         }
     }
     let files = indices.iter().map(|index| folder.files[*index].clone()).collect();
     let head = first.expect("a group has a file");
-    Series {
+    let series = Series {
         uid: head.series,
         study: head.study,
         frame_of_reference: head.frame_of_reference,
@@ -245,6 +265,9 @@ fn gather(files: Vec<(usize, Head, Vec<Slice>)>, folder: &mut ReadReport) -> Ser
         modality: head.modality,
         description: head.description,
         stacks: grouped.stacks,
-        report: ReadReport { files, oddities },
-    }
+        report: ReadReport { files, warnings },
+    };
+    // what was inflated for checking and comparing would stay in memory as long as the slices
+    series.slices().for_each(Slice::release);
+    series
 }

@@ -108,17 +108,12 @@ impl Counts {
         match &pixels {
             Pixels::U16(values) if *self.rescale.get_or_insert(slice.rescale) == slice.rescale => {
                 self.histogram.resize(1 << 16, 0);
-                for value in values.iter() {
-                    self.histogram[usize::from(*value)] += 1;
-                }
-                if let Some((from, to)) = padding {
-                    let count = |histogram: &mut Vec<u64>, value: i64| {
-                        let Ok(value) = u16::try_from(value) else { return };
-                        let present = values.iter().filter(|other| **other == value).count() as u64;
-                        histogram[usize::from(value)] -= present;
-                    };
-                    for value in from.max(0)..=to.min(i64::from(u16::MAX)) {
-                        count(&mut self.histogram, value);
+                let count = |value: &u16| self.histogram[usize::from(*value)] += 1;
+                match padding {
+                    None => values.iter().for_each(count),
+                    Some((from, to)) => {
+                        let padding = from..=to;
+                        values.iter().filter(|value| !padding.contains(&i64::from(**value))).for_each(count);
                     }
                 }
             }
@@ -226,6 +221,23 @@ mod tests {
             IntensityWindow::of_series(&series(vec![one]), &config).unwrap(),
             IntensityWindow { low: 0.0, high: 100.0 }
         );
+    }
+
+    #[test]
+    fn padding_over_the_whole_range_takes_one_pass_and_leaves_nothing() {
+        let values: Vec<u16> = (0..1 << 16).map(|k| k as u16).cycle().take(1 << 20).collect();
+        let mut one = slice(values);
+        let config = IntensityConfig { low_percent: 0.0, high_percent: 100.0 };
+        let started = std::time::Instant::now();
+        for (padding, expected) in
+            [((0, 65_535), (0.0, 1.0)), ((-9, 99_999), (0.0, 1.0)), ((1, 65_534), (0.0, 65_535.0))]
+        {
+            one.padding = Some(padding);
+            let window = Window::of_series(&series(vec![one.clone()]), &config).unwrap();
+            assert_eq!((window.low, window.high), expected, "{padding:?}");
+        }
+        // 65,536 passes over a million values take minutes
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
     }
 
     #[test]

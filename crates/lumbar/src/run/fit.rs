@@ -170,7 +170,7 @@ struct Forward {
     stop: StopToken,
 }
 
-impl lumbar_dicom::Observer for Forward {
+impl lumbar_dicom::ReadProgress for Forward {
     fn progress(&self, done: usize, total: usize) {
         // the receiver is gone if the run failed already
         let _ = self.sender.send((done, total));

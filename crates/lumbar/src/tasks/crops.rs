@@ -100,7 +100,7 @@ impl Task for CropsTask {
         &self,
         records: &[&StudyRecord],
         cache: Option<&Path>,
-        progress: &dyn lumbar_dicom::Observer,
+        progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<CropSource, TaskError> {
         let Some(folder) = cache else { return CropSource::open(records, &Annotated, &self.source) };
         let cache = CropCache { folder: folder.to_owned(), stop: StopToken::new() };

@@ -74,7 +74,7 @@ impl Task for WholeStudyTask {
         &self,
         records: &[&StudyRecord],
         cache: Option<&Path>,
-        progress: &dyn lumbar_dicom::Observer,
+        progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<StudySource, TaskError> {
         let file = cache.map(|path| path.with_extension("cache"));
         StudySource::open(records, &self.spine, &self.source, file.as_deref(), progress)

@@ -82,7 +82,7 @@ impl StudySource {
         spine: &SpineConfig,
         config: &StudySourceConfig,
         cache: Option<&Path>,
-        progress: &dyn lumbar_dicom::Observer,
+        progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self, TaskError> {
         config.check()?;
         spine.check()?;
