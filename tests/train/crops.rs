@@ -13,7 +13,7 @@ use lumbar::train::grader::{CropGrader, Crops};
 use lumbar::train::network::{Batch, Plan, Source};
 use lumbar::train::observer::{Silent, StopToken};
 use lumbar::train::{CrossValidation, TrainConfig};
-use lumbar_phantom::{PhantomConfig, Preset};
+use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::Device;
 
@@ -42,7 +42,7 @@ fn same(left: &Batch<Crops>, right: &Batch<Crops>) -> bool {
 fn the_phantoms_files_become_batches_folds_and_a_submission() {
     let _turn = alone();
     let folder = scratch();
-    let phantom = PhantomConfig { studies: 6, test_studies: 1, ..PhantomConfig::preset(Preset::Tiny) };
+    let phantom = PhantomConfig { studies: 6, test_studies: 1, ..PhantomConfig::preset(PhantomPreset::Tiny) };
     lumbar_phantom::generate(&phantom, folder.path(), &|_| {}).unwrap();
     let manifest = Manifest::read(folder.path()).unwrap();
     let records: Vec<&StudyRecord> = manifest.of(Split::Train).collect();

@@ -1,4 +1,4 @@
-//! From anatomy to pixels: partial volume, coil, motion, noise, quantisation.
+//! From anatomy to pixels: partial volume, coil sensitivity, motion, noise, quantisation.
 
 use rand::Rng;
 
@@ -17,13 +17,13 @@ pub(crate) struct Look {
     pub(crate) scale: f32,
     /// Standard deviation of noise in each channel, relative to signal 1.
     pub(crate) noise: f32,
-    /// Depth in millimetres at which the coil sees half of what it sees at the skin.
+    /// Depth in millimetres at which the coil has half of its sensitivity at the skin.
     pub(crate) coil_depth: f32,
     /// Relative change of sensitivity per 100 mm to the left and upwards.
     pub(crate) coil_slope: [f32; 2],
     /// Strength and shift (in rows or columns) of a motion ghost.
     pub(crate) ghost: (f32, usize),
-    /// The scanner has set air to zero.
+    /// Pixels in air are exactly zero, as some scanners write them.
     pub(crate) masked_air: bool,
 }
 
@@ -45,13 +45,13 @@ impl Look {
     }
 }
 
-/// Places across the slice and their weights: a slice profile of three lines.
+/// Positions across the slice and their weights: a slice profile of three samples.
 const PROFILE: [(f32, f32); 3] = [(-0.31, 0.29), (0.0, 0.42), (0.31, 0.29)];
 
 /// Largest value of 12 bits.
 pub(crate) const LARGEST: u16 = 4095;
 
-/// Draws one slice, row by row.
+/// Renders one slice.
 pub(crate) fn render(spine: &Spine, plane: &Plane, look: &Look, noise: &mut PixelNoise) -> Vec<u16> {
     let mut signal = vec![0.0_f32; plane.rows * plane.columns];
     let single = |v: [f64; 3]| v.map(|x| x as f32);
@@ -81,7 +81,7 @@ pub(crate) fn render(spine: &Spine, plane: &Plane, look: &Look, noise: &mut Pixe
     quantise(&signal, look, noise)
 }
 
-/// A weak shifted copy along the phase direction (rows), as breathing leaves it.
+/// Adds a weak copy shifted along the phase direction (rows), as breathing causes it.
 fn ghost(signal: &mut [f32], plane: &Plane, look: &Look) {
     let (strength, shift) = look.ghost;
     let shift = shift * plane.columns;

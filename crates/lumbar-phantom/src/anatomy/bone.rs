@@ -5,13 +5,13 @@ use super::spine::{Disc, Spine, Vertebra};
 use super::tissue::{Contrast, bump, ellipse, inside, paint, step};
 use crate::vector::{Vector, dot, minus};
 
-/// Cortical bone of a millimetre around marrow.
+/// Cortical bone around marrow.
 #[inline]
 fn bone(signal: f32, distance: f32, marrow: f32, contrast: &Contrast) -> f32 {
     if distance > 0.5 {
         return signal;
     }
-    paint(paint(signal, contrast.cortex, inside(distance)), marrow, inside(distance + 1.1))
+    paint(paint(signal, contrast.cortex, inside(distance)), marrow, inside(distance + contrast.cortex_mm))
 }
 
 /// Signed distance to the outline of a body of this depth: between an ellipse and a box, flat behind.
@@ -109,7 +109,7 @@ impl Spine {
     #[inline]
     pub(super) fn arches(&self, signal: f32, point: Vector, contrast: &Contrast) -> f32 {
         let mut signal = signal;
-        for (index, vertebra) in self.vertebrae.iter().enumerate().skip(2) {
+        for (index, vertebra) in self.vertebrae.iter().enumerate().skip(self.s1 - 1) {
             let frame: &Frame = &vertebra.frame;
             if dot(minus(point, frame.origin), frame.up).abs() > 34.0 {
                 continue;

@@ -129,7 +129,11 @@ impl Spine {
         // laterally the foramen opens into the fat around the psoas
         let corridor = (side - 26.5).max(12.3 - side);
         let flare = 1.8 * (side - 22.0).max(0.0);
-        let fat = ellipse(dv, dw, half_v * keyhole + flare, half_w + flare).max(corridor);
+        let mut fat = ellipse(dv, dw, half_v * keyhole + flare, half_w + flare).max(corridor);
+        if self.varied {
+            // the flare has no corners
+            fat = fat.max(ellipse(dv, dw, 8.4, 11.4));
+        }
         signal = paint(signal, contrast.fat, inside(fat) * step(26.5, 22.5, side));
         let slope = 0.35 * (side - FORAMEN_U);
         let (root_v, root_w) = ((0.62 * half_v).min(2.5), 2.9_f32.min(0.42 * half_w));

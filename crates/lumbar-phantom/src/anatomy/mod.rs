@@ -4,13 +4,16 @@ mod bone;
 mod canal;
 mod curve;
 mod section;
+mod shape;
 mod soft;
 mod spine;
 mod tissue;
+mod varied;
 
 pub(crate) use curve::Frame;
 pub(crate) use spine::Spine;
 pub(crate) use tissue::{Contrast, Weighting};
+pub(crate) use varied::Variety;
 
 use crate::vector::Vector;
 use tissue::step;
@@ -46,12 +49,12 @@ mod tests {
     use super::*;
     use crate::disease::DiseaseModel;
     use crate::seed::generator;
-    use crate::target::{CONDITIONS, Condition, LEVELS, Side};
+    use crate::target::{CONDITIONS, Condition, LEVELS, Side, TARGETS};
     use crate::vector::minus;
 
     fn healthy() -> Spine {
-        let disease = DiseaseModel::new(0.5, 0.4).draw(&mut generator(5, 0, "disease"));
-        let mut spine = Spine::draw(&mut generator(5, 0, "anatomy"), &disease);
+        let disease = DiseaseModel::new(0.5, 0.4).draw(&mut generator(5, 0, "disease"), &[0.0; TARGETS]);
+        let mut spine = Spine::draw(&mut generator(5, 0, "anatomy"), &disease, None);
         for disc in &mut spine.discs {
             (disc.canal, disc.foramen, disc.recess) = (0.1, [0.1; 2], [0.1; 2]);
         }

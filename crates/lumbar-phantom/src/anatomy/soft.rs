@@ -22,9 +22,9 @@ impl Spine {
         } else if y > 9.0 {
             self.back_muscles(x, y, depth - fat_depth, point, contrast)
         } else {
-            self.abdomen(x, y, above, point, contrast)
+            self.abdomen(x, y, above - self.landmarks_mm, point, contrast)
         };
-        iliac_bone(tissue, x.abs(), y, above, contrast) * inside(-depth)
+        iliac_bone(tissue, x.abs(), y, above - self.landmarks_mm, contrast) * inside(-depth)
     }
 
     /// Depth below the skin of the back in millimetres, negative outside.
@@ -116,6 +116,9 @@ impl Spine {
         let part = step(58.0, -30.0, above) * 30.0;
         let shrink = step(35.0, 62.0, above);
         let depth = -46.0 + 0.12 * part;
+        if self.varied {
+            return parting_vessels(tissue, x, y - depth, part, above, contrast);
+        }
         let aorta = if shrink > 0.5 {
             ellipse(x - 9.0, y - depth, 8.5, 8.5)
         } else {
@@ -130,6 +133,24 @@ impl Spine {
         let tissue = paint(tissue, contrast.muscle, inside(aorta - 1.2));
         paint(tissue, contrast.vessel, inside(aorta))
     }
+}
+
+/// Aorta and vena cava that taper off over two centimetres where their branches begin; `y` counts from their middle.
+#[inline]
+fn parting_vessels(tissue: f32, x: f32, y: f32, part: f32, above: f32, contrast: &Contrast) -> f32 {
+    let trunk = step(34.0, 62.0, above).max(0.02);
+    let mut aorta = ellipse(x - 9.0 + 3.0 * (1.0 - trunk), y, 8.5 * trunk, 8.5 * trunk);
+    let mut vein = ellipse(x + 14.0 + 2.0 * (1.0 - trunk), y - 1.0 - 5.0 * (1.0 - trunk), 10.5 * trunk, 8.0 * trunk);
+    if above < 64.0 {
+        let begin = step(66.0, 48.0, above).max(0.02);
+        let artery = |at: f32| ellipse(x - at, y, 5.5 * begin, 5.5 * begin);
+        aorta = aorta.min(artery(7.0 + part)).min(artery(4.0 - part));
+        let branch = |at: f32, behind: f32| ellipse(x - at, y - behind, 7.0 * begin, 5.3 * begin);
+        vein = vein.min(branch(-12.0 - part, 6.0)).min(branch(part - 8.0, 8.0));
+    }
+    let tissue = paint(tissue, contrast.vessel + 0.05, inside(vein));
+    let tissue = paint(tissue, 0.5 * (contrast.muscle + contrast.vessel), inside(aorta - 0.8));
+    paint(tissue, contrast.vessel, inside(aorta))
 }
 
 /// The wing of the ilium: an oblique plate beside the sacrum, from its crest at L4/L5 down.
