@@ -92,7 +92,7 @@ pub(crate) fn sagittal(random: &mut StdRng, protocol: Protocol<'_>, kind: Kind, 
         _ => Weighting::T2,
     };
     let saturated = chance(random, 0.75);
-    let look = Look::draw(random, weighting, saturated);
+    let look = Look::draw(random, weighting, saturated, spine.varied);
     let matrix = match detail {
         Detail::Coarse => pick(random, &[(160, 112), (176, 128), (192, 128)]),
         Detail::Standard => pick(random, &[(256, 176), (256, 192), (288, 200), (320, 208), (320, 224)]),
@@ -147,7 +147,7 @@ pub(crate) fn axial(
     (stacks, reversed): (bool, bool),
 ) -> Series {
     let Protocol { spine, detail, field } = protocol;
-    let look = Look::draw(random, Weighting::T2, false);
+    let look = Look::draw(random, Weighting::T2, false, spine.varied);
     let (rows, columns) = match detail {
         Detail::Coarse => pick(random, &[(128, 128), (144, 128), (160, 160)]),
         Detail::Standard => pick(random, &[(192, 192), (208, 192), (224, 224), (256, 208), (256, 256)]),

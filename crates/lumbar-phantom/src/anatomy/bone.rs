@@ -107,9 +107,14 @@ impl Spine {
 
     /// Paints pedicles, laminae, spinous and transverse processes and facet joints.
     #[inline]
-    pub(super) fn arches(&self, signal: f32, point: Vector, contrast: &Contrast) -> f32 {
+    pub(super) fn arches(&self, signal: f32, w: f32, point: Vector, contrast: &Contrast) -> f32 {
         let mut signal = signal;
-        for (index, vertebra) in self.vertebrae.iter().enumerate().skip(self.s1 - 1) {
+        // No arch reaches farther than to the second vertebra above or below.
+        let (first, last) = match self.sections.disc(w) {
+            near if self.varied => ((near.saturating_sub(2)).max(self.s1 - 1), (near + 4).min(self.vertebrae.len())),
+            _ => (self.s1 - 1, self.vertebrae.len()),
+        };
+        for (index, vertebra) in self.vertebrae.iter().enumerate().take(last).skip(first) {
             let frame: &Frame = &vertebra.frame;
             if dot(minus(point, frame.origin), frame.up).abs() > 34.0 {
                 continue;

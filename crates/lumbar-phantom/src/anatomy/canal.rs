@@ -57,7 +57,11 @@ impl Spine {
     #[expect(clippy::too_many_arguments, reason = "one point of one section, already taken apart by the caller")]
     fn sac(&self, under: f32, u: f32, v: f32, w: f32, section: &Section, room: f32, contrast: &Contrast) -> f32 {
         let [front, back] = section.sac;
-        let (middle, half) = (0.5 * (front + back), 0.5 * (back - front));
+        let (middle, mut half) = (0.5 * (front + back), 0.5 * (back - front));
+        if self.varied && w < -34.0 {
+            // The sac ends at S2.
+            half *= step(-50.0, -34.0, w);
+        }
         if half < 0.6 {
             return under;
         }

@@ -62,8 +62,14 @@ impl Spine {
         let erector = ellipse(side - 41.0 + 7.0 * low, y - middle - 1.0, 28.0 - 8.0 * low, half_depth);
         let muscle = (multifidus + 0.4 * waver).min(erector + waver);
         let between = (multifidus - erector).abs() - 0.7;
-        let tissue = paint(fat, flesh, inside(muscle));
-        let tissue = paint(tissue, contrast.fat, 0.7 * inside(between.max(muscle)));
+        let tissue = if self.varied {
+            // Ragged, soft borders: slices that graze a muscle show no rings.
+            let ragged = 0.45 * (muscle + 2.2 * streak);
+            let cleft = 0.5 * (between + 2.6 * streak + 1.0);
+            paint(paint(fat, flesh, inside(ragged)), contrast.fat, 0.45 * inside(cleft.max(ragged)))
+        } else {
+            paint(paint(fat, flesh, inside(muscle)), contrast.fat, 0.7 * inside(between.max(muscle)))
+        };
         // between the spinous processes: ligament with fat
         if side > 3.5 {
             return tissue;
