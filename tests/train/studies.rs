@@ -20,7 +20,8 @@ pub(crate) fn phantom() -> PathBuf {
     let folder = PHANTOM.get_or_init(|| {
         let folder = scratch();
         let oddities = OddityRates { missing_t1: 0.2, split_axial: 0.3, ..OddityRates::default() };
-        let config = PhantomConfig { studies: 8, test_studies: 1, oddities, ..PhantomConfig::preset(PhantomPreset::Tiny) };
+        let config =
+            PhantomConfig { studies: 8, test_studies: 1, oddities, ..PhantomConfig::preset(PhantomPreset::Tiny) };
         lumbar_phantom::generate(&config, folder.path(), &|_| {}).unwrap();
         kept_until_exit(folder)
     });

@@ -1,6 +1,7 @@
 //! The localiser that looks at no pixel: each point's mean position in the sagittal image.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::Path;
 
@@ -125,7 +126,7 @@ fn places(study: usize, first_slice: impl Fn(Kind) -> Option<Plane>, point: impl
     let planes = [Kind::SagittalT1, Kind::SagittalT2].map(|kind| (kind, first_slice(kind)));
     let of_target = |target: usize| {
         let (_, plane) = planes.iter().find(|(kind, _)| sagittal_kind(target) == Some(*kind))?;
-        Some(Place { study, target, at_mm: plane.as_ref()?.from_middle_mm(point(target)) })
+        Some(Place { study, target, at_mm: plane.as_ref()?.offset_from_middle_mm(point(target)) })
     };
     (0..TARGETS).filter_map(of_target).collect()
 }
@@ -153,9 +154,8 @@ pub(crate) fn read_places(folder: &Path, ids: &[String]) -> Result<Vec<Place>, E
         let description = row.text("series_description")?;
         let kinds = [Kind::SagittalT1, Kind::SagittalT2].map(Kind::name);
         if let Some(kind) = kinds.into_iter().find(|kind| *kind == description) {
-            let key = (study.to_owned(), kind);
-            if !first_slices.contains_key(&key) {
-                first_slices.insert(key, read_plane(&folder.join("train_images").join(study).join(series))?);
+            if let Entry::Vacant(entry) = first_slices.entry((study.to_owned(), kind)) {
+                entry.insert(read_plane(&folder.join("train_images").join(study).join(series))?);
             }
         }
     }
@@ -232,9 +232,8 @@ mod tests {
 
     #[test]
     fn a_shift_of_more_than_half_a_level_names_every_level_wrongly() {
-        // one fold's mean is 0 mm off the other studies' place, 20 mm off its own
         let found = MeanPosition::out_of_fold(&moved(&[20.0, 0.0, 0.0, 0.0, 0.0]), &[0, 1, 1, 1, 1]);
-        // fold 1 is judged by study 0 alone: all are 20 mm off, and the last level's neighbour is missing
+        // All points are 20 mm off. In each study only the outermost level has no nearer neighbour.
         assert_eq!(found.canal.points, 25);
         assert!((found.canal.median_mm - 20.0).abs() < 1e-9);
         assert_eq!(found.studies_right, 0.0);

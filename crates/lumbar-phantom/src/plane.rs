@@ -65,13 +65,10 @@ impl Plane {
     }
 
     /// Millimetres from the middle of the image to the point: along the rows' direction and along the columns'.
-    pub(crate) fn from_middle_mm(&self, point: [f64; 3]) -> [f64; 2] {
+    pub(crate) fn offset_from_middle_mm(&self, point: [f64; 3]) -> [f64; 2] {
         let seen = self.project(point);
         let middle = |count: usize| 0.5 * (count as f64 - 1.0);
-        [
-            (seen.row - middle(self.rows)) * self.spacing_mm[0],
-            (seen.column - middle(self.columns)) * self.spacing_mm[1],
-        ]
+        [(seen.row - middle(self.rows)) * self.spacing_mm[0], (seen.column - middle(self.columns)) * self.spacing_mm[1]]
     }
 
     /// Whether the point is inside the field of view and within half a slice distance.

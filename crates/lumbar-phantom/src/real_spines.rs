@@ -117,7 +117,9 @@ fn foramina_lie_as_many_slices_apart_and_recesses_as_unlevel_as_in_real_studies(
     let (mut slices, mut rows) = (Vec::new(), Vec::new());
     for study in studies {
         for level in 0..LEVELS.len() {
-            let pair = |left: usize| Some((annotated(study, target(left, level))?, annotated(study, target(left + 1, level))?));
+            let pair = |left: usize| {
+                Some((annotated(study, target(left, level))?, annotated(study, target(left + 1, level))?))
+            };
             if let Some((left, right)) = pair(1) {
                 slices.push(left.0.abs_diff(right.0) as f64);
             }
@@ -151,8 +153,7 @@ fn five_to_eight_percent_of_the_spines_are_transitional() {
 #[test]
 fn every_annotated_kind_of_point_lies_inside_the_shifted_field() {
     for preset in [PhantomPreset::Default, PhantomPreset::Hard] {
-        let config =
-            PhantomConfig { studies: 200, oddities: OddityRates::none(), ..PhantomConfig::preset(preset) };
+        let config = PhantomConfig { studies: 200, oddities: OddityRates::none(), ..PhantomConfig::preset(preset) };
         let planting = Planting::new(&config);
         let mut covered = 0;
         for index in 0..config.studies {
@@ -160,7 +161,10 @@ fn every_annotated_kind_of_point_lies_inside_the_shifted_field() {
             for kind in [Kind::SagittalT1, Kind::SagittalT2] {
                 let series = study.series.iter().find(|series| series.kind == kind).unwrap();
                 for at in 0..crate::target::TARGETS {
-                    assert!(series.nearest(study.point(at)).is_some(), "{preset}, study {index}, {kind:?}, target {at}");
+                    assert!(
+                        series.nearest(study.point(at)).is_some(),
+                        "{preset}, study {index}, {kind:?}, target {at}"
+                    );
                 }
             }
             covered += study.labels.iter().flatten().count();
@@ -181,6 +185,9 @@ fn a_localiser_that_looks_at_no_pixel_fails_on_the_default_and_more_so_on_hard()
     let (aligned, default, hard) =
         (reached(PhantomPreset::Aligned), reached(PhantomPreset::Default), reached(PhantomPreset::Hard));
     assert!(aligned.levels_right > 0.97, "{aligned:?}");
-    assert!(default.levels_right < 0.75 && default.studies_right < 0.6 && default.canal.median_mm > 10.0, "{default:?}");
+    assert!(
+        default.levels_right < 0.75 && default.studies_right < 0.6 && default.canal.median_mm > 10.0,
+        "{default:?}"
+    );
     assert!(hard.levels_right < 0.55 && hard.studies_right < 0.45 && hard.canal.median_mm > 15.0, "{hard:?}");
 }

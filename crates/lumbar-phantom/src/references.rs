@@ -17,8 +17,8 @@ use crate::{Error, PhantomConfig};
 
 /// Scores of constant predictors and of the oracle on a phantom's labelled studies.
 ///
-/// A model that does not beat `best_constant` has learned nothing from the images; `oracle` knows the degree of
-/// disease behind every image and is the floor for any model, up to sampling of the labels.
+/// A model that does not beat `best_constant` has learned nothing from the images. `oracle` knows the degree of
+/// disease behind every image: except for the sampling of the labels, no model scores lower.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct References {
     /// Labelled studies.
@@ -27,7 +27,7 @@ pub struct References {
     pub uniform: Score,
     /// Weighted class prior per column, estimated on four fifths of the studies and scored on the fifth.
     pub best_constant: Score,
-    /// The same prior, estimated and scored on all studies: a little too good.
+    /// The same prior, estimated and scored on all studies: slightly optimistic.
     pub best_constant_in_sample: Score,
     /// P(label | latent degree), reweighted by 1/2/4.
     pub oracle: Score,
@@ -83,7 +83,8 @@ pub fn plan_references(config: &PhantomConfig) -> Result<References, Error> {
         (0..config.studies).map(|index| Study::plan(config, &planting, index, index as u64)).collect();
     let labels: Vec<Labels> = studies.iter().map(|study| study.labels).collect();
     let oracle: Vec<Probabilities> = studies.iter().map(|study| study.disease.map(|cell| cell.oracle)).collect();
-    let places: Vec<Place> = studies.iter().enumerate().flat_map(|(index, study)| study.sagittal_places(index)).collect();
+    let places: Vec<Place> =
+        studies.iter().enumerate().flat_map(|(index, study)| study.sagittal_places(index)).collect();
     Ok(references(&labels, &oracle, &places))
 }
 
@@ -198,4 +199,3 @@ fn read_predictions(path: &Path, ids: &[String]) -> Result<Vec<Probabilities>, E
         })
         .collect()
 }
-

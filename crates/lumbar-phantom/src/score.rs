@@ -94,8 +94,9 @@ mod tests {
     /// The oracle's score on some studies.
     fn oracle(first: usize, studies: usize, noise_sd: f64) -> f64 {
         let model = DiseaseModel::new(noise_sd, 0.4);
-        let drawn: Vec<_> =
-            (first..first + studies).map(|study| model.draw(&mut generator(3, study, "disease"), &[0.0; TARGETS])).collect();
+        let drawn: Vec<_> = (first..first + studies)
+            .map(|study| model.draw(&mut generator(3, study, "disease"), &[0.0; TARGETS]))
+            .collect();
         let labels: Vec<Labels> = drawn.iter().map(|s| s.map(|cell| Some(cell.label))).collect();
         let predictions: Vec<Probabilities> = drawn.iter().map(|s| s.map(|cell| cell.oracle)).collect();
         score(&labels, &predictions).total()

@@ -59,9 +59,8 @@ impl Study {
         };
         let model = DiseaseModel::new(config.reader_noise_sd, config.study_correlation);
         let disease = model.draw(&mut random("disease"), &burden);
-        let variety = config
-            .variation
-            .map(|variation| Variety { variation, transitional: planting.has(TRANSITIONAL, index) });
+        let variety =
+            config.variation.map(|variation| Variety { variation, transitional: planting.has(TRANSITIONAL, index) });
         let spine = Spine::draw(&mut random("anatomy"), &disease, variety.as_ref());
         let mut study = Self {
             index,

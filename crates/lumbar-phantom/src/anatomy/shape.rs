@@ -104,7 +104,8 @@ impl Shape {
                 Bend { height_mm, tilt_deg: tilt, roll_deg, ..Bend::default() }
             })
             .collect();
-        let bodies = BODIES.map(|(_, half_width, depth, _)| Body { half_width: half_width * size, depth: depth * size });
+        let bodies =
+            BODIES.map(|(_, half_width, depth, _)| Body { half_width: half_width * size, depth: depth * size });
         Self {
             s1: S1,
             bodies: bodies.to_vec(),

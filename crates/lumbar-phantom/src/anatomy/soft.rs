@@ -64,17 +64,20 @@ impl Spine {
         let between = (multifidus - erector).abs() - 0.7;
         let tissue = if self.varied {
             // Ragged, soft borders: slices that graze a muscle show no rings.
-            let ragged = 0.45 * (muscle + 2.2 * streak);
-            let cleft = 0.5 * (between + 2.6 * streak + 1.0);
+            let ragged = 0.45 * (muscle + 0.8 * streak + 0.6 * waver);
+            let cleft = 0.5 * (between + 1.8 * streak + 1.0);
             paint(paint(fat, flesh, inside(ragged)), contrast.fat, 0.45 * inside(cleft.max(ragged)))
         } else {
             paint(paint(fat, flesh, inside(muscle)), contrast.fat, 0.7 * inside(between.max(muscle)))
         };
         // between the spinous processes: ligament with fat
-        if side > 3.5 {
+        if side > if self.varied { 5.0 } else { 3.5 } {
             return tissue;
         }
         let midline = 0.5 * (contrast.ligament + contrast.fat) * (1.0 + 0.35 * self.texture.at(point, 4.0));
+        if self.varied {
+            return paint(tissue, midline, step(5.0, 0.8, side) * inside(8.0 - y));
+        }
         paint(tissue, midline, inside((side - 2.6).max(8.0 - y)))
     }
 

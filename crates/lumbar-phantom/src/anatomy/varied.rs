@@ -60,7 +60,8 @@ impl Shape {
         let size = spread(random, 1.02, 0.05) as f32;
         let age = between(random, -0.15, 0.25);
         let mut findings = Vec::new();
-        let mut heights: Vec<f32> = DISCS.iter().map(|height| height * size * spread(random, 1.0, 0.08) as f32).collect();
+        let mut heights: Vec<f32> =
+            DISCS.iter().map(|height| height * size * spread(random, 1.0, 0.08) as f32).collect();
         heights[S1 - 1] *= between(random, 0.4, 1.4) as f32;
         let mut bodies = BODIES.map(|(height, half_width, depth)| {
             let noise = [0.042, 0.03, 0.03].map(|sd| size * spread(random, 1.0, sd) as f32);
@@ -119,6 +120,8 @@ impl Shape {
 fn lean_of_bodies(random: &mut impl Rng) -> Vec<f32> {
     let mut draw = |sd: f64| sd * normal(random).clamp(-2.6, 2.6);
     let (posture, lordosis, apex) = (draw(3.4), draw(1.0), draw(1.0));
+    // Real directions at L3/L4 have a longer tail to the back.
+    let apex = apex + 0.2 * (apex * apex - 1.0);
     let l5 = 13.4 + posture + 7.2 * lordosis + 0.8 * apex + draw(5.2);
     let l4 = 0.8 + posture + 3.2 * lordosis + 5.4 * apex + draw(4.6);
     let l3 = -8.6 + posture - 1.6 * lordosis + 3.4 * apex + draw(3.2);
@@ -271,10 +274,7 @@ mod tests {
         for transitional in [false, true] {
             for spine in spines(hard(), transitional, 200) {
                 for level in 0..4 {
-                    let step = minus(
-                        spine.point(Condition::Spinal, level),
-                        spine.point(Condition::Spinal, level + 1),
-                    );
+                    let step = minus(spine.point(Condition::Spinal, level), spine.point(Condition::Spinal, level + 1));
                     let length = dot(step, step).sqrt();
                     assert!((17.0..45.0).contains(&length), "level {level}: {length} mm");
                 }

@@ -88,11 +88,9 @@ impl PhantomConfig {
             PhantomPreset::Tiny => Self { studies: 6, test_studies: 1, detail: Detail::Coarse, ..aligned },
             PhantomPreset::Aligned => aligned,
             PhantomPreset::Default => varied,
-            PhantomPreset::Hard => Self {
-                shifted_field: Some(ShiftedField::hard()),
-                variation: Some(Variation::hard()),
-                ..varied
-            },
+            PhantomPreset::Hard => {
+                Self { shifted_field: Some(ShiftedField::hard()), variation: Some(Variation::hard()), ..varied }
+            }
             PhantomPreset::Large => Self { studies: 2_000, test_studies: 20, ..varied },
         }
     }
