@@ -34,7 +34,7 @@ fn main() {
     let out = scratch();
     let data = out.path().join("phantom");
     let largest = sizes.iter().copied().max().expect("there are sizes");
-    let phantom = PhantomConfig { studies: largest, ..PhantomConfig::preset(lumbar_phantom::Preset::Default) };
+    let phantom = PhantomConfig { studies: largest, ..PhantomConfig::preset(lumbar_phantom::PhantomPreset::Aligned) };
     lumbar_phantom::generate(&phantom, &data, &|_| ()).expect("a phantom");
     let manifest = Manifest::read(&data).expect("a data set");
     let oracle = read_predictions(&data.join("truth/oracle.csv")).expect("the oracle's table");

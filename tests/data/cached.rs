@@ -18,7 +18,7 @@ use lumbar::data::{DataSplit, StudyId};
 use lumbar::tasks::crops::{Annotated, CacheProgress, CropCache, CropSource, CropSourceConfig, Crops};
 use lumbar::tasks::grading::GradeTruth;
 use lumbar::train::observer::StopToken;
-use lumbar_phantom::{PhantomConfig, Preset, generate};
+use lumbar_phantom::{PhantomConfig, PhantomPreset, generate};
 use tch::{Device, Tensor};
 
 pub(crate) fn config() -> CropSourceConfig {
@@ -27,7 +27,7 @@ pub(crate) fn config() -> CropSourceConfig {
 }
 
 pub(crate) fn phantom(folder: &Path, studies: usize) -> Manifest {
-    let config = PhantomConfig { studies, ..PhantomConfig::preset(Preset::Tiny) };
+    let config = PhantomConfig { studies, ..PhantomConfig::preset(PhantomPreset::Tiny) };
     generate(&config, folder, &|_| {}).expect("a phantom");
     Manifest::read(folder).expect("the phantom is a data set")
 }

@@ -8,12 +8,12 @@ use lumbar::data::manifest::Manifest;
 use lumbar::data::render::Renderer;
 use lumbar::data::study::Study;
 use lumbar::data::{DataSplit, SeriesKind};
-use lumbar_phantom::{PhantomConfig, Preset, generate};
+use lumbar_phantom::{PhantomConfig, PhantomPreset, generate};
 
 #[test]
 fn the_crop_of_each_target_is_centred_on_it() {
     let folder = lumbar_tests::scratch();
-    let mut config = PhantomConfig::preset(Preset::Tiny);
+    let mut config = PhantomConfig::preset(PhantomPreset::Tiny);
     config.studies = 3;
     generate(&config, folder.path(), &|_| {}).expect("a phantom");
     let manifest = Manifest::read(folder.path()).expect("the phantom is a data set");

@@ -8,7 +8,7 @@ use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::run::{Fitted, Run, RunConfig};
 use lumbar::tasks::Preset;
 use lumbar::train::observer::{Event, Silent, StopToken};
-use lumbar_phantom::{PhantomConfig, Preset as Phantom};
+use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::{Device, Tensor};
 
@@ -16,7 +16,7 @@ use crate::device;
 
 fn phantom() -> (tempfile::TempDir, Manifest) {
     let folder = scratch();
-    let config = PhantomConfig { studies: 8, test_studies: 1, ..PhantomConfig::preset(Phantom::Tiny) };
+    let config = PhantomConfig { studies: 8, test_studies: 1, ..PhantomConfig::preset(PhantomPreset::Tiny) };
     lumbar_phantom::generate(&config, folder.path(), &|_| {}).unwrap();
     let manifest = Manifest::read(folder.path()).unwrap();
     (folder, manifest)

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
-use lumbar_phantom::{Error, PhantomConfig, Preset, Progress, Summary, generate};
+use lumbar_phantom::{Error, PhantomConfig, PhantomPreset, Progress, Summary, generate};
 use lumbar_tests::scratch;
 use sha2::{Digest, Sha256};
 
@@ -30,7 +30,7 @@ fn hashes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn small(seed: u64) -> PhantomConfig {
-    PhantomConfig { studies: 3, test_studies: 1, seed, ..PhantomConfig::preset(Preset::Tiny) }
+    PhantomConfig { studies: 3, test_studies: 1, seed, ..PhantomConfig::preset(PhantomPreset::Tiny) }
 }
 
 /// One study alone.

@@ -4,11 +4,12 @@ mod files;
 mod folder;
 mod manifest;
 mod tables;
+mod truth;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use lumbar_phantom::{Detail, OddityRates, PhantomConfig, Preset, generate};
+use lumbar_phantom::{Detail, OddityRates, PhantomConfig, PhantomPreset, generate};
 use lumbar_tests::{kept_until_exit, scratch};
 
 /// Small pictures, each oddity in one study at least.
@@ -29,7 +30,7 @@ fn odd_config() -> PhantomConfig {
             unlabelled_coordinate: 0.2,
             ..OddityRates::default()
         },
-        ..PhantomConfig::preset(Preset::Tiny)
+        ..PhantomConfig::preset(PhantomPreset::Tiny)
     }
 }
 
@@ -51,6 +52,6 @@ fn plain_config(studies: usize) -> PhantomConfig {
         test_studies: 0,
         detail: Detail::Standard,
         oddities: OddityRates::none(),
-        ..PhantomConfig::default()
+        ..PhantomConfig::preset(PhantomPreset::Aligned)
     }
 }

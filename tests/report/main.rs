@@ -24,7 +24,8 @@ fn settings(preset: Preset, more: &[(&str, &str)]) -> RunConfig {
 fn a_run_becomes_one_page_with_images_and_without_paths() {
     let folder = scratch();
     let (data, place) = (folder.path().join("data"), folder.path().join("run"));
-    let phantom = PhantomConfig { studies: 8, test_studies: 1, ..PhantomConfig::preset(lumbar_phantom::Preset::Tiny) };
+    let phantom =
+        PhantomConfig { studies: 8, test_studies: 1, ..PhantomConfig::preset(lumbar_phantom::PhantomPreset::Tiny) };
     lumbar_phantom::generate(&phantom, &data, &|_| {}).unwrap();
     let manifest = Manifest::read(&data).unwrap();
     let small = [("task.crops.source.crop", "{ width_px = 32, height_px = 32, slices = 3 }")];
@@ -69,7 +70,8 @@ fn a_run_becomes_one_page_with_images_and_without_paths() {
 fn a_whole_study_is_explained_in_the_plane_of_its_target() {
     let folder = scratch();
     let (data, place) = (folder.path().join("data"), folder.path().join("run"));
-    let phantom = PhantomConfig { studies: 4, test_studies: 0, ..PhantomConfig::preset(lumbar_phantom::Preset::Tiny) };
+    let phantom =
+        PhantomConfig { studies: 4, test_studies: 0, ..PhantomConfig::preset(lumbar_phantom::PhantomPreset::Tiny) };
     lumbar_phantom::generate(&phantom, &data, &|_| {}).unwrap();
     let manifest = Manifest::read(&data).unwrap();
     let small = [

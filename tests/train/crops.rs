@@ -14,7 +14,7 @@ use lumbar::predict::{Ensemble, PredictConfig, Temperature};
 use lumbar::tasks::crops::{Annotated, CropGrader, CropSource, CropSourceConfig, Crops, CropsTask};
 use lumbar::tasks::grading::GradeTruth;
 use lumbar::train::{CrossValidation, TrainConfig};
-use lumbar_phantom::{PhantomConfig, Preset};
+use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::Device;
 
@@ -51,7 +51,7 @@ fn same(left: &CropBatch, right: &CropBatch) -> bool {
 fn the_phantoms_files_become_batches_folds_and_a_submission() {
     let _turn = alone();
     let folder = scratch();
-    let phantom = PhantomConfig { studies: 6, test_studies: 1, ..PhantomConfig::preset(Preset::Tiny) };
+    let phantom = PhantomConfig { studies: 6, test_studies: 1, ..PhantomConfig::preset(PhantomPreset::Tiny) };
     lumbar_phantom::generate(&phantom, folder.path(), &|_| {}).unwrap();
     let manifest = Manifest::read(folder.path()).unwrap();
     let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();

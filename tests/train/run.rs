@@ -16,7 +16,7 @@ use lumbar::tasks::{Preset, Task as _};
 use lumbar::train::TrainError;
 use lumbar::train::network::{Mode, Network as _};
 use lumbar::train::observer::{Event, Silent, StopToken};
-use lumbar_phantom::{PhantomConfig, Preset as Phantom};
+use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::Device;
 
@@ -159,7 +159,7 @@ fn a_run_folder_refuses_another_config_and_other_data() {
     assert!(error.contains("task is whole_study there and crops here"), "{error}");
 
     let elsewhere = scratch();
-    let drawn = PhantomConfig { studies: 7, test_studies: 0, seed: 5, ..PhantomConfig::preset(Phantom::Tiny) };
+    let drawn = PhantomConfig { studies: 7, test_studies: 0, seed: 5, ..PhantomConfig::preset(PhantomPreset::Tiny) };
     lumbar_phantom::generate(&drawn, elsewhere.path(), &|_| {}).unwrap();
     let others = Manifest::read(elsewhere.path()).unwrap();
     let error = Run::create(folder.path(), &config(Preset::WholeStudy), &others).unwrap_err();

@@ -11,7 +11,7 @@ use lumbar::data::{DataSplit, SeriesKind, StudyId};
 use lumbar::model::SpineConfig;
 use lumbar::tasks::grading::GradeTruth;
 use lumbar::tasks::whole_study::{StudySource, StudySourceConfig};
-use lumbar_phantom::{OddityRates, PhantomConfig, Preset};
+use lumbar_phantom::{OddityRates, PhantomConfig, PhantomPreset};
 use lumbar_tests::{kept_until_exit, scratch};
 use tch::{Kind, Tensor};
 
@@ -25,7 +25,8 @@ pub(crate) fn phantom() -> PathBuf {
     let folder = PHANTOM.get_or_init(|| {
         let folder = scratch();
         let oddities = OddityRates { missing_t1: 0.2, split_axial: 0.3, ..OddityRates::default() };
-        let config = PhantomConfig { studies: 8, test_studies: 1, oddities, ..PhantomConfig::preset(Preset::Tiny) };
+        let config =
+            PhantomConfig { studies: 8, test_studies: 1, oddities, ..PhantomConfig::preset(PhantomPreset::Tiny) };
         lumbar_phantom::generate(&config, folder.path(), &|_| {}).unwrap();
         kept_until_exit(folder)
     });

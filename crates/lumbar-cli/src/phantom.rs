@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use lumbar_phantom::{PhantomConfig, Preset, References, generate, score_references};
+use lumbar_phantom::{PhantomConfig, PhantomPreset, References, generate, plan_references, score_references};
 use serde_json::json;
 
 use crate::progress::Progress;
@@ -13,18 +13,19 @@ use crate::progress::Progress;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder to make; it must be empty or not exist
-    #[arg(long, value_name = "FOLDER")]
-    out: PathBuf,
-    /// tiny (seconds, for tests), default, or large (2,000 studies)
-    #[arg(long, default_value = "default")]
-    preset: String,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "references")]
+    out: Option<PathBuf>,
+    /// tiny (seconds, for tests), aligned (the levels can be guessed), default, hard, or large (2,000 studies)
+    #[arg(long, default_value_t = PhantomPreset::SETUP)]
+    preset: PhantomPreset,
     /// Labelled studies, instead of the preset's number
     #[arg(long, value_name = "N")]
     studies: Option<usize>,
     /// The seed of everything, instead of the preset's
     #[arg(long)]
     seed: Option<u64>,
-    /// Draw nothing: print uniform, best-constant and oracle score of the phantom in `--out`, and its classes
+    /// Draw nothing: print what reference predictors reach on the phantom in `--out`, or without it on the presets
+    /// aligned, default and hard
     #[arg(long)]
     references: bool,
     /// Print one JSON value instead of text
@@ -34,14 +35,14 @@ pub(crate) struct Arguments {
 
 /// Draws, then prints what the reference predictors reach.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let Some(out) = &arguments.out else {
+        return print_presets(arguments);
+    };
     if !arguments.references {
-        let preset: Preset = arguments.preset.parse()?;
-        let mut config = PhantomConfig::preset(preset);
-        config.studies = arguments.studies.unwrap_or(config.studies);
-        config.seed = arguments.seed.unwrap_or(config.seed);
+        let config = config(arguments, arguments.preset);
         let start = Instant::now();
         let progress = Progress::new("studies");
-        let summary = generate(&config, &arguments.out, &|at| progress.at(at.studies_done, at.studies))?;
+        let summary = generate(&config, out, &|at| progress.at(at.studies_done, at.studies))?;
         drop(progress);
         if !arguments.json {
             print_line!(
@@ -49,12 +50,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 config.studies + config.test_studies,
                 summary.bytes as f64 / 1e6,
                 start.elapsed().as_secs_f64(),
-                arguments.out.display()
+                out.display()
             )?;
         }
     }
-    let references = score_references(&arguments.out).context("the phantom's reference scores")?;
-    if arguments.json { print_json(&references) } else { print_text(&references) }
+    let references = score_references(out).context("the phantom's reference scores")?;
+    if arguments.json { print_line!("{}", json_of(&references)) } else { print_text(&references) }
+}
+
+/// What is drawn: the preset with the arguments' numbers in place of its own.
+fn config(arguments: &Arguments, preset: PhantomPreset) -> PhantomConfig {
+    let preset = PhantomConfig::preset(preset);
+    PhantomConfig {
+        studies: arguments.studies.unwrap_or(preset.studies),
+        seed: arguments.seed.unwrap_or(preset.seed),
+        ..preset
+    }
+}
+
+/// Prints the references of the presets that differ in difficulty, without drawing them.
+fn print_presets(arguments: &Arguments) -> Result<()> {
+    let mut presets = serde_json::Map::new();
+    for preset in [PhantomPreset::Aligned, PhantomPreset::Default, PhantomPreset::Hard] {
+        let references = plan_references(&config(arguments, preset))?;
+        if arguments.json {
+            presets.insert(preset.to_string(), json_of(&references));
+        } else {
+            print_line!("\npreset {preset}, {} studies", references.studies)?;
+            print_scores(&references)?;
+        }
+    }
+    if arguments.json {
+        print_line!("{}", serde_json::Value::Object(presets))?;
+    }
+    Ok(())
 }
 
 fn rows(references: &References) -> [(&'static str, lumbar_phantom::Score); 4] {
@@ -67,6 +96,24 @@ fn rows(references: &References) -> [(&'static str, lumbar_phantom::Score); 4] {
 }
 
 fn print_text(references: &References) -> Result<()> {
+    print_scores(references)?;
+    print_line!(
+        "\n{:<42} {:>11} {:>8} {:>6} {:>7}   competition, %",
+        "",
+        "normal/mild",
+        "moderate",
+        "severe",
+        "missing"
+    )?;
+    for count in &references.classes {
+        let [mild, moderate, severe] = count.cells;
+        let aim = count.aim.map(|share| format!("{:.1}", 100.0 * share)).join(" / ");
+        print_line!("{:<42} {mild:>11} {moderate:>8} {severe:>6} {:>7}   {aim}", count.column, count.missing)?;
+    }
+    Ok(())
+}
+
+fn print_scores(references: &References) -> Result<()> {
     print_line!(
         "\n{:<26} {:>7} {:>7} {:>9} {:>12} {:>10}",
         "",
@@ -86,17 +133,20 @@ fn print_text(references: &References) -> Result<()> {
             score.any_severe_spinal
         )?;
     }
-    let head = ["normal/mild", "moderate", "severe", "missing"];
-    print_line!("\n{:<42} {:>11} {:>8} {:>6} {:>7}   competition, %", "", head[0], head[1], head[2], head[3])?;
-    for count in &references.classes {
-        let [mild, moderate, severe] = count.cells;
-        let aim = count.aim.map(|share| format!("{:.1}", 100.0 * share)).join(" / ");
-        print_line!("{:<42} {mild:>11} {moderate:>8} {severe:>6} {:>7}   {aim}", count.column, count.missing)?;
-    }
-    Ok(())
+    let at = references.mean_position;
+    print_line!(
+        "\nmean position, five folds: levels named right {:.0} %, all five in {:.0} % of studies; canal {:.1} mm (95 %: \
+         {:.1}), foramina {:.1} mm (95 %: {:.1})",
+        100.0 * at.levels_right,
+        100.0 * at.studies_right,
+        at.canal.median_mm,
+        at.canal.p95_mm,
+        at.foramina.median_mm,
+        at.foramina.p95_mm
+    )
 }
 
-fn print_json(references: &References) -> Result<()> {
+fn json_of(references: &References) -> serde_json::Value {
     let scores: serde_json::Map<String, serde_json::Value> = rows(references)
         .into_iter()
         .map(|(name, score)| {
@@ -112,5 +162,5 @@ fn print_json(references: &References) -> Result<()> {
         .iter()
         .map(|count| json!({"column": count.column, "cells": count.cells, "missing": count.missing, "aim": count.aim}))
         .collect();
-    print_line!("{}", json!({"scores": scores, "classes": classes}))
+    json!({"scores": scores, "mean_position": references.mean_position, "classes": classes})
 }

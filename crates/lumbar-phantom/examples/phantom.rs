@@ -1,14 +1,14 @@
-//! Writes a phantom and prints its reference scores: `phantom OUT [tiny|default|large] [STUDIES] [SEED]`.
+//! Writes a phantom and prints its reference scores: `phantom OUT [PRESET] [STUDIES] [SEED]`.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use lumbar_phantom::{PhantomConfig, Preset, generate, score_references};
+use lumbar_phantom::{PhantomConfig, PhantomPreset, generate, score_references};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let out = PathBuf::from(arguments.next().ok_or("usage: phantom OUT [PRESET] [STUDIES] [SEED]")?);
-    let preset: Preset = arguments.next().as_deref().unwrap_or("tiny").parse()?;
+    let preset: PhantomPreset = arguments.next().as_deref().unwrap_or("tiny").parse()?;
     let mut config = PhantomConfig::preset(preset);
     if let Some(studies) = arguments.next() {
         config.studies = studies.parse()?;

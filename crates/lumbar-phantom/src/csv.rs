@@ -1,11 +1,11 @@
-//! The little CSV that the competition's tables need: no quotes, no commas inside fields.
+//! CSV as the phantom writes it: no quotes, no commas inside fields.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// A table in memory, read strictly.
+/// A table in memory. Every row has as many fields as the heading.
 pub(crate) struct Table {
     path: PathBuf,
     heading: Vec<String>,
@@ -64,7 +64,7 @@ impl<'a> Row<'a> {
         self.text(column)?.parse().map_err(|_| self.unexpected(column, "a number"))
     }
 
-    /// The error for a field that holds something else than it should.
+    /// The error for a field with an unexpected value.
     pub(crate) fn unexpected(&self, column: &str, expected: &'static str) -> Error {
         let found = self.text(column).unwrap_or_default().to_owned();
         Error::Table { path: self.table.path.clone(), line: self.index + 2, field: column.to_owned(), found, expected }

@@ -1,4 +1,4 @@
-//! One slice as a DICOM file with the tags that survive in the competition's files, and no others.
+//! One slice as a DICOM file, with exactly the tags of the competition's files.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use crate::rle;
 /// The competition's file meta names Enhanced MR although the files hold one frame.
 const ENHANCED_MR: &str = "1.2.840.10008.5.1.4.1.1.4.1";
 const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
-/// This writer, below the UUID root; a constant.
+/// Implementation class UID of this writer, below the UUID root.
 const IMPLEMENTATION: &str = "2.25.213061934726718270947530261873604512397";
 
-/// What a file says about its series.
+/// The attributes that all slices of a series share.
 #[derive(Debug, Clone)]
 pub(crate) struct SeriesHeader {
     pub(crate) patient_id: String,
@@ -36,7 +36,7 @@ pub(crate) struct SeriesHeader {
 /// Encodes one slice as the bytes of a DICOM file.
 ///
 /// # Errors
-/// [`Error::Dicom`] with what the encoder said; `path` is only named there.
+/// [`Error::Dicom`] with the encoder's message; `path` is used in it and for nothing else.
 pub(crate) fn encode(
     series: &SeriesHeader,
     plane: &Plane,
@@ -109,7 +109,7 @@ pub(crate) fn encode(
     Ok(bytes)
 }
 
-/// SOP instance UID: the series' own number, shortened, with the instance's behind it.
+/// SOP instance UID: the series UID, shortened if needed, followed by the instance number.
 fn instance_uid(series_uid: &str, instance_number: u32) -> String {
     let room = 64 - 1 - instance_number.to_string().len();
     format!("{}.{instance_number}", &series_uid[..series_uid.len().min(room)])

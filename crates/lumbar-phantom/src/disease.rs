@@ -2,13 +2,14 @@
 //!
 //! A target's latent degree is a standard normal number z. A reader sees z + ε with ε ~ N(0, σ²) and calls it
 //! moderate above t₁ and severe above t₂. The thresholds are set for each condition and level so that labels
-//! have the competition's class table. The picture is drawn from a **degree** s ∈ [0, 1], a monotone function of
+//! have the competition's class frequencies. The image is drawn from a **degree** s ∈ [0, 1], a monotone function of
 //! z in which t₁ and t₂ lie at the same s for every target: moderate looks the same at every level.
 
-use rand::Rng;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
 
-use crate::seed::normal;
-use crate::target::{CONDITIONS, LEVELS, TARGETS};
+use crate::seed::{between, normal};
+use crate::target::{CONDITIONS, LEVELS, TARGETS, target};
 
 /// Moderate and severe cells of 1,975 studies, by condition group and level.
 ///
@@ -21,16 +22,16 @@ const CLASS_COUNTS: [[(f64, f64); 5]; 3] = [
 ];
 const CLASS_STUDIES: f64 = 1975.0;
 
-/// Variance that targets of one condition group share, beyond what a study shares.
+/// Variance shared by the targets of one condition group, beyond the variance shared by the study.
 const GROUP_VARIANCE: f64 = 0.10;
-/// Variance that targets of one level share; neighbouring levels share half of it.
+/// Variance shared by the targets of one level; neighbouring levels have a correlation of [`NEIGHBOUR`].
 const LEVEL_VARIANCE: f64 = 0.12;
 const NEIGHBOUR: f64 = 0.5;
 
-/// The degree at which readers change from one class to the next.
+/// The degrees at the thresholds t₁ and t₂.
 pub(crate) const DEGREE_AT_THRESHOLDS: [f64; 2] = [0.45, 0.75];
 
-/// Share of moderate and severe labels that a target is meant to have.
+/// Expected shares of the three classes among a target's labels.
 pub(crate) fn class_rates(target: usize) -> [f64; 3] {
     let (condition, level) = (target / LEVELS.len(), target % LEVELS.len());
     let (moderate, severe) = CLASS_COUNTS[CONDITIONS[condition].group()][level];
@@ -42,11 +43,11 @@ pub(crate) fn class_rates(target: usize) -> [f64; 3] {
 pub(crate) struct Disease {
     /// Latent degree, standard normal.
     pub(crate) latent: f64,
-    /// What is drawn, 0 (none) to 1.
+    /// Degree of narrowing in the image, 0 (none) to 1.
     pub(crate) degree: f64,
     /// The reader's class: 0, 1, 2.
     pub(crate) label: usize,
-    /// P(label | latent), reweighted by 1/2/4 and normalised: no prediction has a smaller expected score.
+    /// P(label | latent), weighted by 1/2/4 and normalised: no prediction has a smaller expected loss.
     pub(crate) oracle: [f64; 3],
 }
 
@@ -76,7 +77,7 @@ impl Reader {
         [1.0 - moderate_or_worse, moderate_or_worse - severe, severe]
     }
 
-    /// Monotone and piecewise linear: the range in which readers hesitate gets most of [0, 1].
+    /// Monotone and piecewise linear; the range around the thresholds covers most of [0, 1].
     fn degree(&self, latent: f64) -> f64 {
         let [moderate, severe] = DEGREE_AT_THRESHOLDS;
         let knots = [
@@ -100,7 +101,7 @@ impl Reader {
 #[derive(Debug, Clone)]
 pub(crate) struct DiseaseModel {
     readers: [Reader; TARGETS],
-    /// Variance that all targets of a study share, and that a target has to itself.
+    /// Variance shared by all targets of a study, and variance of a single target.
     study_variance: f64,
     own_variance: f64,
 }
@@ -116,8 +117,8 @@ impl DiseaseModel {
         }
     }
 
-    /// Draws the targets of one study.
-    pub(crate) fn draw(&self, random: &mut impl Rng) -> [Disease; TARGETS] {
+    /// Draws the targets of one study. `burden` is added to the latent degrees, see [`burden`].
+    pub(crate) fn draw(&self, random: &mut impl Rng, burden: &[f64; TARGETS]) -> [Disease; TARGETS] {
         let study = normal(random);
         let groups: [f64; 3] = std::array::from_fn(|_| normal(random));
         let mut levels = [0.0; LEVELS.len()];
@@ -134,7 +135,8 @@ impl DiseaseModel {
             let latent = self.study_variance.sqrt() * study
                 + GROUP_VARIANCE.sqrt() * groups[CONDITIONS[condition].group()]
                 + LEVEL_VARIANCE.sqrt() * levels[level]
-                + self.own_variance.sqrt() * normal(random);
+                + self.own_variance.sqrt() * normal(random)
+                + burden[target];
             let probabilities = reader.probabilities(latent);
             let weighted: [f64; 3] = std::array::from_fn(|class| f64::from(1 << class) * probabilities[class]);
             let sum: f64 = weighted.iter().sum();
@@ -146,6 +148,24 @@ impl DiseaseModel {
             }
         })
     }
+}
+
+/// More disease at some levels of a study: how much their latent degrees rise.
+///
+/// Most in the canal, less in the recesses, least in the foramina: several levels with severe stenosis of the canal
+/// are where localisers put two levels onto one point.
+pub(crate) fn burden(random: &mut impl Rng, [fewest, most]: [usize; 2]) -> [f64; TARGETS] {
+    let mut levels: Vec<usize> = (0..LEVELS.len()).collect();
+    levels.shuffle(random);
+    levels.truncate(random.random_range(fewest..=most));
+    let mut burden = [0.0; TARGETS];
+    for level in levels {
+        let rise = between(random, 1.2, 2.6);
+        for (condition, share) in [1.0, 0.5, 0.5, 0.8, 0.8].into_iter().enumerate() {
+            burden[target(condition, level)] = share * rise;
+        }
+    }
+    burden
 }
 
 /// Mean covariance of two targets of a study through condition group and level.
@@ -200,7 +220,7 @@ mod tests {
 
     fn many(studies: usize) -> Vec<[Disease; TARGETS]> {
         let model = DiseaseModel::new(0.5, 0.4);
-        (0..studies).map(|study| model.draw(&mut generator(7, study, "disease"))).collect()
+        (0..studies).map(|study| model.draw(&mut generator(7, study, "disease"), &[0.0; TARGETS])).collect()
     }
 
     #[test]
@@ -210,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_have_the_class_table() {
+    fn labels_have_the_class_frequencies() {
         let studies = many(20_000);
         for target in 0..TARGETS {
             for class in 0..3 {
@@ -235,6 +255,19 @@ mod tests {
         assert!((sum / count - 0.4).abs() < 0.015, "{}", sum / count);
         let variance = studies.iter().map(|s| s[7].latent.powi(2)).sum::<f64>() / 20_000.0;
         assert!((variance - 1.0).abs() < 0.04);
+    }
+
+    #[test]
+    fn a_burden_makes_canals_severe_at_several_levels_of_most_studies() {
+        let model = DiseaseModel::new(0.5, 0.4);
+        let several = (0..500).filter(|&study| {
+            let burden = burden(&mut generator(7, study, "burden"), [2, 4]);
+            let drawn = model.draw(&mut generator(7, study, "disease"), &burden);
+            drawn[..LEVELS.len()].iter().filter(|cell| cell.label == 2).count() >= 2
+        });
+        let share = several.count() as f64 / 500.0;
+        let without = many(500).iter().filter(|s| s[..5].iter().filter(|cell| cell.label == 2).count() >= 2).count();
+        assert!(share > 0.35 && without < 50, "{share} with a burden, {without} of 500 without");
     }
 
     #[test]

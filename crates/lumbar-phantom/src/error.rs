@@ -1,11 +1,12 @@
-//! What can go wrong while a phantom is made or read back.
+//! Errors of writing and reading phantoms.
 
 use std::path::{Path, PathBuf};
 
-/// Everything that [`generate`](crate::generate()) and [`score_references`](crate::score_references) can fail with.
+/// Errors of [`generate`](crate::generate()), [`score_references`](crate::score_references) and
+/// [`plan_references`](crate::plan_references).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A field of [`PhantomConfig`](crate::PhantomConfig) lies outside its range.
+    /// A field of [`PhantomConfig`](crate::PhantomConfig) is out of range.
     #[error("phantom config: {field} is {found}, expected {expected}")]
     Config {
         /// The field's name.
@@ -16,28 +17,28 @@ pub enum Error {
         expected: &'static str,
     },
     /// No preset has this name.
-    #[error("no preset is called \"{found}\": the presets are tiny, default and large")]
+    #[error("no preset is called \"{found}\": the presets are tiny, aligned, default, hard and large")]
     UnknownPreset {
-        /// The name asked for.
+        /// The name that was given.
         found: String,
     },
-    /// The target folder holds something already, or is a file.
+    /// The target folder is not empty, or is a file.
     #[error("{}: not an empty folder; a phantom is only written to a new or an empty one", path.display())]
     NotEmpty {
         /// The target folder.
         path: PathBuf,
     },
-    /// The file system refused.
+    /// The operating system reported an error.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
-        /// What was tried, as in "cannot write".
+        /// What failed, as in "cannot write".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A table of a phantom does not read as it was written.
+    /// A table of a phantom does not have the format in which it was written.
     #[error("{}: line {line}: {field} is \"{found}\", expected {expected}", path.display())]
     Table {
         /// The CSV file.
@@ -51,18 +52,18 @@ pub enum Error {
         /// The text expected, in words.
         expected: &'static str,
     },
-    /// A DICOM object could not be put together.
-    #[error("{}: cannot encode the DICOM object: {reason}", path.display())]
+    /// A DICOM file could not be encoded or read.
+    #[error("{}: not a usable DICOM object: {reason}", path.display())]
     Dicom {
-        /// The file it was meant for.
+        /// The file.
         path: PathBuf,
-        /// What the encoder said.
+        /// What the encoder or decoder reported.
         reason: String,
     },
 }
 
 impl Error {
-    /// Wraps an operating-system error with what was tried on which path.
+    /// Adds what was tried and the path to an operating-system error.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -1,4 +1,4 @@
-//! From a configuration to a folder.
+//! Writes a phantom: studies in parallel, then the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,12 +16,12 @@ use crate::seed::{PixelNoise, chance, generator, uid};
 use crate::study::Study;
 use crate::{Error, PhantomConfig, tables};
 
-/// How far [`generate`] has come; sent after every study, from whichever thread finished it.
+/// Progress of [`generate`], reported after every study from the thread that finished it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Studies written so far.
     pub studies_done: usize,
-    /// Studies to write, held-out ones included.
+    /// Studies to write, test studies included.
     pub studies: usize,
 }
 
@@ -30,7 +30,7 @@ pub struct Progress {
 pub struct Summary {
     /// Labelled studies.
     pub studies: usize,
-    /// Held-out studies.
+    /// Test studies.
     pub test_studies: usize,
     /// Series of both.
     pub series: usize,
@@ -38,28 +38,28 @@ pub struct Summary {
     pub slices: usize,
     /// Bytes of the DICOM files.
     pub bytes: u64,
-    /// Planted oddities: how many of each, as in `truth/oddities.csv`.
+    /// How many of each oddity were planted, as in `truth/oddities.csv`.
     pub planted: BTreeMap<String, usize>,
 }
 
 /// Writes a phantom to `out`, which must not exist or be empty.
 ///
 /// The folder has the competition's layout, and `truth/` beside it: the oracle's probabilities, latent degrees,
-/// exact points in patient coordinates, their projections into every series, labels of the held-out studies and
-/// the planted oddities. No loader reads `truth/`.
+/// exact points in patient coordinates, their projections into every series, labels of the test studies, and
+/// the planted oddities. No loader reads `truth/`; only judges of a result do.
 ///
 /// Studies are made in parallel on the current rayon pool; the bytes depend on `config` alone. Everything is
 /// written to a sibling of `out` whose name starts with a dot and is renamed at the end: a folder called `out` is
 /// complete.
 ///
 /// # Errors
-/// [`Error::Config`] for a field out of range, [`Error::NotEmpty`] when `out` holds something, [`Error::Io`] when
-/// the file system refuses; what was written by then is removed.
+/// [`Error::Config`] for a field out of range, [`Error::NotEmpty`] when `out` is not an empty folder, [`Error::Io`] when
+/// the file system reports an error. Files written before the error are removed.
 ///
 /// ```
-/// use lumbar_phantom::{PhantomConfig, Preset, generate, score_references};
+/// use lumbar_phantom::{PhantomConfig, PhantomPreset, generate, score_references};
 /// let folder = std::env::temp_dir().join(format!("phantom-doc-{}", std::process::id()));
-/// let config = PhantomConfig { studies: 1, test_studies: 0, ..PhantomConfig::preset(Preset::Tiny) };
+/// let config = PhantomConfig { studies: 1, test_studies: 0, ..PhantomConfig::preset(PhantomPreset::Tiny) };
 /// let summary = generate(&config, &folder, &|progress| assert!(progress.studies_done <= progress.studies))?;
 /// assert_eq!(summary.studies, 1);
 /// assert!(folder.join("train.csv").exists());
@@ -86,7 +86,7 @@ pub fn generate(config: &PhantomConfig, out: &Path, observer: &(dyn Fn(&Progress
         Ok(summary)
     });
     if finished.is_err() {
-        // the first error is the one to tell
+        // Return the first error, not one of the clean-up.
         _ = fs::remove_dir_all(&partial);
     }
     finished

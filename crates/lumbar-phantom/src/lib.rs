@@ -25,9 +25,14 @@ mod csv;
 mod dicom;
 mod disease;
 mod error;
+mod field;
 mod generate;
+mod mean_position;
 mod plane;
 mod planting;
+#[cfg(test)]
+mod real_spines;
+mod references;
 mod render;
 mod rle;
 mod score;
@@ -38,7 +43,9 @@ mod tables;
 mod target;
 mod vector;
 
-pub use config::{Detail, OddityRates, PhantomConfig, Preset};
+pub use config::{Detail, OddityRates, PhantomConfig, PhantomPreset, ShiftedField, Variation};
 pub use error::Error;
 pub use generate::{Progress, Summary, generate};
-pub use score::{ClassCount, References, Score, score_references};
+pub use mean_position::{MeanPosition, PositionErrors};
+pub use references::{ClassCount, References, plan_references, score_references};
+pub use score::Score;

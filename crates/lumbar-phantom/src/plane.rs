@@ -2,12 +2,12 @@
 
 use crate::vector::{Vector, cross, dot, minus};
 
-/// One slice in space. Coordinates are rounded to what the file says, so that file and truth agree.
+/// One slice in space. Coordinates are rounded to the decimals that the file stores, so that file and truth agree.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plane {
     /// Centre of the first pixel.
     pub(crate) position: [f64; 3],
-    /// Direction of growing columns, and of growing rows.
+    /// Unit vectors in the direction of increasing column index and of increasing row index.
     pub(crate) along_columns: [f64; 3],
     pub(crate) along_rows: [f64; 3],
     /// Distance between rows and between columns.
@@ -19,7 +19,7 @@ pub(crate) struct Plane {
     pub(crate) gap_mm: f64,
 }
 
-/// A point seen from a slice.
+/// A point in the coordinates of a slice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Projection {
     pub(crate) column: f64,
@@ -33,7 +33,7 @@ fn dot64(a: [f64; 3], b: [f64; 3]) -> f64 {
 }
 
 impl Plane {
-    /// A slice around `middle`, with the field's directions, rounded to six decimals.
+    /// A slice with `middle` at the centre of its field, rounded to six decimals.
     pub(crate) fn around(
         middle: [f64; 3],
         (along_columns, along_rows): (Vector, Vector),
@@ -48,7 +48,7 @@ impl Plane {
         Self { position, along_columns: x, along_rows: y, spacing_mm, rows, columns, thickness_mm, gap_mm }
     }
 
-    /// The normal, in the direction of rows × columns.
+    /// The normal: columns × rows.
     pub(crate) fn normal(&self) -> [f64; 3] {
         let (x, y) = (self.along_columns, self.along_rows);
         [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]]
@@ -64,7 +64,14 @@ impl Plane {
         }
     }
 
-    /// The point lies inside the field of view and no farther away than half a slice.
+    /// Millimetres from the middle of the image to the point: along the rows' direction and along the columns'.
+    pub(crate) fn offset_from_middle_mm(&self, point: [f64; 3]) -> [f64; 2] {
+        let seen = self.project(point);
+        let middle = |count: usize| 0.5 * (count as f64 - 1.0);
+        [(seen.row - middle(self.rows)) * self.spacing_mm[0], (seen.column - middle(self.columns)) * self.spacing_mm[1]]
+    }
+
+    /// Whether the point is inside the field of view and within half a slice distance.
     pub(crate) fn shows(&self, seen: &Projection) -> bool {
         (-0.5..self.columns as f64 - 0.5).contains(&seen.column)
             && (-0.5..self.rows as f64 - 0.5).contains(&seen.row)
@@ -72,7 +79,7 @@ impl Plane {
     }
 }
 
-/// Directions of a sagittal series: columns run to the back, rows downwards, turned by small angles.
+/// Directions of a sagittal series: columns to the back, rows downwards, turned by small angles.
 pub(crate) fn sagittal_directions(yaw_deg: f32, roll_deg: f32) -> (Vector, Vector) {
     let (yaw_sin, yaw_cos) = yaw_deg.to_radians().sin_cos();
     let (roll_sin, roll_cos) = roll_deg.to_radians().sin_cos();
@@ -83,7 +90,7 @@ pub(crate) fn sagittal_directions(yaw_deg: f32, roll_deg: f32) -> (Vector, Vecto
     (back, down)
 }
 
-/// Directions of an axial slice across `up`: columns run to the left, rows to the back.
+/// Directions of an axial slice perpendicular to `up`: columns to the left, rows to the back.
 pub(crate) fn axial_directions(up: Vector) -> (Vector, Vector) {
     let left = crate::vector::unit(minus([1.0, 0.0, 0.0], up.map(|v| v * up[0])));
     (left, cross(up, left))
@@ -107,11 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn the_patients_left_lies_at_larger_columns_of_an_axial_slice() {
+    fn the_patients_left_has_larger_columns_in_an_axial_slice() {
         let plane = plane(axial_directions([0.0, 0.0, 1.0]));
         let (left, right) = (plane.project([24.0, -10.0, 30.0]), plane.project([-16.0, -10.0, 30.0]));
         assert!(left.column > right.column + 40.0);
-        assert!(plane.project([4.0, 10.0, 30.0]).row > 120.0, "the back lies below");
+        assert!(plane.project([4.0, 10.0, 30.0]).row > 120.0, "the back is below");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which studies get which oddity.
+//! Assigns oddities to studies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,25 +7,28 @@ use rand::seq::SliceRandom;
 use crate::PhantomConfig;
 use crate::seed::{chance, generator};
 
-/// Oddities that exclude each other within a study: they touch the same series.
+/// At most one of these is planted in a study: they change the same series.
 const EXCLUSIVE: [&str; 3] = ["missing_t1", "missing_t2", "second_t1"];
-/// Oddities that held-out studies have as well: they concern files, not labels.
-const OF_FILES: [&str; 4] = ["flipped_sagittal", "reversed_axial", "split_axial", "axial_stacks"];
-/// From this many studies on, each oddity is planted at least once.
+/// Oddities that test studies have as well: they concern images, not labels.
+const OF_FILES: [&str; 5] = ["flipped_sagittal", "reversed_axial", "split_axial", "axial_stacks", TRANSITIONAL];
+/// Four or six lumbar bodies. Its rate is in [`Variation`](crate::Variation).
+pub(crate) const TRANSITIONAL: &str = "transitional";
+/// With at least this many studies, each oddity is planted at least once.
 const ENOUGH_STUDIES: usize = 20;
 
-/// The plan of oddities of a whole phantom.
+/// The oddities of a whole phantom, by name.
 #[derive(Debug, Clone)]
 pub(crate) struct Planting {
     studies: BTreeMap<&'static str, BTreeSet<usize>>,
 }
 
 impl Planting {
-    /// Assigns each oddity to studies; depends on the seed alone.
+    /// Assigns each oddity to studies. Depends on the config alone.
     pub(crate) fn new(config: &PhantomConfig) -> Self {
         let mut studies = BTreeMap::new();
         let mut taken: BTreeSet<usize> = BTreeSet::new();
-        for (name, rate) in config.oddities.fields() {
+        let anatomy = config.variation.map(|variation| (TRANSITIONAL, variation.transitional));
+        for (name, rate) in config.oddities.fields().into_iter().chain(anatomy) {
             let mut random = generator(config.seed, 0, name);
             let mut order: Vec<usize> = (0..config.studies).collect();
             order.shuffle(&mut random);
@@ -49,7 +52,7 @@ impl Planting {
         Self { studies }
     }
 
-    /// The study gets this oddity.
+    /// Whether the study has this oddity.
     pub(crate) fn has(&self, name: &str, study: usize) -> bool {
         self.studies.get(name).is_some_and(|studies| studies.contains(&study))
     }
@@ -61,7 +64,7 @@ mod tests {
     use crate::OddityRates;
 
     #[test]
-    fn a_default_phantom_has_every_oddity_and_none_when_asked() {
+    fn every_oddity_is_planted_at_least_once_and_none_at_rate_zero() {
         let planting = Planting::new(&PhantomConfig::default());
         assert!(planting.studies.values().all(|studies| !studies.is_empty()));
         let plain = PhantomConfig { oddities: OddityRates::none(), ..PhantomConfig::default() };
@@ -77,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_kept() {
+    fn the_planted_share_is_the_rate() {
         let planting = Planting::new(&PhantomConfig { studies: 1000, ..PhantomConfig::default() });
         assert_eq!((0..1000).filter(|&study| planting.has("flipped_sagittal", study)).count(), 350);
     }

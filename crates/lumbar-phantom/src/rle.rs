@@ -21,7 +21,7 @@ pub(crate) fn encode(pixels: &[u16], columns: usize) -> Vec<u8> {
     frame
 }
 
-/// PackBits: a run of three or more becomes two bytes, everything between is copied.
+/// PackBits: a run of two or more equal bytes becomes two bytes, everything else is copied.
 fn pack(row: &[u8], packed: &mut Vec<u8>) {
     let run_at = |start: usize| row[start..].iter().take(128).take_while(|&&byte| byte == row[start]).count();
     let mut place = 0;
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_survive_whatever_their_runs() {
+    fn pixels_with_runs_of_any_length_are_decoded_unchanged() {
         let mut random = generator(1, 0, "rle");
         for (columns, rows, most) in [(1, 1, 4095), (7, 3, 1), (300, 5, 2), (129, 4, 4095), (260, 2, 0)] {
             let pixels: Vec<u16> = (0..columns * rows).map(|_| random.random_range(0..=most)).collect();

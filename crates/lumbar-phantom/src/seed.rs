@@ -1,4 +1,4 @@
-//! Random numbers from (seed, study, purpose): the same whatever the order of work or the number of threads.
+//! Random numbers from (seed, study, purpose): independent of the order of work and of the number of threads.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -31,7 +31,7 @@ pub(crate) fn normal(random: &mut impl Rng) -> f64 {
     StandardNormal.sample(random)
 }
 
-/// A normal number cut at two standard deviations.
+/// A normal number clamped to two standard deviations.
 pub(crate) fn spread(random: &mut impl Rng, mean: f64, sd: f64) -> f64 {
     mean + sd * normal(random).clamp(-2.0, 2.0)
 }
@@ -46,13 +46,13 @@ pub(crate) fn between(random: &mut impl Rng, low: f64, high: f64) -> f64 {
     low + (high - low) * random.random::<f64>()
 }
 
-/// One of the choices.
+/// One of the choices, with equal probability.
 pub(crate) fn pick<T: Copy>(random: &mut impl Rng, choices: &[T]) -> T {
     choices[random.random_range(0..choices.len())]
 }
 
-/// A quick generator for pixel noise: xoshiro128++ (Blackman and Vigna 2019), and the sum of eight of its bytes for
-/// a normal number, which Irwin and Hall's distribution approaches well up to three standard deviations.
+/// A fast generator for pixel noise: xoshiro128++ (Blackman and Vigna 2019). A normal number is approximated by the
+/// sum of eight bytes (Irwin–Hall distribution), which is accurate up to three standard deviations.
 pub(crate) struct PixelNoise {
     state: [u32; 4],
 }
@@ -77,13 +77,13 @@ impl PixelNoise {
         result
     }
 
-    /// About a standard normal number: eight independent bytes, summed.
+    /// An approximately standard normal number: the scaled sum of eight independent bytes.
     #[inline]
     pub(crate) fn normal(&mut self) -> f32 {
         let (a, b) = (self.next(), self.next());
         let pairs = (a & 0x00ff_00ff) + ((a >> 8) & 0x00ff_00ff) + (b & 0x00ff_00ff) + ((b >> 8) & 0x00ff_00ff);
         let sum = (pairs & 0xffff) + (pairs >> 16);
-        // the sum of eight uniform bytes has mean 1020 and variance 8·(256² − 1)/12
+        // The sum of eight uniform bytes has mean 1020 and variance 8·(256² − 1)/12.
         (sum as f32 - 1020.0) * (1.0 / 209.019)
     }
 }

@@ -1,10 +1,11 @@
-//! The series of a study: which slices are taken where, and how they are numbered.
+//! The series of a study: position and numbering of their slices.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
 use crate::Detail;
 use crate::anatomy::{Frame, Spine, Weighting};
+use crate::field::Field;
 use crate::plane::{Plane, axial_directions, sagittal_directions};
 use crate::render::Look;
 use crate::seed::{between, chance, pick, spread};
@@ -34,7 +35,7 @@ impl Kind {
     }
 }
 
-/// One series: slices in the order of their instance numbers.
+/// One series, slices in the order of their instance numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
     pub(crate) kind: Kind,
@@ -50,14 +51,14 @@ impl Series {
         Self { kind, id: 0, look, planes, instance_numbers }
     }
 
-    /// The slice nearest to a point, if one shows it.
+    /// The nearest slice that shows the point; `None` if no slice does.
     pub(crate) fn nearest(&self, point: [f64; 3]) -> Option<(usize, crate::plane::Projection)> {
         let seen = self.planes.iter().map(|plane| plane.project(point)).enumerate();
         seen.filter(|(index, seen)| self.planes[*index].shows(seen))
             .min_by(|(_, a), (_, b)| a.distance_mm.abs().total_cmp(&b.distance_mm.abs()))
     }
 
-    /// Makes the instance numbers jump, or start late; returns what was done.
+    /// Inserts a gap into the instance numbers or makes them start above 1; returns a description.
     pub(crate) fn break_numbers(&mut self, random: &mut impl Rng) -> String {
         let count = self.planes.len() as u32;
         if chance(random, 0.4) {
@@ -72,8 +73,18 @@ impl Series {
     }
 }
 
-/// A sagittal series. Numbers grow towards the patient's left, unless `flipped`.
-pub(crate) fn sagittal(random: &mut StdRng, spine: &Spine, detail: Detail, kind: Kind, flipped: bool) -> Series {
+/// What the sagittal and axial series of a study share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Protocol<'a> {
+    pub(crate) spine: &'a Spine,
+    pub(crate) detail: Detail,
+    /// `None`: the field follows the anatomy.
+    pub(crate) field: Option<&'a Field>,
+}
+
+/// A sagittal series. Instance numbers increase towards the patient's left, unless `flipped`.
+pub(crate) fn sagittal(random: &mut StdRng, protocol: Protocol<'_>, kind: Kind, flipped: bool) -> Series {
+    let Protocol { spine, detail, field } = protocol;
     let stir = kind == Kind::SagittalT2 && chance(random, 0.15);
     let weighting = match kind {
         Kind::SagittalT1 => Weighting::T1,
@@ -81,7 +92,7 @@ pub(crate) fn sagittal(random: &mut StdRng, spine: &Spine, detail: Detail, kind:
         _ => Weighting::T2,
     };
     let saturated = chance(random, 0.75);
-    let look = Look::draw(random, weighting, saturated);
+    let look = Look::draw(random, weighting, saturated, spine.varied);
     let matrix = match detail {
         Detail::Coarse => pick(random, &[(160, 112), (176, 128), (192, 128)]),
         Detail::Standard => pick(random, &[(256, 176), (256, 192), (288, 200), (320, 208), (320, 224)]),
@@ -95,16 +106,25 @@ pub(crate) fn sagittal(random: &mut StdRng, spine: &Spine, detail: Detail, kind:
         Detail::Full => pick(random, &[15, 16, 17, 18, 19, 21]),
     };
     let field_mm = between(random, 250.0, 275.0);
-    let spacing = rounded(field_mm / matrix.0 as f64, 1e4);
-    // from beyond one foramen to beyond the other
+    // The slices cover both foramina.
     let gap = rounded((52.0 / (count - 1) as f64).clamp(3.3, 5.2) + between(random, 0.0, 0.3), 1e2);
-    let thickness = rounded(gap * between(random, 0.82, 0.96), 1e1);
+    let thin = between(random, 0.82, 0.96);
     let directions = sagittal_directions(spread(random, 0.0, 1.0) as f32, spread(random, 0.0, 0.8) as f32);
     let frames: Vec<Frame> = (0..LEVELS.len()).map(|level| spine.level_frame(level)).collect();
     let mean = |axis: usize| frames.iter().map(|f| f64::from(f.origin[axis])).sum::<f64>() / frames.len() as f64;
     let middle = [mean(0), mean(1) + spread(random, 8.0, 4.0), f64::from(spine.sacrum_z) + spread(random, 80.0, 5.0)];
     let left = unit(crate::vector::cross(directions.1, directions.0));
     debug_assert!(left[0] > 0.9);
+    let (field_mm, middle, count, gap) = match field {
+        None => (field_mm, middle, count, gap),
+        Some(field) => {
+            let middle = field.middle.map(|place| place + between(random, -2.0, 2.0));
+            let (count, gap) = field.slices(random, middle, left);
+            (field.height_mm, middle, count, rounded(gap, 1e2))
+        }
+    };
+    let spacing = rounded(field_mm / matrix.0 as f64, 1e4);
+    let thickness = rounded(gap * thin, 1e1);
     let mut planes: Vec<Plane> = (0..count)
         .map(|index| {
             let offset = (index as f64 - 0.5 * (count - 1) as f64) * gap;
@@ -118,16 +138,16 @@ pub(crate) fn sagittal(random: &mut StdRng, spine: &Spine, detail: Detail, kind:
     Series::numbered(kind, look, planes)
 }
 
-/// The axial slices over some levels: one block, or one oblique stack a disc. Numbers grow downwards, unless
-/// `reversed`.
+/// The axial slices over some levels: one block, or one oblique stack per disc. Instance numbers increase
+/// downwards, unless `reversed`.
 pub(crate) fn axial(
     random: &mut StdRng,
-    spine: &Spine,
-    detail: Detail,
+    protocol: Protocol<'_>,
     levels: std::ops::Range<usize>,
     (stacks, reversed): (bool, bool),
 ) -> Series {
-    let look = Look::draw(random, Weighting::T2, false);
+    let Protocol { spine, detail, field } = protocol;
+    let look = Look::draw(random, Weighting::T2, false, spine.varied);
     let (rows, columns) = match detail {
         Detail::Coarse => pick(random, &[(128, 128), (144, 128), (160, 160)]),
         Detail::Standard => pick(random, &[(192, 192), (208, 192), (224, 224), (256, 208), (256, 256)]),
@@ -144,6 +164,7 @@ pub(crate) fn axial(
     let spacing = rounded(between(random, 160.0, 178.0) / rows as f64, 1e4);
     let slice = |middle: Vector, up: Vector| {
         let directions = axial_directions(up);
+        let middle = field.map_or(middle, |field| field.shift_axial(middle, directions));
         Plane::around(middle.map(f64::from), directions, [spacing; 2], (rows, columns), (thickness, gap))
     };
     let mut planes = Vec::new();

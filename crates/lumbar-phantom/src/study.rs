@@ -1,16 +1,17 @@
-//! One study, planned: its anatomy, series, labels, coordinates and what was planted in it.
+//! One study before rendering: its anatomy, series, labels, coordinates and planted oddities.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
-use crate::PhantomConfig;
-use crate::anatomy::Spine;
-use crate::disease::{Disease, DiseaseModel};
-use crate::planting::Planting;
+use crate::anatomy::{Spine, Variety};
+use crate::disease::{Disease, DiseaseModel, burden};
+use crate::field::Field;
+use crate::planting::{Planting, TRANSITIONAL};
 use crate::score::Labels;
 use crate::seed::{chance, generator, normal, pick};
-use crate::series::{Kind, Series, axial, sagittal};
+use crate::series::{Kind, Protocol, Series, axial, sagittal};
 use crate::target::{CONDITIONS, Condition, LEVELS, TARGETS, target};
+use crate::{Detail, PhantomConfig};
 
 /// A row of train_label_coordinates.csv.
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ pub(crate) struct Coordinate {
     pub(crate) y: f64,
 }
 
-/// Something planted, for truth/oddities.csv.
+/// A row of truth/oddities.csv.
 #[derive(Debug, Clone)]
 pub(crate) struct Planted {
     pub(crate) oddity: &'static str,
@@ -30,7 +31,7 @@ pub(crate) struct Planted {
     pub(crate) detail: String,
 }
 
-/// A study ready to be written.
+/// A study ready to be rendered and written.
 #[derive(Debug, Clone)]
 pub(crate) struct Study {
     pub(crate) index: usize,
@@ -43,17 +44,24 @@ pub(crate) struct Study {
     pub(crate) planted: Vec<Planted>,
 }
 
-/// Standard deviation of an annotator's click, in millimetres in the plane.
+/// Standard deviation of an annotated point from the exact one along each axis of the image, in millimetres.
 const CLICK_SD_MM: f64 = 1.2;
-/// Share of clicks in the neighbouring slice.
+/// Share of points annotated on a neighbouring slice.
 const NEIGHBOUR_CLICKS: f64 = 0.1;
 
 impl Study {
     /// Plans the study with this index and id.
     pub(crate) fn plan(config: &PhantomConfig, planting: &Planting, index: usize, id: u64) -> Self {
         let random = |purpose: &str| generator(config.seed, index, purpose);
-        let disease = DiseaseModel::new(config.reader_noise_sd, config.study_correlation).draw(&mut random("disease"));
-        let spine = Spine::draw(&mut random("anatomy"), &disease);
+        let burden = match &config.variation {
+            Some(variation) => burden(&mut random("burden"), variation.stenosed_levels),
+            None => [0.0; TARGETS],
+        };
+        let model = DiseaseModel::new(config.reader_noise_sd, config.study_correlation);
+        let disease = model.draw(&mut random("disease"), &burden);
+        let variety =
+            config.variation.map(|variation| Variety { variation, transitional: planting.has(TRANSITIONAL, index) });
+        let spine = Spine::draw(&mut random("anatomy"), &disease, variety.as_ref());
         let mut study = Self {
             index,
             id,
@@ -64,6 +72,9 @@ impl Study {
             coordinates: Vec::new(),
             planted: Vec::new(),
         };
+        for (name, detail) in std::mem::take(&mut study.spine.findings) {
+            study.plant(name, None, detail);
+        }
         study.plan_series(config, planting, &mut random("series"));
         study.annotate(planting, &mut random("annotation"));
         study
@@ -79,23 +90,28 @@ impl Study {
         let (stacks, split, short) = (has("axial_stacks"), has("split_axial"), has("short_axial"));
         let (no_t1, no_t2, second_t1) = (has("missing_t1"), has("missing_t2"), has("second_t1"));
         let gap = has("instance_gap");
-        let spine = &self.spine;
+        let field = config.shifted_field.map(|shifted| {
+            // real slices are 3 to 4.5 mm thick and a little farther apart
+            let gap_mm = if config.detail == Detail::Full { [3.3, 4.7] } else { [3.5, 5.3] };
+            Field::draw(&mut generator(config.seed, self.index, "field"), &shifted, &self.spine, gap_mm)
+        });
+        let protocol = Protocol { spine: &self.spine, detail: config.detail, field: field.as_ref() };
         let mut series = Vec::new();
         for (kind, count) in [
             (Kind::SagittalT1, 1 - usize::from(no_t1) + usize::from(second_t1)),
             (Kind::SagittalT2, 1 - usize::from(no_t2)),
         ] {
             for _ in 0..count {
-                series.push(sagittal(random, spine, config.detail, kind, flipped));
+                series.push(sagittal(random, protocol, kind, flipped));
             }
         }
         let first = if short { pick(random, &[1, 1, 2]) } else { 0 };
         let cut = if split { 3 } else { LEVELS.len() };
         for levels in [first..cut, cut..LEVELS.len()].into_iter().filter(|levels| !levels.is_empty()) {
-            series.push(axial(random, spine, config.detail, levels, (stacks, reversed)));
+            series.push(axial(random, protocol, levels, (stacks, reversed)));
         }
         for (place, series) in series.iter_mut().enumerate() {
-            // ids are unique: the study's own number is in them
+            // The study's index makes the ids unique.
             series.id = (random.random_range(1..4_000_u64) * 100_000 + self.index as u64) * 10 + place as u64;
         }
         self.series = series;
@@ -115,22 +131,22 @@ impl Study {
             let (kind, id) = (self.series[place].kind, self.series[place].id);
             let turned =
                 self.series[place].planes.iter().any(|p| p.along_rows != self.series[place].planes[0].along_rows);
-            let marks = match kind {
+            let planted = match kind {
                 Kind::AxialT2 => [(reversed, "reversed_axial"), (turned, "axial_stacks"), (split, "split_axial")],
                 _ => [(flipped, "flipped_sagittal"), (false, ""), (false, "")],
             };
-            for (_, oddity) in marks.into_iter().filter(|(planted, _)| *planted) {
+            for (_, oddity) in planted.into_iter().filter(|(planted, _)| *planted) {
                 self.plant(oddity, Some(id), "");
             }
         }
     }
 
-    /// The exact place of a target.
+    /// The exact position of a target, patient coordinates in millimetres.
     pub(crate) fn point(&self, target: usize) -> [f64; 3] {
-        self.spine.point(CONDITIONS[target / LEVELS.len()], target % LEVELS.len()).map(f64::from)
+        self.spine.target_point(target).map(f64::from)
     }
 
-    /// Reads the study as annotators do: labels and clicks.
+    /// Adds labels and annotated points, as readers would.
     fn annotate(&mut self, planting: &Planting, random: &mut StdRng) {
         let slipped = planting.has("level_slip", self.index).then(|| random.random_range(0..3));
         if let Some(group) = slipped {
@@ -148,7 +164,7 @@ impl Study {
             self.labels[at] = Some(self.disease[seen].label);
             let click = self.click(random, CONDITIONS[condition], seen);
             if click.is_none() && matches!(CONDITIONS[condition], Condition::Subarticular(_)) {
-                // the axial slices do not reach the level: nobody could grade it
+                // The axial slices do not reach the level, so it cannot be graded.
                 self.labels[at] = None;
             }
             self.coordinates.extend(click.map(|click| Coordinate { target: at, ..click }));
@@ -178,7 +194,8 @@ impl Study {
         }
     }
 
-    /// Where an annotator clicks for a target: on the kind of series on which its condition is graded.
+    /// A reader's point for a target, on the kind of series on which its condition is graded; `None` if no slice
+    /// shows the target.
     fn click(&self, random: &mut impl Rng, condition: Condition, seen: usize) -> Option<Coordinate> {
         let kind = match condition {
             Condition::Spinal => Kind::SagittalT2,
@@ -194,7 +211,7 @@ impl Study {
             .min_by(|(_, (_, a)), (_, (_, b))| a.distance_mm.abs().total_cmp(&b.distance_mm.abs()))?;
         let (dx, dy) = (CLICK_SD_MM * normal(random), CLICK_SD_MM * normal(random));
         if chance(random, NEIGHBOUR_CLICKS) && kind != Kind::AxialT2 {
-            // towards the point's own side of the slice, if there is a slice
+            // To either side, if there is a slice.
             let next = if chance(random, 0.5) { slice + 1 } else { slice.wrapping_sub(1) };
             if let Some(plane) = series.planes.get(next) {
                 (slice, at) = (next, plane.project(point));
@@ -214,12 +231,12 @@ impl Study {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OddityRates, Preset};
+    use crate::{OddityRates, PhantomPreset};
 
     #[test]
-    fn every_target_of_a_plain_study_is_labelled_and_clicked_near_its_point() {
+    fn every_target_of_a_plain_study_is_labelled_and_annotated_near_its_point() {
         let config =
-            PhantomConfig { oddities: OddityRates::none(), studies: 30, ..PhantomConfig::preset(Preset::Tiny) };
+            PhantomConfig { oddities: OddityRates::none(), studies: 30, ..PhantomConfig::preset(PhantomPreset::Tiny) };
         let planting = Planting::new(&config);
         for index in 0..config.studies {
             let study = Study::plan(&config, &planting, index, 1);
@@ -237,8 +254,8 @@ mod tests {
     }
 
     #[test]
-    fn left_targets_lie_at_larger_x() {
-        let config = PhantomConfig::preset(Preset::Tiny);
+    fn left_targets_have_larger_x() {
+        let config = PhantomConfig::preset(PhantomPreset::Tiny);
         let study = Study::plan(&config, &Planting::new(&config), 0, 1);
         for level in 0..LEVELS.len() {
             for left in [1, 3] {

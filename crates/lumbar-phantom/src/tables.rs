@@ -1,4 +1,4 @@
-//! The competition's tables and the truth's.
+//! The competition's tables, and the tables of the truth.
 
 use std::fmt::Write;
 use std::fs;
@@ -31,7 +31,7 @@ fn save(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(Error::io("write", path))
 }
 
-/// train.csv: one row a study, columns in condition-major order.
+/// train.csv: one row per study, columns in condition-major order.
 fn labels(studies: &[Study]) -> String {
     let mut text = String::from("study_id");
     (0..TARGETS).for_each(|target| text = format!("{text},{}", column(target)));
@@ -75,7 +75,7 @@ fn descriptions(studies: &[Study]) -> String {
     text
 }
 
-/// Rows as a submission has them, conditions in alphabetical order.
+/// Rows as in a submission, conditions in alphabetical order.
 fn predictions(studies: &[Study], classes: impl Fn(&Study, usize) -> [f64; 3]) -> String {
     let mut text = String::from("row_id,normal_mild,moderate,severe\n");
     let order = submission_order();
@@ -110,7 +110,7 @@ fn points(studies: &[&Study]) -> String {
     text
 }
 
-/// Every exact point in every series that shows it: the nearest slice, and the place in it.
+/// Each exact point in each series that shows it: the nearest slice and the position in it.
 fn projections(studies: &[&Study]) -> String {
     let mut text = String::from("study_id,series_id,target,instance_number,column,row,distance_mm\n");
     for study in studies {

@@ -1,8 +1,8 @@
 //! The 25 targets: condition, side and level, in both spellings and both orders of the competition.
 //!
-//! The library has its own anatomy module; this crate stands alone so that its files are an independent witness.
+//! This crate does not use the library's anatomy module, so that its files can be used to check the library.
 
-/// The four disc levels of the lumbar spine and the lumbosacral one, from the top.
+/// The four lumbar disc levels and the lumbosacral one, from above.
 pub(crate) const LEVELS: [(&str, &str); 5] =
     [("l1_l2", "L1/L2"), ("l2_l3", "L2/L3"), ("l3_l4", "L3/L4"), ("l4_l5", "L4/L5"), ("l5_s1", "L5/S1")];
 

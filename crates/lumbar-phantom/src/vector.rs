@@ -1,6 +1,6 @@
 //! Three-vectors in patient coordinates: LPS millimetres (+x left, +y back, +z up).
 
-/// A point or direction; rendering needs no more than single precision (0.03 µm at 300 mm).
+/// A point or direction; single precision is enough for rendering (0.03 µm at 300 mm).
 pub(crate) type Vector = [f32; 3];
 
 #[inline]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use lumbar_phantom::{OddityRates, PhantomConfig, Preset};
+use lumbar_phantom::{OddityRates, PhantomConfig, PhantomPreset};
 use lumbar_tests::{kept_until_exit, scratch};
 
 /// Labelled studies of the phantom: enough that each part of the score has a label.
@@ -23,7 +23,7 @@ fn phantom() -> PathBuf {
         let folder = scratch();
         let oddities = OddityRates { missing_t1: 0.0, missing_t2: 0.0, ..OddityRates::default() };
         let config =
-            PhantomConfig { studies: STUDIES, test_studies: 1, oddities, ..PhantomConfig::preset(Preset::Tiny) };
+            PhantomConfig { studies: STUDIES, test_studies: 1, oddities, ..PhantomConfig::preset(PhantomPreset::Tiny) };
         lumbar_phantom::generate(&config, folder.path(), &|_| {}).unwrap();
         kept_until_exit(folder)
     });

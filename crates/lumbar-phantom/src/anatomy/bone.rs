@@ -5,13 +5,13 @@ use super::spine::{Disc, Spine, Vertebra};
 use super::tissue::{Contrast, bump, ellipse, inside, paint, step};
 use crate::vector::{Vector, dot, minus};
 
-/// Cortical bone of a millimetre around marrow.
+/// Cortical bone around marrow.
 #[inline]
 fn bone(signal: f32, distance: f32, marrow: f32, contrast: &Contrast) -> f32 {
     if distance > 0.5 {
         return signal;
     }
-    paint(paint(signal, contrast.cortex, inside(distance)), marrow, inside(distance + 1.1))
+    paint(paint(signal, contrast.cortex, inside(distance)), marrow, inside(distance + contrast.cortex_mm))
 }
 
 /// Signed distance to the outline of a body of this depth: between an ellipse and a box, flat behind.
@@ -107,9 +107,14 @@ impl Spine {
 
     /// Paints pedicles, laminae, spinous and transverse processes and facet joints.
     #[inline]
-    pub(super) fn arches(&self, signal: f32, point: Vector, contrast: &Contrast) -> f32 {
+    pub(super) fn arches(&self, signal: f32, w: f32, point: Vector, contrast: &Contrast) -> f32 {
         let mut signal = signal;
-        for (index, vertebra) in self.vertebrae.iter().enumerate().skip(2) {
+        // No arch reaches farther than to the second vertebra above or below.
+        let (first, last) = match self.sections.disc(w) {
+            near if self.varied => ((near.saturating_sub(2)).max(self.s1 - 1), (near + 4).min(self.vertebrae.len())),
+            _ => (self.s1 - 1, self.vertebrae.len()),
+        };
+        for (index, vertebra) in self.vertebrae.iter().enumerate().take(last).skip(first) {
             let frame: &Frame = &vertebra.frame;
             if dot(minus(point, frame.origin), frame.up).abs() > 34.0 {
                 continue;

@@ -57,7 +57,11 @@ impl Spine {
     #[expect(clippy::too_many_arguments, reason = "one point of one section, already taken apart by the caller")]
     fn sac(&self, under: f32, u: f32, v: f32, w: f32, section: &Section, room: f32, contrast: &Contrast) -> f32 {
         let [front, back] = section.sac;
-        let (middle, half) = (0.5 * (front + back), 0.5 * (back - front));
+        let (middle, mut half) = (0.5 * (front + back), 0.5 * (back - front));
+        if self.varied && w < -34.0 {
+            // The sac ends at S2.
+            half *= step(-50.0, -34.0, w);
+        }
         if half < 0.6 {
             return under;
         }
@@ -129,7 +133,11 @@ impl Spine {
         // laterally the foramen opens into the fat around the psoas
         let corridor = (side - 26.5).max(12.3 - side);
         let flare = 1.8 * (side - 22.0).max(0.0);
-        let fat = ellipse(dv, dw, half_v * keyhole + flare, half_w + flare).max(corridor);
+        let mut fat = ellipse(dv, dw, half_v * keyhole + flare, half_w + flare).max(corridor);
+        if self.varied {
+            // the flare has no corners
+            fat = fat.max(ellipse(dv, dw, 8.4, 11.4));
+        }
         signal = paint(signal, contrast.fat, inside(fat) * step(26.5, 22.5, side));
         let slope = 0.35 * (side - FORAMEN_U);
         let (root_v, root_w) = ((0.62 * half_v).min(2.5), 2.9_f32.min(0.42 * half_w));

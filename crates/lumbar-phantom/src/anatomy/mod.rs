@@ -4,13 +4,16 @@ mod bone;
 mod canal;
 mod curve;
 mod section;
+mod shape;
 mod soft;
 mod spine;
 mod tissue;
+mod varied;
 
 pub(crate) use curve::Frame;
 pub(crate) use spine::Spine;
 pub(crate) use tissue::{Contrast, Weighting};
+pub(crate) use varied::Variety;
 
 use crate::vector::Vector;
 use tissue::step;
@@ -22,14 +25,35 @@ impl Spine {
     /// saturation band does.
     #[inline]
     pub(crate) fn signal(&self, point: Vector, contrast: &Contrast, saturated: bool, hint: &mut usize) -> f32 {
+        let surroundings = self.surroundings(point, contrast);
+        self.signal_over(surroundings, point, contrast, saturated, hint)
+    }
+
+    /// The signal around the spine at `point`, as if there were no spine.
+    #[inline]
+    pub(crate) fn surroundings(&self, point: Vector, contrast: &Contrast) -> f32 {
+        let [x, y] = self.curve.at_height(point[2]);
+        self.soft_tissue(point[0] - x, point[1] - y, point, contrast)
+    }
+
+    /// [`signal`](Self::signal) with the surroundings already known.
+    #[inline]
+    pub(crate) fn signal_over(
+        &self,
+        surroundings: f32,
+        point: Vector,
+        contrast: &Contrast,
+        saturated: bool,
+        hint: &mut usize,
+    ) -> f32 {
         let [x, y] = self.curve.at_height(point[2]);
         let (x, y) = (point[0] - x, point[1] - y);
-        let mut signal = self.soft_tissue(x, y, point, contrast);
+        let mut signal = surroundings;
         if x.abs() < 60.0 && y > -62.0 && y < 62.0 {
             let at = self.curve.to_spine(point, hint);
             signal = self.bodies(signal, at, point, contrast);
             if x.abs() < 46.0 && y > -10.0 {
-                signal = self.arches(signal, point, contrast);
+                signal = self.arches(signal, at[2], point, contrast);
             }
             signal = self.canal(signal, at, contrast);
         }
@@ -46,12 +70,12 @@ mod tests {
     use super::*;
     use crate::disease::DiseaseModel;
     use crate::seed::generator;
-    use crate::target::{CONDITIONS, Condition, LEVELS, Side};
+    use crate::target::{CONDITIONS, Condition, LEVELS, Side, TARGETS};
     use crate::vector::minus;
 
     fn healthy() -> Spine {
-        let disease = DiseaseModel::new(0.5, 0.4).draw(&mut generator(5, 0, "disease"));
-        let mut spine = Spine::draw(&mut generator(5, 0, "anatomy"), &disease);
+        let disease = DiseaseModel::new(0.5, 0.4).draw(&mut generator(5, 0, "disease"), &[0.0; TARGETS]);
+        let mut spine = Spine::draw(&mut generator(5, 0, "anatomy"), &disease, None);
         for disc in &mut spine.discs {
             (disc.canal, disc.foramen, disc.recess) = (0.1, [0.1; 2], [0.1; 2]);
         }

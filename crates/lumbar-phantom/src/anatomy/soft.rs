@@ -22,9 +22,9 @@ impl Spine {
         } else if y > 9.0 {
             self.back_muscles(x, y, depth - fat_depth, point, contrast)
         } else {
-            self.abdomen(x, y, above, point, contrast)
+            self.abdomen(x, y, above - self.landmarks_mm, point, contrast)
         };
-        iliac_bone(tissue, x.abs(), y, above, contrast) * inside(-depth)
+        iliac_bone(tissue, x.abs(), y, above - self.landmarks_mm, contrast) * inside(-depth)
     }
 
     /// Depth below the skin of the back in millimetres, negative outside.
@@ -62,13 +62,22 @@ impl Spine {
         let erector = ellipse(side - 41.0 + 7.0 * low, y - middle - 1.0, 28.0 - 8.0 * low, half_depth);
         let muscle = (multifidus + 0.4 * waver).min(erector + waver);
         let between = (multifidus - erector).abs() - 0.7;
-        let tissue = paint(fat, flesh, inside(muscle));
-        let tissue = paint(tissue, contrast.fat, 0.7 * inside(between.max(muscle)));
+        let tissue = if self.varied {
+            // Ragged, soft borders: slices that graze a muscle show no rings.
+            let ragged = 0.45 * (muscle + 0.8 * streak + 0.6 * waver);
+            let cleft = 0.5 * (between + 1.8 * streak + 1.0);
+            paint(paint(fat, flesh, inside(ragged)), contrast.fat, 0.45 * inside(cleft.max(ragged)))
+        } else {
+            paint(paint(fat, flesh, inside(muscle)), contrast.fat, 0.7 * inside(between.max(muscle)))
+        };
         // between the spinous processes: ligament with fat
-        if side > 3.5 {
+        if side > if self.varied { 5.0 } else { 3.5 } {
             return tissue;
         }
         let midline = 0.5 * (contrast.ligament + contrast.fat) * (1.0 + 0.35 * self.texture.at(point, 4.0));
+        if self.varied {
+            return paint(tissue, midline, step(5.0, 0.8, side) * inside(8.0 - y));
+        }
         paint(tissue, midline, inside((side - 2.6).max(8.0 - y)))
     }
 
@@ -116,6 +125,9 @@ impl Spine {
         let part = step(58.0, -30.0, above) * 30.0;
         let shrink = step(35.0, 62.0, above);
         let depth = -46.0 + 0.12 * part;
+        if self.varied {
+            return parting_vessels(tissue, x, y - depth, part, above, contrast);
+        }
         let aorta = if shrink > 0.5 {
             ellipse(x - 9.0, y - depth, 8.5, 8.5)
         } else {
@@ -130,6 +142,24 @@ impl Spine {
         let tissue = paint(tissue, contrast.muscle, inside(aorta - 1.2));
         paint(tissue, contrast.vessel, inside(aorta))
     }
+}
+
+/// Aorta and vena cava that taper off over two centimetres where their branches begin; `y` counts from their middle.
+#[inline]
+fn parting_vessels(tissue: f32, x: f32, y: f32, part: f32, above: f32, contrast: &Contrast) -> f32 {
+    let trunk = step(34.0, 62.0, above).max(0.02);
+    let mut aorta = ellipse(x - 9.0 + 3.0 * (1.0 - trunk), y, 8.5 * trunk, 8.5 * trunk);
+    let mut vein = ellipse(x + 14.0 + 2.0 * (1.0 - trunk), y - 1.0 - 5.0 * (1.0 - trunk), 10.5 * trunk, 8.0 * trunk);
+    if above < 64.0 {
+        let begin = step(66.0, 48.0, above).max(0.02);
+        let artery = |at: f32| ellipse(x - at, y, 5.5 * begin, 5.5 * begin);
+        aorta = aorta.min(artery(7.0 + part)).min(artery(4.0 - part));
+        let branch = |at: f32, behind: f32| ellipse(x - at, y - behind, 7.0 * begin, 5.3 * begin);
+        vein = vein.min(branch(-12.0 - part, 6.0)).min(branch(part - 8.0, 8.0));
+    }
+    let tissue = paint(tissue, contrast.vessel + 0.05, inside(vein));
+    let tissue = paint(tissue, 0.5 * (contrast.muscle + contrast.vessel), inside(aorta - 0.8));
+    paint(tissue, contrast.vessel, inside(aorta))
 }
 
 /// The wing of the ilium: an oblique plate beside the sacrum, from its crest at L4/L5 down.

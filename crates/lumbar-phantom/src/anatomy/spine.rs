@@ -2,12 +2,14 @@
 
 use rand::Rng;
 
-use super::curve::{Bend, Curve, Frame};
+use super::curve::{Curve, Frame};
 use super::section::Sections;
+use super::shape::Shape;
 use super::tissue::Texture;
+use super::varied::Variety;
 use crate::disease::Disease;
-use crate::seed::{between, normal, spread};
-use crate::target::{CONDITIONS, Condition, LEVELS, Side, TARGETS, target};
+use crate::seed::{between, spread};
+use crate::target::{CONDITIONS, Condition, LEVELS, Side, TARGETS};
 use crate::vector::Vector;
 
 /// One vertebral body.
@@ -77,90 +79,40 @@ pub(crate) struct Spine {
     pub(crate) sacrum_z: f32,
     /// y of the skin of the back above the spine.
     pub(crate) skin_y: f32,
+    /// How much higher than usual iliac crests, vessels, kidneys and conus lie over the named S1.
+    pub(crate) landmarks_mm: f32,
+    /// Drawn with the variety of real spines, and with the finer soft tissue that goes with it.
+    pub(crate) varied: bool,
+    /// What distinguishes this spine, for the truth's table: name and detail.
+    pub(crate) findings: Vec<(&'static str, String)>,
+    /// Index of S1's body and of the disc on it.
+    pub(crate) s1: usize,
 }
-
-/// Bodies from S4 to T10: posterior height, half width, depth, loss of lean upwards.
-const BODIES: [(f32, f32, f32, f32); 11] = [
-    (17.0, 13.0, 11.0, -10.0),
-    (19.0, 17.0, 13.0, -7.0),
-    (22.0, 21.0, 18.0, 1.0),
-    (27.0, 25.5, 30.0, 8.0),
-    (23.5, 26.5, 34.5, 8.5),
-    (25.5, 25.5, 34.0, 4.5),
-    (26.5, 24.5, 33.5, 3.0),
-    (26.5, 23.5, 32.5, 2.0),
-    (26.0, 22.5, 31.5, 1.0),
-    (24.5, 21.5, 30.5, 0.0),
-    (23.0, 20.5, 29.5, -2.0),
-];
-/// Discs above them: posterior height, loss of lean.
-const DISCS: [(f32, f32); 10] = [
-    (1.5, 0.5),
-    (1.5, 0.5),
-    (2.2, 1.0),
-    (6.8, 9.5),
-    (7.4, 8.0),
-    (7.4, 6.5),
-    (7.0, 5.5),
-    (6.2, 4.5),
-    (5.0, 2.5),
-    (4.5, 1.0),
-];
-/// Index of S1's body and of L5/S1's disc.
-const S1: usize = 3;
 
 impl Spine {
     /// Draws a patient around the degrees of disease.
-    pub(crate) fn draw(random: &mut impl Rng, disease: &[Disease; TARGETS]) -> Self {
-        let size = spread(random, 1.0, 0.04) as f32;
-        let sacral_slope = spread(random, 37.0, 5.0) as f32;
-        let lordosis = spread(random, 1.05, 0.10) as f32;
-        let scoliosis_deg = spread(random, 0.0, 1.5) as f32;
-        let phase = between(random, 0.0, 3.0) as f32;
-        let age = between(random, -0.15, 0.25);
-        let mut discs = discs(random, disease, age, size);
-
-        // knots from the lowest endplate up; the lean is counted back from S1's upper endplate
-        let mut heights = vec![0.0];
-        let mut turns = Vec::new();
-        for (index, (height, _, _, turn)) in BODIES.into_iter().enumerate() {
-            heights.push(height * size);
-            turns.push(if index > S1 { turn * lordosis } else { turn });
-            if let Some(disc) = discs.get(index) {
-                heights.push(disc.height);
-                let turn = DISCS[index].1 * (disc.height / DISCS[index].0).min(1.0);
-                turns.push(if index >= S1 { turn * lordosis } else { turn });
-            }
-        }
-        let zero = 2 * S1 + 1;
-        let mut tilt = sacral_slope + turns[..zero].iter().sum::<f32>();
-        let bends: Vec<Bend> = heights
-            .iter()
-            .enumerate()
-            .map(|(knot, &height_mm)| {
-                if knot > 0 {
-                    tilt -= turns[knot - 1];
-                }
-                let above = knot.saturating_sub(zero) as f32;
-                let roll_deg = scoliosis_deg * ((above * 0.45 + phase).sin() - phase.sin()) * (above / 6.0).min(1.0);
-                Bend { height_mm, tilt_deg: tilt, roll_deg }
-            })
-            .collect();
+    pub(crate) fn draw(random: &mut impl Rng, disease: &[Disease; TARGETS], variety: Option<&Variety>) -> Self {
+        let shape = match variety {
+            None => Shape::uniform(random, disease),
+            Some(variety) => Shape::varied(random, disease, variety),
+        };
+        let Shape { s1, mut discs, bodies, bends, breadth, .. } = shape;
+        let zero = 2 * s1 + 1;
         let origin: Vector =
             [spread(random, 0.0, 6.0) as f32, spread(random, 0.0, 12.0) as f32, spread(random, -85.0, 12.0) as f32];
-        let curve = Curve::new(&bends, zero, origin);
+        let mut curve = Curve::new(&bends, zero, origin, breadth);
 
-        let mut w = -heights[1..=zero].iter().sum::<f32>();
+        let mut w = -bends[1..=zero].iter().map(|bend| bend.height_mm).sum::<f32>();
         let mut vertebrae = Vec::new();
-        for (index, (_, half_width, depth, _)) in BODIES.into_iter().enumerate() {
-            let (bottom, top) = (w, w + heights[2 * index + 1]);
+        for (index, body) in bodies.into_iter().enumerate() {
+            let (bottom, top) = (w, w + bends[2 * index + 1].height_mm);
             vertebrae.push(Vertebra {
                 bottom,
                 top,
-                half_width: half_width * size,
-                depth: depth * size,
+                half_width: body.half_width,
+                depth: body.depth,
                 frame: curve.frame(0.5 * (bottom + top)),
-                sacral: index <= S1,
+                sacral: index <= s1,
                 marrow: spread(random, 1.0, 0.05) as f32,
             });
             if let Some(disc) = discs.get_mut(index) {
@@ -169,16 +121,22 @@ impl Spine {
             }
         }
         let width = spread(random, 1.0, 0.012) as f32;
-        let conus = discs[S1 + LEVELS.len() - 1].w + spread(random, 6.0, 9.0) as f32;
-        let nearest_skin = (0..22).map(|i| curve.at_height(origin[2] + 8.0 * i as f32)[1]).fold(f32::MIN, f32::max);
+        let conus = discs[s1 + LEVELS.len() - 1].w + shape.landmarks_mm + spread(random, 6.0, 9.0) as f32;
+        if variety.is_some() {
+            curve.smooth_surroundings(12);
+        }
         Self {
             sections: Sections::new(&discs, &vertebrae, width),
             texture: Texture::new(random),
             conus,
             back_fat: between(random, 9.0, 26.0) as f32,
-            muscle_fat: (between(random, 0.1, 0.6) + age).clamp(0.05, 0.9) as f32,
+            muscle_fat: (between(random, 0.1, 0.6) + shape.age).clamp(0.05, 0.9) as f32,
             sacrum_z: origin[2],
-            skin_y: nearest_skin + between(random, 52.0, 60.0) as f32,
+            skin_y: rearmost(&curve, origin[2], variety.is_some()) + between(random, 52.0, 60.0) as f32,
+            landmarks_mm: shape.landmarks_mm,
+            varied: variety.is_some(),
+            findings: shape.findings,
+            s1,
             curve,
             vertebrae,
             discs,
@@ -187,12 +145,17 @@ impl Spine {
 
     /// The disc of a level, 0 = L1/L2 … 4 = L5/S1.
     pub(crate) fn level(&self, level: usize) -> &Disc {
-        &self.discs[S1 + LEVELS.len() - 1 - level]
+        &self.discs[self.s1 + LEVELS.len() - 1 - level]
     }
 
     /// The frame in the middle of a level's disc.
     pub(crate) fn level_frame(&self, level: usize) -> Frame {
         self.curve.frame(self.level(level).w)
+    }
+
+    /// Where the target with this index is.
+    pub(crate) fn target_point(&self, target: usize) -> Vector {
+        self.point(CONDITIONS[target / LEVELS.len()], target % LEVELS.len())
     }
 
     /// Where a target is: the middle of the canal, of the foramen beside its root, of the recess.
@@ -214,25 +177,13 @@ impl Spine {
     }
 }
 
-fn discs(random: &mut impl Rng, disease: &[Disease; TARGETS], age: f64, size: f32) -> Vec<Disc> {
-    DISCS
-        .iter()
-        .enumerate()
-        .map(|(index, &(height, _))| {
-            let mut disc = Disc { height: height * size, sacral: index < S1, ..Disc::default() };
-            let mut degeneration = 0.25 + age + 0.12 * normal(random);
-            if (S1..S1 + LEVELS.len()).contains(&index) {
-                let level = S1 + LEVELS.len() - 1 - index;
-                let degree = |condition: usize| disease[target(condition, level)].degree;
-                disc.canal = degree(0) as f32;
-                disc.foramen = [degree(1) as f32, degree(2) as f32];
-                disc.recess = [degree(3) as f32, degree(4) as f32];
-                let mean = (0..CONDITIONS.len()).map(degree).sum::<f64>() / CONDITIONS.len() as f64;
-                degeneration += 1.1 * (mean - 0.2);
-            }
-            disc.degeneration = degeneration.clamp(0.0, 1.0) as f32;
-            disc.height *= 1.0 - 0.30 * disc.degeneration;
-            disc
-        })
-        .collect()
+/// y of the rearmost place of the curve, over which the back's skin lies.
+fn rearmost(curve: &Curve, sacrum_z: f32, whole: bool) -> f32 {
+    if whole {
+        // the skin's own hollow over the loin, see `skin_depth`
+        let hollow = |above: f32| 0.0011 * (above - 70.0).powi(2).min(4_000.0);
+        let heights = (-2..30).map(|i| 8.0 * i as f32);
+        return heights.map(|h| curve.at_height(sacrum_z + h)[1] - hollow(h)).fold(f32::MIN, f32::max);
+    }
+    (0..22).map(|i| curve.at_height(sacrum_z + 8.0 * i as f32)[1]).fold(f32::MIN, f32::max)
 }

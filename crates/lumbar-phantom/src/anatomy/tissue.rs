@@ -30,7 +30,12 @@ pub(crate) struct Contrast {
     pub(crate) bowel: f32,
     pub(crate) skin: f32,
     pub(crate) cartilage: f32,
+    /// Thickness of cortical bone, in millimetres.
+    pub(crate) cortex_mm: f32,
 }
+
+/// Thickness of cortical bone where it is the same for all patients.
+const CORTEX_MM: f32 = 1.1;
 
 impl Contrast {
     pub(crate) fn of(weighting: Weighting) -> Self {
@@ -51,6 +56,7 @@ impl Contrast {
                 bowel: 0.30,
                 skin: 0.4,
                 cartilage: 0.28,
+                cortex_mm: CORTEX_MM,
             },
             Weighting::T2 => Self {
                 fat: 0.60,
@@ -68,6 +74,7 @@ impl Contrast {
                 bowel: 0.35,
                 skin: 0.25,
                 cartilage: 0.55,
+                cortex_mm: CORTEX_MM,
             },
             Weighting::Stir => Self {
                 fat: 0.06,
@@ -85,6 +92,7 @@ impl Contrast {
                 bowel: 0.30,
                 skin: 0.2,
                 cartilage: 0.6,
+                cortex_mm: CORTEX_MM,
             },
         }
     }
