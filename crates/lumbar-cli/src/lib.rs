@@ -108,9 +108,20 @@ enum Command {
 }
 
 /// Reads the arguments of the process and does what they say.
+///
+/// Call it first in `main`: it sets variables of the environment that libtorch reads, which is sound only while no
+/// other thread runs.
 pub fn main() -> ExitCode {
+    // SAFETY: no other thread runs yet.
+    unsafe { torch_ext::determinism::set_cublas_workspace() };
+    torch_ext::memory::keep_freed_pages();
     let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    if let Err(error) = torch_ext::cpu_kernels::check_environment() {
+        log_line!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let result = match arguments.command {
         Command::Phantom(arguments) => done(phantom::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Train(arguments) => train::run(&arguments),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use lumbar::data::manifest::Manifest;
+use lumbar::model::HubCache;
 use lumbar::run::{Fitted, Run, RunConfig};
 use lumbar::tasks::Preset;
 use serde_json::json;
@@ -28,6 +29,10 @@ pub(crate) struct Arguments {
     /// A config in TOML; start from what --print-config prints
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Start the backbones from a safetensors file with timm's names, or from a repository of the Hugging Face hub as
+    /// hub:OWNER/NAME
+    #[arg(long, value_name = "FILE|hub:NAME")]
+    init: Option<String>,
     /// Change one field of preset or config; may be repeated: --set train.epochs=3 --set folds.count=2
     #[arg(long, value_name = "FIELD=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
@@ -62,6 +67,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for (field, value) in &arguments.set {
         config.set(field, value)?;
     }
+    if let Some(init) = &arguments.init {
+        let value = match init.strip_prefix("hub:") {
+            Some(repository) => json!({ "hub": repository }),
+            None => json!({ "file": std::path::absolute(init).unwrap_or_else(|_| init.into()).display().to_string() }),
+        };
+        // an inline table of TOML is JSON with `=` for `:`
+        let (kind, text) = value.as_object().and_then(|table| table.iter().next()).context("--init is empty")?;
+        config.set(&format!("task.{}.init", config.task.name()), &format!("{{ {kind} = {text} }}"))?;
+    }
     if arguments.print_config {
         output::print(format_args!("{}", config.to_toml()?))?;
         return Ok(ExitCode::SUCCESS);
@@ -75,11 +89,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let stop = signal::stop_token();
     let device = arguments.device.set_up()?;
     let manifest = Manifest::read(std::path::absolute(&data).unwrap_or(data))?;
-    let run = Run::create(folder, &config, &manifest)?;
+    let run = Run::create(folder, &config, &manifest)?.with_hub(HubCache::from_variables(|name| std::env::var_os(name)));
     let outcome = run.fit(arguments.fold, device, &stop, &mut watch::Watch::new())?;
     let text = match outcome {
         Fitted::Stopped => "stopped; the same command continues",
-        Fitted::Tried => "tried; nothing was kept, as train.scope says",
+        Fitted::Tried => "tried; nothing was saved, as train.scope says",
         Fitted::Partly => "trained in part",
         Fitted::Complete => "complete",
     };

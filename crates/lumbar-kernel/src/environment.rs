@@ -101,6 +101,10 @@ pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Resul
         // evcxr updates `<this>/kernels/rust` when it starts, which must not be a user's own Rust kernel.
         ("JUPYTER_PATH", folder.join("no-such-kernels").into_os_string()),
     ]);
+    // cuBLAS reads it at the first use of CUDA; `train.deterministic` needs it on a GPU.
+    if env::var_os("CUBLAS_WORKSPACE_CONFIG").is_none() {
+        list.push(("CUBLAS_WORKSPACE_CONFIG", ":4096:8".into()));
+    }
     Ok(list)
 }
 

@@ -50,7 +50,8 @@ cargo xtask <command>
                          target/notebooks (--in-place: outputs are stored in the committed files)
   test                   set-up, rustfmt, clippy, rustdoc, all tests, then the notebooks; these are skipped if they
                          have passed on the same files, unless CI is set
-  bench NAME             benchmarks beside their peers: kernel, dicom, data, model, train, …
+  test --gpu             set-up, then the tests that need a CUDA device; one line says so where there is none
+  bench NAME             benchmarks beside their peers: kernel, dicom, data, model, train, gpu, …
   lock-python            resolves environment.yml into crates/xtask/python.lock; versions stay if they fit
                          (--upgrade: all but the pins become the newest)
   doctor                 toolchain, torch, GPU, kernel, folders, disk, data on one page
@@ -78,6 +79,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["lab", rest @ ..] => lab::lab(&places, rest),
         ["notebooks", rest @ ..] => notebooks::notebooks(&places, rest),
         ["test"] => test::test(&places),
+        ["test", "--gpu"] => test::gpu(&places),
         ["bench", name, rest @ ..] => bench::bench(&places, name, rest),
         ["lock-python"] => lock::write(&places, false),
         ["lock-python", "--upgrade"] => lock::write(&places, true),

@@ -69,3 +69,13 @@ pub(crate) fn test(places: &Places) -> Result<()> {
 fn has_nextest() -> bool {
     Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
 }
+
+/// Set-up, then the tests of `tests/gpu`, which skip with one line where there is no CUDA device.
+pub(crate) fn gpu(places: &Places) -> Result<()> {
+    setup::setup(places, false)?;
+    println!();
+    let mut command = setup::cargo(places);
+    command.args(["test", "--package", "lumbar-tests", "--test", "gpu", "--", "--nocapture"]);
+    command.env("LUMBAR_PYTHON", places.python()).env("LUMBAR_HOME", &places.home);
+    run::show(command.env("LUMBAR_TEST_DEVICE", "cuda").env("CUBLAS_WORKSPACE_CONFIG", ":4096:8"))
+}
