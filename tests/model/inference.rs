@@ -57,7 +57,7 @@ fn a_folded_spine_model_and_crop_grader_give_the_same_results() {
 fn half_precision_on_a_cpu_is_an_error() {
     let model = Backbone::new(&BackboneConfig::new(Architecture::EfficientNetB0), 1, Device::Cpu).unwrap();
     let error = Inference::of(&model, Kind::Half).unwrap_err().to_string();
-    assert_eq!(error, "kind: expected Float, BFloat16, or Half on a GPU, found Half on Cpu");
+    assert_eq!(error, "kind is Half on Cpu, expected Float, BFloat16, or Half on a GPU");
 }
 
 #[test]

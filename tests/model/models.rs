@@ -21,7 +21,7 @@ fn a_study_gets_25_distributions_that_sum_to_one() {
     let model = SpineModel::new(&config, 0, Device::Cpu).unwrap();
     let x = Tensor::randn([3, 30, 64, 64], CPU);
     assert_eq!(model.forward(&x, Mode::Eval).unwrap().size(), [3, 25]);
-    assert_eq!(model.probabilities(&x).unwrap_err().to_string(), "output: expected per_severity, found per_target");
+    assert_eq!(model.probabilities(&x).unwrap_err().to_string(), "output is per_target, expected per_severity");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn planes_and_backbone_of_the_spine_model_are_configurable() {
     assert_eq!(error, expected);
     let none = SpineConfig { sagittal_t2_slices: 0, axial_t2_slices: 0, ..config };
     let error = SpineModel::new(&none, 0, Device::Cpu).unwrap_err().to_string();
-    assert_eq!(error, "slices of all planes together: expected 1 to 900, found 0");
+    assert_eq!(error, "slices of all planes together is 0, expected a number from 1 to 900");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn unknown_names_and_values_outside_their_range_are_errors() {
     );
     let config = BackboneConfig { drop_rate: 1.0, ..BackboneConfig::new(Architecture::EfficientNetB0) };
     let error = Backbone::new(&config, 0, Device::Cpu).unwrap_err().to_string();
-    assert_eq!(error, "drop_rate: expected 0 ≤ rate < 1, found 1");
+    assert_eq!(error, "drop_rate is 1, expected 0 ≤ rate < 1");
     let text = r#"{"architecture": "efficientnet_b0", "in_chan": 1}"#;
     let error = serde_json::from_str::<BackboneConfig>(text).unwrap_err().to_string();
     assert!(error.contains("unknown field `in_chan`"), "{error}");

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -30,18 +30,7 @@ pub(crate) fn check(path: &Path, replace: bool, option: &str) -> Result<()> {
 
 /// Writes `text` under a temporary name in the same folder and renames it.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    let temporary = temporary_for(path)?;
-    let written = File::create_new(&temporary)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error says why. A file that was never made cannot be removed.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.with_context(|| format!("cannot write {}", path.display()))
+    lumbar::data::atomic::write(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A name in the folder of `path` that no other process uses.

@@ -89,7 +89,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let stop = signal::stop_token();
     let device = arguments.device.set_up()?;
     let manifest = Manifest::read(std::path::absolute(&data).unwrap_or(data))?;
-    let run = Run::create(folder, &config, &manifest)?.with_hub(HubCache::from_variables(|name| std::env::var_os(name)));
+    let run =
+        Run::create(folder, &config, &manifest)?.with_hub(HubCache::from_variables(|name| std::env::var_os(name)));
     let outcome = run.fit(arguments.fold, device, &stop, &mut watch::Watch::new())?;
     let text = match outcome {
         Fitted::Stopped => "stopped; the same command continues",

@@ -29,15 +29,17 @@ mod severity_table;
 mod sheet;
 mod tile;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Once;
-use std::{fmt, fs};
 
 use plotters::backend::{BitMapBackend, SVGBackend};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
+
+use crate::data::atomic;
 
 pub use bars::{ClassCount, class_bars};
 pub use baselines::{ScoreRow, score_baselines};
@@ -186,10 +188,7 @@ impl Figure {
             (Some("svg"), None) => return Err(FigureError::NoSvg { path: path.to_owned() }),
             _ => return Err(FigureError::Extension { path: path.to_owned() }),
         };
-        let temporary = path.with_extension("new");
-        fs::write(&temporary, bytes)
-            .and_then(|()| fs::rename(&temporary, path))
-            .map_err(|source| FigureError::Write { path: path.to_owned(), source })
+        atomic::write(path, bytes).map_err(|source| FigureError::Write { path: path.to_owned(), source })
     }
 }
 

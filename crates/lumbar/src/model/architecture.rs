@@ -10,6 +10,7 @@ use tch::Device;
 use super::backbone::{AnyBackbone, BackboneConfig};
 use super::error::{Error, Result};
 use super::{convnext, resnet, stages};
+use crate::config::ConfigError;
 
 /// The numbers that tell the architectures of one family apart (widths, depths). The type tells the family.
 pub(super) trait Plan: Any + Sync {
@@ -89,11 +90,7 @@ impl Architecture {
     /// [`Error::Config`] if the architecture belongs to another family than `family`, which the message names.
     pub(super) fn plan_of<P: Plan>(self, family: &str) -> Result<&'static P> {
         let plan: &'static dyn Any = self.plan();
-        plan.downcast_ref().ok_or_else(|| Error::Config {
-            field: "architecture",
-            expected: family.to_owned(),
-            found: self.to_string(),
-        })
+        plan.downcast_ref().ok_or_else(|| ConfigError::new("architecture", self, family).into())
     }
 }
 

@@ -10,6 +10,7 @@ use super::error::{Error, Result};
 use super::inference::Foldable;
 use super::pass::{Mode, Module, Pass};
 use super::registry::Registry;
+use crate::config::{ConfigError, check_range};
 
 /// A backbone's configuration.
 ///
@@ -66,18 +67,11 @@ impl BackboneConfig {
     }
 }
 
-pub(crate) fn check_range(field: &'static str, value: i64, least: i64, most: i64) -> Result<()> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::Config { field, expected: format!("{least} to {most}"), found: value.to_string() })
-}
-
 pub(crate) fn check_rate(field: &'static str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         return Ok(());
     }
-    Err(Error::Config { field, expected: "0 ≤ rate < 1".to_owned(), found: value.to_string() })
+    Err(ConfigError::new(field, value, "0 ≤ rate < 1").into())
 }
 
 /// The features of one resolution that a backbone offers.

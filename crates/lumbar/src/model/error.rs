@@ -33,15 +33,8 @@ pub enum Error {
         found: Vec<i64>,
     },
     /// A setting is outside its range.
-    #[error("{field}: expected {expected}, found {found}")]
-    Config {
-        /// The setting.
-        field: &'static str,
-        /// Its range.
-        expected: String,
-        /// Its value.
-        found: String,
-    },
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     /// No architecture has this name.
     #[error("unknown architecture {found:?}, expected one of {known}")]
     UnknownArchitecture {

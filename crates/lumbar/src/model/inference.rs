@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::error::{Error, Result};
 use super::pass::{Mode, Module, Pass};
 use super::registry::Registry;
+use crate::config::ConfigError;
 
 /// A model that can be copied and folded.
 pub trait Foldable: Module + Sized {
@@ -58,8 +59,8 @@ impl<M: Foldable> Inference<M> {
         let device = model.registry().entries().first().map_or(Device::Cpu, |entry| entry.tensor.device());
         let fits = matches!(kind, Kind::Float | Kind::BFloat16) || (kind == Kind::Half && device != Device::Cpu);
         if !fits {
-            let expected = "Float, BFloat16, or Half on a GPU".to_owned();
-            return Err(Error::Config { field: "kind", expected, found: format!("{kind:?} on {device:?}") });
+            let found = format!("{kind:?} on {device:?}");
+            return Err(ConfigError::new("kind", found, "Float, BFloat16, or Half on a GPU").into());
         }
         let model = tch::no_grad(|| -> Result<M> {
             let mut copy = model.copied()?;
@@ -88,8 +89,7 @@ impl<M: Foldable> Inference<M> {
 impl<M: Foldable> Module for Inference<M> {
     fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         if pass.training() {
-            let (expected, found) = ("eval".to_owned(), "train".to_owned());
-            return Err(Error::Config { field: "mode", expected, found });
+            return Err(ConfigError::new("mode", "train", "eval").into());
         }
         self.forward(xs)
     }

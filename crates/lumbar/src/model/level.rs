@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::architecture::Architecture;
-use super::backbone::{Backbone, BackboneConfig, Features, check_range, check_rate};
+use super::backbone::{Backbone, BackboneConfig, Features, check_rate};
 use super::error::{Doing, Error, Result};
 use super::inference::Foldable;
 use super::linear::{Linear, dropout};
 use super::pass::{Mode, Module, Pass};
 use super::registry::{Builder, Fill, Part, Registry};
 use crate::anatomy::{Severity, Target};
+use crate::config::check_range;
 
 /// How the backbone's input is made from a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use super::hub::{HubCache, blob_sha256};
 use super::pass::Module as _;
 use super::weights::{self, LoadOptions, LoadReport};
+use crate::config::ConfigError;
 use crate::hash::sha256;
 
 /// Where the first weights of a network's backbone come from.
@@ -32,7 +33,7 @@ use crate::hash::sha256;
 /// assert_eq!(config.init, Init::Hub("timm/resnet18d.ra2_in1k".to_owned()));
 /// assert_eq!(Init::default(), Init::Scratch);
 /// let error = Init::Hub("resnet18d".to_owned()).check().unwrap_err().to_string();
-/// assert_eq!(error, "init.hub: expected a repository as owner/name, found \"resnet18d\"");
+/// assert_eq!(error, "init.hub is \"resnet18d\", expected a repository as owner/name");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -59,8 +60,7 @@ impl Init {
     /// # Errors
     /// [`Error::Config`] if the path is empty or the repository is not `owner/name`.
     pub fn check(&self) -> Result<()> {
-        let refuse =
-            |field, expected: &str, found: String| Err(Error::Config { field, expected: expected.to_owned(), found });
+        let refuse = |field, expected: &str, found: String| Err(ConfigError::new(field, found, expected).into());
         match self {
             Self::Scratch => Ok(()),
             Self::File(path) if path.as_os_str().is_empty() => {
@@ -131,7 +131,7 @@ impl PretrainedWeights {
             Init::Hub(repository) => {
                 let Some(hub) = hub else {
                     let expected = "HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME or HOME to be set".to_owned();
-                    return Err(Error::Config { field: "init.hub", expected, found: "none of them".to_owned() });
+                    return Err(ConfigError::new("init.hub", "named without any of them", expected).into());
                 };
                 #[cfg(feature = "hub")]
                 let path = hub.fetch(repository)?;
@@ -215,10 +215,10 @@ mod tests {
         assert!(serde_json::from_str::<Init>(r#"{"url":"https://a"}"#).is_err());
         for name in ["", "resnet18d", "timm/", "/resnet18d", "timm/../secret", "a/b/c", "timm/res net", "a--b/c"] {
             let error = Init::Hub(name.to_owned()).check().unwrap_err().to_string();
-            assert_eq!(error, format!("init.hub: expected a repository as owner/name, found {name:?}"));
+            assert_eq!(error, format!("init.hub is {name:?}, expected a repository as owner/name"));
         }
         let error = Init::File(PathBuf::new()).check().unwrap_err().to_string();
-        assert_eq!(error, "init.file: expected the path of a safetensors file, found \"\"");
+        assert_eq!(error, "init.file is \"\", expected the path of a safetensors file");
     }
 
     #[test]

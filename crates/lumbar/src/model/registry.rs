@@ -10,6 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
 use super::error::{Doing, Error, Result};
+use crate::config::ConfigError;
 
 /// What a tensor is for. Decides whether it is trained, and whether weight decay applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -203,7 +204,7 @@ impl Registry {
         }
         if self.entries.len() != other.entries.len() {
             let found = format!("{} tensors", other.entries.len());
-            return Err(Error::Config { field: "copy", expected: format!("{} tensors", self.entries.len()), found });
+            return Err(ConfigError::new("copy", found, format!("{} tensors", self.entries.len())).into());
         }
         tch::no_grad(|| {
             pairs().try_for_each(|(to, from)| to.tensor.shallow_clone().f_copy_(&from.tensor).doing(&to.name))
@@ -304,7 +305,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn tensor(&mut self, name: &str, shape: &[i64], role: Role, fill: Fill) -> Result<Tensor> {
         let name = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         if self.registry.get(&name).is_some() {
-            return Err(Error::Config { field: "tensor", expected: "a unique name".to_owned(), found: name });
+            return Err(ConfigError::new("tensor", name, "a unique name").into());
         }
         let tensor = match (role, fill, self.seed) {
             (Role::BatchCount, _, _) => Tensor::f_zeros(shape, (Kind::Int64, Device::Cpu)),
@@ -384,7 +385,7 @@ mod tests {
         let mut builder = Builder::new(&mut registry, 0, Device::Cpu);
         let _ = builder.tensor("w", &[1], Role::Weight, Fill::Const(0.0)).unwrap();
         let error = builder.tensor("w", &[1], Role::Weight, Fill::Const(0.0)).unwrap_err();
-        assert_eq!(error.to_string(), "tensor: expected a unique name, found w");
+        assert_eq!(error.to_string(), "tensor is w, expected a unique name");
     }
 
     #[test]

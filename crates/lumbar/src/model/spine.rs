@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::architecture::Architecture;
-use super::backbone::{Backbone, BackboneConfig, Features, check_range, check_rate};
+use super::backbone::{Backbone, BackboneConfig, Features, check_rate};
 use super::error::{Doing, Error, Result};
 use super::inference::Foldable;
 use super::linear::{Linear, dropout};
 use super::pass::{Module, Pass};
 use super::registry::{Builder, Part, Registry};
 use crate::anatomy::{Severity, Target};
+use crate::config::{ConfigError, check_range};
 
 /// Sizes of the output, as libtorch counts.
 const TARGETS: i64 = Target::COUNT as i64;
@@ -163,8 +164,7 @@ impl SpineModel {
     /// [`Error::Shape`] if the input does not fit, [`Error::Config`] if the model has one output per target.
     pub fn probabilities(&self, xs: &Tensor) -> Result<Tensor> {
         if self.config.output == SpineOutput::PerTarget {
-            let (expected, found) = ("per_severity".to_owned(), "per_target".to_owned());
-            return Err(Error::Config { field: "output", expected, found });
+            return Err(ConfigError::new("output", "per_target", "per_severity").into());
         }
         let logits = tch::no_grad(|| self.run(xs, &mut Pass::new(super::Mode::Eval)))?;
         logits.f_softmax(-1, Kind::Float).doing("softmax")

@@ -13,6 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::error::{Doing, Error, Result};
 use super::registry::{Entry, Part, Registry, Role};
+use crate::data::atomic;
 
 /// Where a file may differ from the model. The default allows nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,15 +155,8 @@ pub fn save(registry: &Registry, path: &Path) -> Result<()> {
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(format)?;
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
-    safetensors::serialize_to_file(views, Some(metadata), &temporary).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(cause) => Error::WeightFile { path: temporary.clone(), cause },
-        other => format(other),
-    })?;
-    std::fs::rename(&temporary, path).map_err(|cause| {
-        let _ = std::fs::remove_file(&temporary);
-        Error::WeightFile { path: path.to_owned(), cause }
-    })
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(format)?;
+    atomic::write(path, &bytes).map_err(|cause| Error::WeightFile { path: path.to_owned(), cause })
 }
 
 /// The file's tensor in the model's shape; and the channels before and after, if it was adapted.
