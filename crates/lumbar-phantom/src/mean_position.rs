@@ -153,10 +153,10 @@ pub(crate) fn read_places(folder: &Path, ids: &[String]) -> Result<Vec<Place>, E
         let (study, series) = (row.text("study_id")?, row.text("series_id")?);
         let description = row.text("series_description")?;
         let kinds = [Kind::SagittalT1, Kind::SagittalT2].map(Kind::name);
-        if let Some(kind) = kinds.into_iter().find(|kind| *kind == description) {
-            if let Entry::Vacant(entry) = first_slices.entry((study.to_owned(), kind)) {
-                entry.insert(read_plane(&folder.join("train_images").join(study).join(series))?);
-            }
+        if let Some(kind) = kinds.into_iter().find(|kind| *kind == description)
+            && let Entry::Vacant(entry) = first_slices.entry((study.to_owned(), kind))
+        {
+            entry.insert(read_plane(&folder.join("train_images").join(study).join(series))?);
         }
     }
     let mut found = Vec::new();

@@ -254,6 +254,18 @@ mod tests {
     }
 
     #[test]
+    fn the_aligned_preset_draws_the_spines_it_drew_when_other_presets_were_added() {
+        let config = PhantomConfig::preset(PhantomPreset::Aligned);
+        let study = Study::plan(&config, &Planting::new(&config), 0, 1);
+        let expected = [(0, [-2.640289, -4.359200, 27.640905]), (TARGETS - 1, [-17.132465, 13.555895, -93.047874])];
+        for (target, point) in expected {
+            let found = study.point(target);
+            let off_mm = (0..3).map(|axis| (found[axis] - point[axis]).abs()).fold(0.0_f64, f64::max);
+            assert!(off_mm < 1e-3, "{found:?}, expected {point:?}");
+        }
+    }
+
+    #[test]
     fn left_targets_have_larger_x() {
         let config = PhantomConfig::preset(PhantomPreset::Tiny);
         let study = Study::plan(&config, &Planting::new(&config), 0, 1);

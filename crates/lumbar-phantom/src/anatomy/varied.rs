@@ -120,10 +120,10 @@ impl Shape {
 fn lean_of_bodies(random: &mut impl Rng) -> Vec<f32> {
     let mut draw = |sd: f64| sd * normal(random).clamp(-2.6, 2.6);
     let (posture, lordosis, apex) = (draw(3.4), draw(1.0), draw(1.0));
-    // Real directions at L3/L4 have a longer tail to the back.
-    let apex = apex + 0.2 * (apex * apex - 1.0);
     let l5 = 13.4 + posture + 7.2 * lordosis + 0.8 * apex + draw(5.2);
-    let l4 = 0.8 + posture + 3.2 * lordosis + 5.4 * apex + draw(4.6);
+    // The directions at L4 have a longer tail to the back.
+    let own = draw(1.0);
+    let l4 = 1.6 + posture + 3.2 * lordosis + 4.2 * apex + 6.0 * (own + 0.4 * (own * own - 1.0));
     let l3 = -8.6 + posture - 1.6 * lordosis + 3.4 * apex + draw(3.2);
     let l2 = -11.8 + posture - 3.8 * lordosis + 0.4 * apex + draw(2.2);
     let s1 = l5 + 4.2 + draw(1.0);
