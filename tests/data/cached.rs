@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
@@ -61,7 +62,7 @@ pub(crate) fn open(records: &[&StudyRecord], folder: &Path) -> (Arc<CropSource>,
     let made = Mutex::new(0);
     let count = |progress: CacheProgress| *made.lock().expect("a count") = progress.made;
     let source = CropSource::open_cached(records, &Annotated, &config(), &cache, &count);
-    (source.expect("a source").expect("it is not stopped"), made.into_inner().expect("a count"))
+    (Arc::new(source.expect("a source").expect("it is not stopped")), made.into_inner().expect("a count"))
 }
 
 #[test]

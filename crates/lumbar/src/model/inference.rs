@@ -4,7 +4,7 @@ use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::pass::{Mode, Module, Pass};
 use super::registry::Registry;
 use crate::config::ConfigError;

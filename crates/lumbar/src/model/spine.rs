@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::architecture::Architecture;
 use super::backbone::{Backbone, BackboneConfig, Features, check_rate};
-use super::error::{Doing, Error, Result};
+use super::error::{Doing, Result};
 use super::inference::Foldable;
 use super::linear::{Linear, dropout};
 use super::pass::{Module, Pass};

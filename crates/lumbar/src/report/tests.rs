@@ -1,5 +1,6 @@
 use super::*;
 use crate::anatomy::Severity;
+use crate::data::StudyId;
 use crate::figure::{MontageConfig, Tile, montage};
 use crate::metric::{ConstantBaseline, Graded};
 use crate::train::history::EpochRecord;

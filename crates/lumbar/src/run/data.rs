@@ -1,6 +1,5 @@
 //! What a run remembers of its data: enough to refuse another data set, and to be judged without its files.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 

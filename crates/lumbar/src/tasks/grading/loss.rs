@@ -145,6 +145,7 @@ fn columns(group: ConditionGroup) -> (i64, i64) {
 mod tests {
     use super::*;
     use crate::anatomy::Severity;
+    use crate::data::StudyId;
     use crate::metric::{Graded, LabelTable, PredictionTable, score};
 
     fn random(studies: i64, seed: i64) -> (Tensor, Tensor) {
@@ -177,12 +178,12 @@ mod tests {
             let label = |target: usize| labels.int64_value(&[study, target as i64]);
             truth
                 .insert(
-                    study,
+                    StudyId(study as u64),
                     std::array::from_fn(|target| usize::try_from(label(target)).ok().map(|c| Severity::ALL[c])),
                 )
                 .unwrap();
             let p = |target: usize, class: i64| probabilities.double_value(&[study, target as i64, class]);
-            predicted.insert(study, std::array::from_fn(|t| [p(t, 0), p(t, 1), p(t, 2)])).unwrap();
+            predicted.insert(StudyId(study as u64), std::array::from_fn(|t| [p(t, 0), p(t, 1), p(t, 2)])).unwrap();
         }
         let expected = score(&Graded::join(&truth, &predicted).unwrap()).unwrap().total();
         let found = loss(&LossConfig::default(), &logits, &labels);
