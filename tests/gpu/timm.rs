@@ -24,6 +24,10 @@ fn greatest(tensor: &Tensor) -> f64 {
     tensor.abs().max().double_value(&[])
 }
 
+/// bf16 has 8 bits of mantissa. timm's own bf16 logits differ from its fp32 logits by 5 % of the greatest over 64 images
+/// (`cargo xtask bench gpu`); four images scatter more.
+const BF16_BOUND: f64 = 0.2;
+
 fn check(architecture: Architecture, size: i64) {
     let Some((device, _turn)) = device() else { return };
     let folder = scratch();
@@ -47,9 +51,9 @@ fn check(architecture: Architecture, size: i64) {
     tch::no_grad(|| {
         close("eval/logits", &model.forward(&x, Mode::Eval).unwrap(), 5e-4);
         let _guard = autocast::enter(device, Kind::BFloat16).unwrap();
-        close("eval/logits", &model.forward(&x, Mode::Eval).unwrap(), 1e-1);
+        close("eval/logits", &model.forward(&x, Mode::Eval).unwrap(), BF16_BOUND);
     });
-    for (kind, bound) in [(Kind::Float, 5e-4), (Kind::BFloat16, 1e-1)] {
+    for (kind, bound) in [(Kind::Float, 5e-4), (Kind::BFloat16, BF16_BOUND)] {
         // few CPUs compute in bf16
         if kind == Kind::BFloat16 && device == Device::Cpu {
             continue;

@@ -162,6 +162,12 @@ char* te_channels_last(void* in, void** out) {
     *out = new at::Tensor(packed);
   });
 }
+char* te_pin_memory(void* in, void** out) {
+  return guarded([&] {
+    *out = new at::Tensor(tensor(in).pin_memory());
+  });
+}
+
 char* te_is_channels_last(void* in, int* out) {
   return guarded([&] {
     *out = tensor(in).layout() == at::kStrided && tensor(in).is_contiguous(at::MemoryFormat::ChannelsLast);

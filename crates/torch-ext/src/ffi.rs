@@ -19,6 +19,7 @@ unsafe extern "C" {
     pub(crate) fn te_cuda_empty_cache() -> *mut c_char;
     pub(crate) fn te_keep_freed_pages() -> c_int;
     pub(crate) fn te_channels_last(input: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
+    pub(crate) fn te_pin_memory(input: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
     pub(crate) fn te_is_channels_last(input: *const C_tensor, out: *mut c_int) -> *mut c_char;
     pub(crate) fn te_conv2d_fused(
         x: *const C_tensor,

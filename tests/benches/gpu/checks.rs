@@ -122,7 +122,7 @@ pub(crate) fn copies(options: &Options) {
     for megabytes in [4, 64, 512] {
         let bytes = megabytes << 20;
         let pageable = Tensor::zeros([bytes], (Kind::Uint8, Device::Cpu));
-        let pinned = pageable.pin_memory(device);
+        let pinned = torch_ext::layout::pinned(&pageable).expect("pinned memory");
         print!("{megabytes:>4} MiB:");
         for (name, from) in [("pageable", &pageable), ("pinned", &pinned)] {
             let (mut done, mut returned) = (Vec::new(), Vec::new());

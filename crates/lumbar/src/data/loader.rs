@@ -139,7 +139,7 @@ impl<I: Tensors, T: Tensors> Loader<I, T> {
         };
         let plan = Arc::new(plan);
         for number in 0..workers {
-            let pin = (config.pin_memory && device.is_cuda()).then_some(device);
+            let pin = config.pin_memory && device.is_cuda();
             let worker = Worker { dataset: Arc::clone(&dataset), plan: Arc::clone(&plan), pin };
             let (jobs, results) = (for_workers.clone(), to_loader.clone());
             let thread = std::thread::Builder::new().name(format!("loader {number}"));

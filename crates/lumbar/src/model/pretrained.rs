@@ -131,7 +131,7 @@ impl PretrainedWeights {
             Init::Hub(repository) => {
                 let Some(hub) = hub else {
                     let expected = "HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME or HOME to be set".to_owned();
-                    return Err(ConfigError::new("init.hub", "named without any of them", expected).into());
+                    return Err(ConfigError::new("the cache for init.hub", "not set", expected).into());
                 };
                 #[cfg(feature = "hub")]
                 let path = hub.fetch(repository)?;
@@ -265,7 +265,7 @@ mod tests {
         let init = Init::Hub("timm/resnet18d.ra2_in1k".to_owned());
         let open = || PretrainedWeights::open(&init, Some(&hub), None);
         let error = PretrainedWeights::open(&init, None, None).unwrap_err().to_string();
-        assert!(error.starts_with("init.hub: expected HF_HUB_CACHE"), "{error}");
+        assert!(error.starts_with("the cache for init.hub is not set, expected HF_HUB_CACHE"), "{error}");
         #[cfg(not(feature = "hub"))]
         {
             let error = open().unwrap_err().to_string();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use rayon::prelude::*;
-use tch::Device;
+use tch::{TchError, Tensor};
+use torch_ext::layout::pinned;
 
 use super::{Batch, BoxError, Dataset, Job, LoaderError, Made, Plan};
 use crate::data::StudyId;
@@ -14,8 +15,8 @@ pub(super) struct Worker<D> {
     pub(super) dataset: Arc<D>,
     /// Without batches: these come as jobs.
     pub(super) plan: Arc<Plan>,
-    /// The device for which memory is pinned.
-    pub(super) pin: Option<Device>,
+    /// Whether batches are put into page-locked memory.
+    pub(super) pin: bool,
 }
 
 impl<D: Dataset> Worker<D> {
@@ -41,10 +42,11 @@ impl<D: Dataset> Worker<D> {
             Err(source) => return Err(LoaderError::Collate { studies, source }),
         };
         let batch = Batch { studies, inputs, truth };
-        match self.pin {
-            Some(device) => Ok(batch.try_map(&mut |tensor| tensor.f_pin_memory(device))?),
-            None => Ok(batch),
+        if !self.pin {
+            return Ok(batch);
         }
+        let pin = |tensor: Tensor| pinned(&tensor).map_err(|error| TchError::Torch(error.to_string()));
+        Ok(batch.try_map(&mut |tensor| pin(tensor))?)
     }
 
     fn sample(&self, study: StudyId) -> Result<D::Sample, LoaderError> {

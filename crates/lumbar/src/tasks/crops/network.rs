@@ -80,7 +80,9 @@ impl<M: Module> Network for CropGrader<M> {
     /// → `[studies, 25, 3]`.
     fn forward(&self, inputs: &Crops, mode: Mode) -> Result<Tensor, BoxError> {
         let shape = [inputs.studies as i64, Target::COUNT as i64, 3];
-        let device = self.canal.registry().device();
+        // a folded model has no registry: the crops know where it is
+        let first = inputs.groups.iter().flatten().next();
+        let device = first.map_or_else(|| self.canal.registry().device(), |crops| crops.pixels.device());
         let mut cells = Tensor::f_zeros([shape[0] * shape[1], 3], (Kind::Float, device))?;
         for ((_, model), (group, crops)) in
             self.models().into_iter().zip(ConditionGroup::ALL.iter().zip(&inputs.groups))
