@@ -168,7 +168,7 @@ impl<I: Tensors, T: Tensors> Loader<I, T> {
     fn receive(&mut self) -> Result<Batch<I, T>, LoaderError> {
         loop {
             if let Some(made) = self.early.remove(&self.returned) {
-                return Ok(made.batch?.to_device(self.device)?);
+                return Ok(made.batch?.on_device(self.device)?);
             }
             let made = self.results.recv().map_err(|_| LoaderError::WorkerGone { batch: self.returned })?;
             self.early.insert(made.number, made);

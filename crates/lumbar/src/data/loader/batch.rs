@@ -77,7 +77,7 @@ impl<I: Tensors, T: Tensors> Batch<I, T> {
 
     /// Moves the tensors to a device. From pinned memory the copy runs beside the work of the GPU; torch keeps the
     /// memory until the copy has ended.
-    pub(super) fn to_device(self, device: Device) -> Result<Self, TchError> {
+    pub(super) fn on_device(self, device: Device) -> Result<Self, TchError> {
         if device == Device::Cpu {
             return Ok(self);
         }
