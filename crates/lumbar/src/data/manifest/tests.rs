@@ -282,7 +282,7 @@ fn what_cannot_be_read_is_a_warning_and_the_rest_is_read() {
     symlink("77", folder.0.join(format!("train_images/{STUDY}/77"))).unwrap();
     let locked = folder.0.join("train_images/lost+found");
     fs::create_dir(&locked).unwrap();
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     let manifest = folder.read().unwrap();
     let mut found = names(&manifest);
     found.sort_unstable();
@@ -294,7 +294,7 @@ fn what_cannot_be_read_is_a_warning_and_the_rest_is_read() {
 
     // root can list every folder
     let closed = folder.0.join(format!("train_images/{STUDY}/12"));
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let is_closed = fs::read_dir(&closed).is_err();
     let again = names(&folder.read().unwrap());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
