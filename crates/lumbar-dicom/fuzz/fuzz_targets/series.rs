@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(folder.report.files.len(), starts.len());
     assert!(!folder.report.to_string().is_empty());
     for series in &folder.series {
-        assert!(series.len() > 0 && !format!("{series} {}", series.report).is_empty());
+        assert!(!series.is_empty() && !format!("{series} {}", series.report).is_empty());
         for stack in &series.stacks {
             assert!(stack.affine().is_none() || stack.missing.is_empty());
             for missing in &stack.missing {
