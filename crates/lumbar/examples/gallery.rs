@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use lumbar::anatomy::{ConditionGroup, Severity, Target};
 use lumbar::data::StudyId;
 use lumbar::figure::{
-    CellGroup, ConstantBaseline, Curve, CurvePanel, Figure, FoldHistory, Line, MontageConfig, ScoreRow, Tile,
+    CellGroup, Curve, CurvePanel, Figure, FoldHistory, MontageConfig, ReferenceLine, ScoreRow, Tile,
     confusion_matrices, curves, learning_curves, montage, probability_distributions, reliability_diagram,
     score_baselines, severity_table,
 };
@@ -56,8 +56,8 @@ fn tables(studies: usize) -> (LabelTable, PredictionTable) {
             let odds = [0.8 - seen, -0.4 + 0.5 * seen, -2.2 + 1.6 * seen].map(|logit: f64| (1.4 * logit).exp());
             rows[target.index()] = odds.map(|value| value / odds.iter().sum::<f64>());
         }
-        labels.insert(StudyId(4_003_253 + 7_919 * study), truth).expect("each study once");
-        predictions.insert(StudyId(4_003_253 + 7_919 * study), rows).expect("each study once");
+        labels.insert(StudyId(4_003_253 + 7_919 * study as u64), truth).expect("each study once");
+        predictions.insert(StudyId(4_003_253 + 7_919 * study as u64), rows).expect("each study once");
     }
     (labels, predictions)
 }

@@ -14,14 +14,14 @@ pub trait Foldable: Module + Sized {
     /// A copy with its own tensors.
     ///
     /// # Errors
-    /// [`Error::Torch`] if libtorch fails.
+    /// [`Error::Torch`](super::Error::Torch) if libtorch fails.
     fn copied(&self) -> Result<Self>;
 
     /// Folds batch norms into convolutions and converts weights to `kind`. This cannot be undone, and the registry is
     /// empty afterwards. [`Inference::of`] folds a copy.
     ///
     /// # Errors
-    /// [`Error::Torch`] if libtorch fails.
+    /// [`Error::Torch`](super::Error::Torch) if libtorch fails.
     fn fold(&mut self, kind: Kind) -> Result<()>;
 }
 
@@ -54,7 +54,7 @@ impl<M: Foldable> Inference<M> {
     /// Copies and folds a model. The model itself is unchanged.
     ///
     /// # Errors
-    /// [`Error::Config`] if `kind` is not fp32 or bf16 (or fp16 on a GPU), [`Error::Torch`] if libtorch fails.
+    /// [`Error::Config`](super::Error::Config) if `kind` is not fp32 or bf16 (or fp16 on a GPU), [`Error::Torch`](super::Error::Torch) if libtorch fails.
     pub fn of(model: &M, kind: Kind) -> Result<Self> {
         let device = model.registry().entries().first().map_or(Device::Cpu, |entry| entry.tensor.device());
         let fits = matches!(kind, Kind::Float | Kind::BFloat16) || (kind == Kind::Half && device != Device::Cpu);
@@ -76,7 +76,7 @@ impl<M: Foldable> Inference<M> {
     /// As the model's own; the result is fp32.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the input does not fit, [`Error::Torch`] if libtorch fails.
+    /// [`Error::Shape`](super::Error::Shape) if the input does not fit, [`Error::Torch`](super::Error::Torch) if libtorch fails.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let _guard = torch_ext::guard::inference()?;
         let xs = xs.f_to_kind(self.kind)?;

@@ -81,7 +81,7 @@ impl SpineConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first field outside its range.
+    /// [`Error::Config`](super::Error::Config) names the first field outside its range.
     pub fn check(&self) -> Result<()> {
         check_range("sagittal_t1_slices", self.sagittal_t1_slices, 0, 300)?;
         check_range("sagittal_t2_slices", self.sagittal_t2_slices, 0, 300)?;
@@ -118,7 +118,7 @@ impl SpineModel {
     /// `backbone.<timm's name>`, `head.weight` and `head.bias`.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first field outside its range; [`Error::Torch`] if the device does not exist.
+    /// [`Error::Config`](super::Error::Config) names the first field outside its range; [`Error::Torch`](super::Error::Torch) if the device does not exist.
     pub fn new(config: &SpineConfig, seed: u64, device: Device) -> Result<Self> {
         Self::build(config, Some(seed), device)
     }
@@ -161,7 +161,7 @@ impl SpineModel {
     /// `[batch, slices, height, width]` → `[batch, 25, 3]`; the last dimension sums to 1.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the input does not fit, [`Error::Config`] if the model has one output per target.
+    /// [`Error::Shape`](super::Error::Shape) if the input does not fit, [`Error::Config`](super::Error::Config) if the model has one output per target.
     pub fn probabilities(&self, xs: &Tensor) -> Result<Tensor> {
         if self.config.output == SpineOutput::PerTarget {
             return Err(ConfigError::new("output", "per_target", "per_severity").into());
