@@ -19,7 +19,7 @@
 //! the greatest magnitude, as the tests check.
 //!
 //! The kernels need AVX-512. [`fits`] says whether a convolution can and should be computed here; otherwise use torch's.
-//! `cargo xtask bench conv` compares the two. [`cpu_kernels`](crate::cpu_kernels) switches all such kernels off.
+//! `cargo xtask bench conv` compares the two. [`cpu_kernels`] switches all such kernels off.
 
 #[cfg(target_arch = "x86_64")]
 mod algorithm;
