@@ -3,9 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CropSourceConfig, Points};
-use crate::data::StudyId;
 use crate::data::cache::{CacheError, CacheKey};
-use crate::data::cached::{CachedStudy, CachedStudyError, CropExtent};
+use crate::data::cached::{CachedStudy, CropExtent};
 use crate::data::loader::BoxError;
 use crate::data::manifest::StudyRecord;
 use crate::data::study::Study;
@@ -34,7 +33,6 @@ pub struct CacheProgress {
 /// One decoded study of a source.
 #[derive(Debug)]
 pub(super) struct DecodedStudy {
-    pub(super) id: StudyId,
     pub(super) location: DecodedLocation,
     pub(super) warnings: Vec<String>,
 }
@@ -61,7 +59,7 @@ impl DecodedStudy {
                     // says what is wrong with it.
                     let _ = std::fs::remove_file(path);
                 }
-                let study = study.map_err(|source| CachedStudyError::Cache { study: self.id, source })?;
+                let study = study?;
                 verified.store(true, Ordering::Relaxed);
                 Ok(Arc::new(study))
             }

@@ -63,7 +63,7 @@ impl CropSource {
             let study = Arc::new(decode(record, points, &extent, config)?);
             let warnings = study.warnings().to_vec();
             let location = DecodedLocation::Memory(study);
-            Ok((record.id, DecodedStudy { id: record.id, location, warnings }))
+            Ok((record.id, DecodedStudy { location, warnings }))
         };
         let studies = records.par_iter().map(decode).collect::<Result<_, BoxError>>().map_err(TaskError::Data)?;
         Self::of(records, studies, config)
@@ -109,7 +109,7 @@ impl CropSource {
                 progress(*counts);
             }
             let location = DecodedLocation::File { path, key, verified: AtomicBool::new(false) };
-            Ok(Some((record.id, DecodedStudy { id: record.id, location, warnings })))
+            Ok(Some((record.id, DecodedStudy { location, warnings })))
         };
         let studies: Result<Option<HashMap<_, _>>, BoxError> = records.par_iter().map(open).collect();
         studies.map_err(TaskError::Data)?.map(|studies| Self::of(records, studies, config)).transpose()
