@@ -41,7 +41,8 @@
 //!
 //! ```
 //! use lumbar::anatomy::{Condition, Level, Mirror, Severity, Target};
-//! use lumbar::run::{Preset, RunConfig};
+//! use lumbar::run::RunConfig;
+//! use lumbar::tasks::Preset;
 //!
 //! // 25 targets, in the order of train.csv
 //! assert_eq!(Target::ALL.len(), Condition::ALL.len() * Level::ALL.len());

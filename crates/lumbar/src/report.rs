@@ -1,10 +1,12 @@
 //! A run on one page: a self-contained HTML file without scripts and without anything to load.
 //!
 //! A [`Report`] takes tables, histories and pictures that are already there and returns text;
-//! [`Report::of_run`] gathers them from a run's folder and its data. The page holds the study numbers of the data set and nothing else that names anybody.
+//! [`Report::of_run`] gathers them from a run's folder and its data. The page holds the study numbers of the data set
+//! and nothing else that names anybody.
 //!
 //! ```
 //! use lumbar::anatomy::Severity;
+//! use lumbar::data::StudyId;
 //! use lumbar::metric::{ConstantBaseline, LabelTable};
 //! use lumbar::report::{BaselineKind, Baseline, Report};
 //!

@@ -123,5 +123,5 @@ fn a_series_with_another_description_is_identified_by_its_images() {
     let path = folder.path().join("test_series_descriptions.csv");
     let table = fs::read_to_string(&path).unwrap();
     fs::write(&path, table.replace("Axial T2", "AX T2 FRFSE").replace("Sagittal T1", "SAG T1 FLAIR")).unwrap();
-    both(folder.path(), 0, &["is called \\\"AX T2 FRFSE\\\"", "is taken for Axial T2", "is taken for Sagittal T1"]);
+    both(folder.path(), 0, &["is called \\\"AX T2 FRFSE\\\"", "is taken as Axial T2", "is taken as Sagittal T1"]);
 }

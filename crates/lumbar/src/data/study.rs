@@ -69,7 +69,7 @@ pub enum StudyWarning {
         first: String,
     },
     /// The table does not say what a series is; its images do.
-    #[error("series {series} has no description and is taken as {kind} by its images")]
+    #[error("series {series} is taken as {kind} by its images: the table does not name a known kind for it")]
     KindFromImages {
         /// The series.
         series: SeriesId,
