@@ -4,7 +4,7 @@
 //! score, predict, report. The crate is glue. It reads arguments, calls the library, and prints; a rule that could be
 //! tested without a process is in `lumbar`, `lumbar-dicom` or `lumbar-phantom`.
 //!
-//! What a command owes to its caller, and where it is kept:
+//! What a command promises its caller, and where that is implemented:
 //!
 //! - **Results go to standard output, progress and errors to standard error.** A pipe that is closed early
 //!   (`lumbar score | head`) is no error, and nothing that is printed can end a training run (`output`).

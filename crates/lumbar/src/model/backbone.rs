@@ -202,7 +202,7 @@ pub(crate) fn run_backbone(model: &(impl Features + ?Sized), xs: &Tensor, pass: 
 #[derive(Debug)]
 pub struct Backbone(Box<dyn AnyBackbone>);
 
-/// What a network needs to be held in a [`Backbone`]. Every type with [`Features`] and [`Foldable`] has it.
+/// What a network needs to be stored in a [`Backbone`]. Every type with [`Features`] and [`Foldable`] has it.
 pub(super) trait AnyBackbone: Features + fmt::Debug + Send {
     /// [`Foldable::copied`].
     fn copied_box(&self) -> Result<Box<dyn AnyBackbone>>;

@@ -75,7 +75,7 @@ pub enum ManifestWarning {
         /// The series.
         series: SeriesId,
     },
-    /// The table describes a series as something that is none of the competition's kinds; its kind can only be told
+    /// The table describes a series as something that is not one of the competition's kinds; its kind can only be told
     /// from the images.
     #[error("series {series} of study {study} is called {}, expected {}", quoted(found), known_kinds())]
     UnknownDescription {
