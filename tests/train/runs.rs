@@ -122,6 +122,30 @@ fn a_loss_that_stays_not_finite_ends_the_run_and_says_what_to_do() {
 }
 
 #[test]
+fn a_skipped_step_leaves_the_running_statistics_as_they_were() {
+    let _turn = alone();
+    let source = Arc::new(SmallSource::new(40));
+    let folder = scratch();
+    let run = CrossValidation::open(folder.path(), &config(2), source.folds(2)).unwrap();
+    let network = SmallNetwork { overflows_in: Some(2), ..SmallNetwork::new(1) };
+    let buffers = [network.running_mean.shallow_clone(), network.running_var.shallow_clone()];
+    let values = || buffers.each_ref().map(|buffer| Vec::<f32>::try_from(buffer).unwrap());
+    let (mut before, mut skipped) = (None, 0);
+    let mut observer = |event: &Event| match event {
+        Event::Step { step: 1, .. } => before = Some(values()),
+        Event::StepSkipped { step: 2, what: "loss", .. } => {
+            skipped += 1;
+            assert_eq!(before.as_ref(), Some(&values()));
+        }
+        _ => {}
+    };
+    let outcome = fit_fold(&run, 0, &network, &source, &StopToken::new(), &mut observer).unwrap();
+    assert!(matches!(outcome, FoldOutcome::Complete(_)));
+    assert_eq!(skipped, 1);
+    assert!(values().as_flattened().iter().all(|value| value.is_finite()));
+}
+
+#[test]
 fn a_run_folder_of_another_config_or_split_is_refused_field_by_field() {
     let _turn = alone();
     let source = Arc::new(SmallSource::new(20));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 
+use super::buffers::SavedBuffers;
 use super::checkpoint::Sums;
 use super::config::Precision;
 use super::loss_scale::LossScale;
@@ -71,12 +72,14 @@ where
         plan.batches.drain(..done);
         let groups = plan.batches.clone();
         let mut batches = self.load(plan)?;
+        let mut buffers = SavedBuffers::of(self.network)?;
         let mut streak = 0;
         for group in groups.chunks(accumulate) {
             let (start, mut waited) = (Instant::now(), Duration::ZERO);
             let lr = self.config.optimizer.lr * self.schedule.factor(progress.step);
             tch::manual_seed(plan::torch_seed(self.config, self.fold, progress.step));
             optimizer.zero_gradients()?;
+            buffers.save()?;
             let scale = progress.scale.factor(self.config.precision);
             let mut loss = 0.0;
             for part in 0..group.len() {
@@ -118,6 +121,7 @@ where
                     });
                 }
                 report => {
+                    buffers.restore()?;
                     let what = if report.is_some() { "gradient" } else { "loss" };
                     streak += 1;
                     progress.sums.skipped += 1;

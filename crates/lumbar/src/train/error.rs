@@ -117,7 +117,7 @@ pub enum TrainError {
     },
     /// A table of labels or probabilities.
     #[error(transparent)]
-    Table(#[from] crate::metric::TableError),
+    Table(#[from] crate::metric::TableFileError),
     /// Studies cannot be mixed in this task.
     #[error("the {what} of this task cannot be mixed: set mix.mixup_p and mix.cutmix_p to 0")]
     NotMixable {
