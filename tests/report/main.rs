@@ -1,8 +1,10 @@
 //! From a trained run's folder to its report.
 
+use dicom_core::{Tag, VR};
 use lumbar::anatomy::{Severity, Target};
-use lumbar::data::DataSplit;
 use lumbar::data::manifest::Manifest;
+use lumbar::data::study::Study;
+use lumbar::data::{DataSplit, StudyId};
 use lumbar::metric::read_predictions;
 use lumbar::report::{Report, ReportConfig, cell_cam};
 use lumbar::run::{Run, RunConfig};
@@ -54,6 +56,25 @@ fn a_run_becomes_one_page_with_images_and_without_paths() {
     let page = whole.html().unwrap();
     assert!(page.contains("oracle") && page.contains("temperature-scaled") && page.contains("data:image/png"));
     assert!(!page.contains(&*folder.path().to_string_lossy()), "a path of this machine");
+
+    // a study whose file says that its pixels may show a name
+    let shown = whole.worst.iter().filter(|case| case.image.is_some()).map(|case| case.cell.study);
+    let flagged: Vec<StudyId> = shown.take(1).collect();
+    let study = manifest.of(DataSplit::Train).find(|record| record.id == flagged[0]).unwrap();
+    let file = &Study::open(study).unwrap().series[0].data.stacks[0].slices[0];
+    let path = file.path().unwrap();
+    let mut object = dicom_object::open_file(path).unwrap();
+    object.put_str(Tag(0x0028, 0x0301), VR::CS, "YES");
+    object.write_to_file(path).unwrap();
+    let careful = report(Some(&manifest), Some(&oracle)).unwrap();
+    for (case, before) in careful.worst.iter().zip(&whole.worst) {
+        assert_eq!(case.cell, before.cell);
+        let is_flagged = flagged.contains(&case.cell.study);
+        assert_eq!(case.image.is_some(), before.image.is_some() && !is_flagged, "study {}", case.cell.study);
+        assert_eq!(case.remark.contains("may show a name (BurnedInAnnotation)"), is_flagged);
+    }
+    assert!(careful.html().unwrap().contains("may show a name (BurnedInAnnotation)"));
+    assert!(Study::open(study).unwrap().has_burned_in_annotation());
 
     // the fold that was not trained on the study explains it
     let record = manifest.of(DataSplit::Train).find(|record| !record.points.is_empty()).unwrap();

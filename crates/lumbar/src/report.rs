@@ -1,8 +1,9 @@
-//! A run on one page: a self-contained HTML file without scripts and without anything to load.
+//! A run on one page: a self-contained HTML file without scripts and without external resources.
 //!
-//! A [`Report`] takes tables, histories and pictures that are already there and returns text;
-//! [`Report::of_run`] gathers them from a run's folder and its data. The page holds the study numbers of the data set
-//! and nothing else that names anybody.
+//! A [`Report`] turns tables, histories and images into text; [`Report::of_run`] reads them from a run's folder and its
+//! data. The page contains the study numbers of the data set and no other identifier: no name, no UID, no path. Images
+//! of a study are left out, with a sentence that says so, if one of its files says that the pixels may show a name
+//! (BurnedInAnnotation).
 //!
 //! ```
 //! use lumbar::anatomy::Severity;

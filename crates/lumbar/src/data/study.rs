@@ -264,6 +264,13 @@ impl Study {
         self.series.iter().find(|series| series.id == id)
     }
 
+    /// Whether a file says that its pixels may show a name (BurnedInAnnotation is present and not NO). Images of such
+    /// a study do not belong into anything that leaves the machine.
+    #[must_use]
+    pub fn has_burned_in_annotation(&self) -> bool {
+        self.series.iter().any(|series| series.data.has_burned_in_annotation())
+    }
+
     /// The series of a kind; there may be none or several.
     pub fn series_of(&self, kind: SeriesKind) -> impl Iterator<Item = &StudySeries> {
         self.series.iter().filter(move |series| series.kind == Some(kind))

@@ -1,4 +1,4 @@
-//! The picture of a badly predicted cell.
+//! The image of a badly predicted cell.
 
 use plotters::style::RGBColor;
 
@@ -8,11 +8,13 @@ use crate::data::study::Study;
 use crate::explain::CellCam;
 use crate::figure::{Figure, FigureError, Marker, MontageConfig, Tile, montage, window_of};
 
-/// Of the mark: sky blue of Okabe and Ito's palette, which no slice and no heat map has.
+/// Colour of the annotation: sky blue of Okabe and Ito's palette, which no slice and no heat map has.
 const MARK: RGBColor = RGBColor(86, 180, 233);
 
-/// The slice that shows a position best, with a cross there; none where no series of the target's kind has a
-/// place in the patient.
+/// The slice that shows a position best, with a cross there.
+///
+/// `None` if no series of the target's kind has a position in the patient, or if the slice's file says that its pixels
+/// may show a name ([`Slice::burned_in_annotation`](lumbar_dicom::Slice::burned_in_annotation)).
 ///
 /// # Errors
 /// When the slice cannot be decoded.
@@ -22,7 +24,8 @@ pub fn slice_tile(study: &Study, target: Target, position_mm: [f64; 3]) -> Resul
     let stack = study.series(slice_match.series).and_then(|series| series.data.stacks.get(slice_match.place.stack));
     let Some(stack) = stack else { return Ok(None) };
     let nearest = slice_match.place.nearest;
-    let Some(slice) = stack.slices.get(nearest.slice) else { return Ok(None) };
+    let slice = stack.slices.get(nearest.slice).filter(|slice| !slice.burned_in_annotation);
+    let Some(slice) = slice else { return Ok(None) };
     let (column, row) = (nearest.projection.column, nearest.projection.row);
     let marker = Marker { column, row, label: target.level.title().to_owned(), colour: MARK };
     let number = slice.instance_number.map_or_else(String::new, |number| format!(", slice {number}"));

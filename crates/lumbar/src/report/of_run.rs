@@ -151,6 +151,9 @@ fn facts(run: &Run, network: String) -> Vec<(String, String)> {
     .into()
 }
 
+/// Why a case has no image although its study can be decoded.
+const BURNED_IN: &str = "No image: a file of this study says that its pixels may show a name (BurnedInAnnotation).";
+
 /// A cell with its image, or with the reason why there is none.
 fn worst_case(run: &Run, manifest: Option<&Manifest>, cell: WorstCell, device: Device) -> WorstCase {
     let Some(manifest) = manifest else {
@@ -177,6 +180,9 @@ fn tiles(
     device: Device,
 ) -> Result<(Vec<crate::figure::Tile>, String), BoxError> {
     let study = Study::open(record)?;
+    if study.has_burned_in_annotation() {
+        return Ok((Vec::new(), BURNED_IN.to_owned()));
+    }
     let point = StudyPoints::locate(&study, record).points[cell.target.index()];
     let mut tiles = Vec::new();
     if let Some(position_mm) = point.position_mm() {
