@@ -39,6 +39,7 @@ use super::{DataSplit, SeriesId, SeriesKind, StudyId};
 use crate::anatomy::{Mirror, Severity, Target};
 
 pub use error::ManifestError;
+pub(crate) use tables::labels as labels_of_table;
 pub use warning::ManifestWarning;
 
 /// What [`Manifest::read_with`] does besides reading the tables.

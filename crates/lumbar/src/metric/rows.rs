@@ -3,36 +3,31 @@ use std::path::{Path, PathBuf};
 
 use super::{MetricError, PredictionTable};
 use crate::anatomy::Target;
+use crate::data::names::quoted_path;
+use crate::data::table::{Column, Row, Table, TableError};
 use crate::data::{StudyId, atomic};
 
-/// First line of a submission and of every table of probabilities.
-pub(crate) const SUBMISSION_HEADER: &str = "row_id,normal_mild,moderate,severe";
+/// The columns of a submission and of every table of probabilities, in their order.
+const COLUMNS: [&str; 4] = ["row_id", "normal_mild", "moderate", "severe"];
 
 /// Why a table of labels or probabilities could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TableError {
-    /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    File {
+pub enum TableFileError {
+    /// The file cannot be written.
+    #[error("{}: {source}", quoted_path(path))]
+    Write {
         /// The file.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A line that is not a row.
-    #[error("{}, line {line}: {reason}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What was expected and found.
-        reason: String,
-    },
-    /// Rows that do not make a table.
-    #[error("{}: {source}", path.display())]
-    Table {
+    /// The file cannot be read, is not a table, or has a wrong cell.
+    #[error(transparent)]
+    Read(#[from] TableError),
+    /// The rows do not make a table of studies.
+    #[error("{}: {source}", quoted_path(path))]
+    Rows {
         /// The file.
         path: PathBuf,
         /// What is wrong with the rows together.
@@ -45,7 +40,7 @@ pub enum TableError {
 ///
 /// # Errors
 /// When the file cannot be written; an existing file is then unchanged.
-pub fn write_predictions(path: &Path, predictions: &PredictionTable) -> Result<(), TableError> {
+pub fn write_predictions(path: &Path, predictions: &PredictionTable) -> Result<(), TableFileError> {
     write_rows(path, predictions.iter())
 }
 
@@ -56,78 +51,110 @@ pub fn write_predictions(path: &Path, predictions: &PredictionTable) -> Result<(
 pub fn write_rows<'a, N: Display>(
     path: &Path,
     rows: impl IntoIterator<Item = (N, &'a [[f64; 3]; Target::COUNT])>,
-) -> Result<(), TableError> {
-    let mut text = format!("{SUBMISSION_HEADER}\n");
+) -> Result<(), TableFileError> {
+    let mut text = submission_header();
     for (name, row) in rows {
         for target in Target::SUBMISSION {
             let [normal, moderate, severe] = row[target.index()];
             writeln!(text, "{},{normal},{moderate},{severe}", target.row_id(&name)).expect("a string takes text");
         }
     }
-    atomic::write(path, text.as_bytes()).map_err(|source| TableError::File { path: path.to_owned(), source })
+    atomic::write(path, text.as_bytes()).map_err(|source| TableFileError::Write { path: path.to_owned(), source })
+}
+
+/// The first line of a submission.
+pub(crate) fn submission_header() -> String {
+    COLUMNS.join(",") + "\n"
 }
 
 /// Reads what [`write_predictions`] wrote, or any submission.
 ///
 /// # Errors
-/// When a line is not a row of a study, or a row occurs twice or is missing.
-pub fn read_predictions(path: &Path) -> Result<PredictionTable, TableError> {
-    let text = read_text(path)?;
+/// When the columns are not those of a submission in their order, a row is not of a study and a target, a probability
+/// is not a number, or a row is there twice or missing.
+pub fn read_predictions(path: &Path) -> Result<PredictionTable, TableFileError> {
+    let table = SubmissionTable::read(path)?;
     let mut cells = Vec::new();
-    for (line, row) in submission_rows(&text) {
-        let refused = |reason| TableError::Line { path: path.to_owned(), line, reason };
-        let row = row.map_err(refused)?;
-        let (study, target) = row.study_and_target().map_err(refused)?;
-        cells.push((study, target, row.values().map_err(refused)?));
+    for row in table.rows() {
+        let (study, target) = row.study_and_target()?;
+        cells.push((study, target, row.values()?));
     }
-    PredictionTable::from_cells(cells).map_err(|source| TableError::Table { path: path.to_owned(), source })
+    PredictionTable::from_cells(cells).map_err(|source| TableFileError::Rows { path: path.to_owned(), source })
 }
 
-pub(super) fn read_text(path: &Path) -> Result<String, TableError> {
-    std::fs::read_to_string(path).map_err(|source| TableError::File { path: path.to_owned(), source })
+/// A file with the columns of a submission. Its cells are text until they are asked for.
+#[derive(Debug)]
+pub(crate) struct SubmissionTable {
+    table: Table,
+    row_id: Column,
+    probabilities: [Column; 3],
 }
 
-/// One line below the header, split into its fields.
+impl SubmissionTable {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not CSV, or has other columns or another order of them.
+    pub(crate) fn read(path: &Path) -> Result<Self, TableError> {
+        let table = Table::read(path)?;
+        table.expect_header(&COLUMNS)?;
+        let [row_id, normal, moderate, severe] = COLUMNS.map(|name| table.column(name));
+        let (row_id, probabilities) = (row_id?, [normal?, moderate?, severe?]);
+        Ok(Self { table, row_id, probabilities })
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = SubmissionRow<'_>> {
+        self.table.rows().map(|row| SubmissionRow { columns: self, row })
+    }
+}
+
+/// A row of a [`SubmissionTable`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SubmissionRow<'a> {
-    pub(crate) row_id: &'a str,
-    fields: [&'a str; 3],
+    columns: &'a SubmissionTable,
+    row: Row<'a>,
 }
 
-impl SubmissionRow<'_> {
+impl<'a> SubmissionRow<'a> {
+    /// The row of the CSV table.
+    pub(crate) const fn row(&self) -> Row<'a> {
+        self.row
+    }
+
+    /// The error that the first cell is not what it should be.
+    pub(crate) fn wrong(&self, expected: &str) -> TableError {
+        self.row.wrong(self.columns.row_id, expected)
+    }
+
+    /// The text of its first cell.
+    pub(crate) fn row_id(&self) -> &'a str {
+        self.row.text(self.columns.row_id)
+    }
+
     /// The study and the target of the row.
-    pub(crate) fn study_and_target(&self) -> Result<(StudyId, Target), String> {
-        let (study, target) = Target::split_row_id(self.row_id).map_err(|error| error.to_string())?;
-        let id: StudyId = study.parse().map_err(|_| format!("study {study:?} is not a number"))?;
-        if id.to_string() == study { Ok((id, target)) } else { Err(format!("study {study:?}, expected {id}")) }
+    ///
+    /// # Errors
+    /// When the first cell is not `<study>_<condition>_<level>`, or the study's number is not written as
+    /// [`StudyId`] writes it.
+    pub(crate) fn study_and_target(&self) -> Result<(StudyId, Target), TableError> {
+        let Ok((study, target)) = Target::split_row_id(self.row_id()) else {
+            return Err(self.wrong("the form \"<study>_<condition>_<level>\""));
+        };
+        let id: StudyId =
+            study.parse().map_err(|_| self.wrong("the form \"<study>_<condition>_<level>\" with a number"))?;
+        let expected = target.row_id(id);
+        if expected == self.row_id() { Ok((id, target)) } else { Err(self.wrong(&format!("{expected:?}"))) }
     }
 
     /// The three numbers. They may be infinite or NaN.
-    pub(crate) fn values(&self) -> Result<[f64; 3], String> {
-        let mut values = [0.0; 3];
-        for (place, field) in self.fields.iter().enumerate() {
-            let name = crate::anatomy::Severity::ALL[place].snake();
-            values[place] = field.trim().parse().map_err(|_| format!("{name} is {field:?}, expected a number"))?;
-        }
-        Ok(values)
+    ///
+    /// # Errors
+    /// When a cell is not a number.
+    pub(crate) fn values(&self) -> Result<[f64; 3], TableError> {
+        let [normal, moderate, severe] = self.columns.probabilities;
+        let value = |column| self.row.parse(column, "a number");
+        Ok([value(normal)?, value(moderate)?, value(severe)?])
     }
-}
-
-/// The lines of a table with their numbers, from 1. The first item is an error if the header is not the expected one.
-pub(crate) fn submission_rows(text: &str) -> impl Iterator<Item = (usize, Result<SubmissionRow<'_>, String>)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let header = text.lines().next().unwrap_or_default().trim_end();
-    let wrong = (header != SUBMISSION_HEADER)
-        .then(|| (1, Err(format!("the header is {header:?}, expected {SUBMISSION_HEADER:?}"))));
-    let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()).map(|(index, line)| {
-        let fields: Vec<&str> = line.trim_end().split(',').collect();
-        let row = match fields[..] {
-            [row_id, normal, moderate, severe] => Ok(SubmissionRow { row_id, fields: [normal, moderate, severe] }),
-            _ => Err(format!("{} fields, expected 4: {SUBMISSION_HEADER}", fields.len())),
-        };
-        (index + 1, row)
-    });
-    wrong.into_iter().chain(lines)
 }
 
 #[cfg(test)]
@@ -153,20 +180,26 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_with_what_was_expected() {
+    fn a_bad_cell_is_named_with_what_was_expected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bad.csv");
-        let message = |text: &str| {
-            std::fs::write(&path, text).unwrap();
+        let message = |lines: &[&str]| {
+            std::fs::write(&path, lines.join("\n")).unwrap();
             read_predictions(&path).unwrap_err().to_string()
         };
-        assert!(message("row_id,a,b,c\n").contains("line 1: the header is \"row_id,a,b,c\""));
-        assert!(
-            message(&format!("{SUBMISSION_HEADER}\n1_spinal_canal_stenosis_l1_l2,0.1,x,0.2\n"))
-                .ends_with("line 2: moderate is \"x\", expected a number")
-        );
-        assert!(message(&format!("{SUBMISSION_HEADER}\nL1,0.1,0.1,0.2\n")).contains("line 2: unknown row id \"L1\""));
-        assert!(message(&format!("{SUBMISSION_HEADER}\n1_spinal_canal_stenosis_l1_l2,1,0,0\n")).contains("found 1"));
-        assert!(message(&format!("{SUBMISSION_HEADER}\n1,2\n")).contains("2 fields, expected 4"));
+        let header = "row_id,normal_mild,moderate,severe";
+        let error = message(&["row_id,a,b,c"]);
+        assert!(error.ends_with(&format!("line 1: the header is \"row_id,a,b,c\", expected \"{header}\"")), "{error}");
+        let ends = |row: &str, end: &str| {
+            let error = message(&[header, row]);
+            assert!(error.contains("bad.csv\"") && error.ends_with(end), "{error}");
+        };
+        let form = "expected the form \"<study>_<condition>_<level>\"";
+        ends("1_spinal_canal_stenosis_l1_l2,0.1,x,0.2", "line 2, column \"moderate\": found \"x\", expected a number");
+        ends("L1,0.1,0.1,0.2", &format!("line 2, column \"row_id\": found \"L1\", {form}"));
+        ends("x_spinal_canal_stenosis_l1_l2,1,0,0", &format!("{form} with a number"));
+        ends("01_spinal_canal_stenosis_l1_l2,1,0,0", "expected \"1_spinal_canal_stenosis_l1_l2\"");
+        ends("1_spinal_canal_stenosis_l1_l2,1,0,0", "expected 25 rows a study, found 1");
+        ends("1,2", "line 2: found 2 cells, expected 4 as in the header");
     }
 }

@@ -18,8 +18,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::anatomy::Target;
+use crate::data::names::quoted_path;
+use crate::data::table::{Seen, TableError};
 use crate::data::{StudyId, atomic};
-use crate::metric::{PredictionTable, SUBMISSION_HEADER, submission_rows};
+use crate::metric::{PredictionTable, SubmissionTable, submission_header};
 
 /// How far the three probabilities of a row may sum from one.
 pub const SUM_TOLERANCE: f64 = 1e-6;
@@ -44,29 +46,32 @@ pub enum Overwrite {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmissionError {
-    /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    File {
+    /// The file cannot be read, or the sample is not a table with a submission's columns.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The file cannot be written.
+    #[error("{}: {source}", quoted_path(path))]
+    Write {
         /// The file.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
     },
     /// The file exists and was not to be replaced.
-    #[error("{} exists; say so to replace it", path.display())]
+    #[error("{} exists and may not be replaced", quoted_path(path))]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// `sample_submission.csv` is not one.
-    #[error("{} is no sample submission: {reason}", path.display())]
+    /// `sample_submission.csv` does not have 25 rows of each study.
+    #[error("{} is not a sample submission: {reason}", quoted_path(path))]
     Sample {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// The predictions would make no valid submission.
+    /// The predictions do not make a valid submission.
     #[error("{} violations, nothing was written: {}", violations.len(), name_some(violations))]
     Invalid {
         /// All of them.
@@ -78,15 +83,21 @@ pub enum SubmissionError {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A line that is no row.
-    #[error("line {line}: {reason}")]
-    Line {
-        /// The line.
-        line: usize,
-        /// What was expected and found.
+    /// The file is not CSV, or its columns are not those of a submission.
+    #[error("{reason}")]
+    NotATable {
+        /// What was expected and found, and on which line.
         reason: String,
     },
-    /// A row that the sample does not have: another study, or a name that is none.
+    /// A probability that is not a number.
+    #[error("row {row_id:?}: {reason}")]
+    NotANumber {
+        /// The row's name.
+        row_id: String,
+        /// The line, the column, and what was found.
+        reason: String,
+    },
+    /// A row that the sample does not have: of another study, or with an unknown name.
     #[error("line {line}: row {row_id:?} is not in the sample submission")]
     UnknownRow {
         /// The line.
@@ -150,16 +161,12 @@ impl Sample {
     /// # Errors
     /// When the file cannot be read or its rows are not 25 of each study, each once.
     pub fn read(path: &Path) -> Result<Self, SubmissionError> {
-        let text = read(path)?;
         let refused = |reason| SubmissionError::Sample { path: path.to_owned(), reason };
-        let (mut studies, mut found) = (Vec::new(), Vec::new());
-        let mut seen = HashSet::new();
-        for (line, row) in submission_rows(&text) {
-            let row = row.map_err(|reason| refused(format!("line {line}: {reason}")))?;
-            let (study, target) = row.study_and_target().map_err(|reason| refused(format!("line {line}: {reason}")))?;
-            if !seen.insert(row.row_id) {
-                return Err(refused(format!("line {line}: row {:?} is there twice", row.row_id)));
-            }
+        let (mut studies, mut found, mut seen) = (Vec::new(), Vec::new(), Seen::new());
+        let table = SubmissionTable::read(path)?;
+        for row in table.rows() {
+            let (study, target) = row.study_and_target()?;
+            seen.insert(row.row(), row.row_id(), || format!("row {:?}", row.row_id()))?;
             if !studies.contains(&study) {
                 studies.push(study);
             }
@@ -209,7 +216,7 @@ pub fn write(
     sample: &Sample,
     overwrite: Overwrite,
 ) -> Result<(), SubmissionError> {
-    let mut text = format!("{}\n", SUBMISSION_HEADER);
+    let mut text = submission_header();
     let mut violations = Vec::new();
     for (study, target) in &sample.rows {
         let row_id = target.row_id(study);
@@ -231,7 +238,7 @@ pub fn write(
     if overwrite == Overwrite::Refuse && path.exists() {
         return Err(SubmissionError::Exists { path: path.to_owned() });
     }
-    atomic::write(path, text.as_bytes()).map_err(|source| SubmissionError::File { path: path.to_owned(), source })
+    atomic::write(path, text.as_bytes()).map_err(|source| SubmissionError::Write { path: path.to_owned(), source })
 }
 
 /// Everything that is wrong with a submission's file; nothing for a valid one.
@@ -239,32 +246,31 @@ pub fn write(
 /// # Errors
 /// When the file cannot be read.
 pub fn validate(path: &Path, sample: &Sample) -> Result<Vec<Violation>, SubmissionError> {
-    let text = read(path)?;
+    let table = match SubmissionTable::read(path) {
+        Ok(table) => table,
+        Err(error @ TableError::Io { .. }) => return Err(error.into()),
+        Err(error) => return Ok(vec![Violation::NotATable { reason: error.to_string() }]),
+    };
     let expected: Vec<String> = sample.row_ids().collect();
     let known: HashSet<&str> = expected.iter().map(String::as_str).collect();
     let mut first: HashMap<&str, usize> = HashMap::new();
     let mut order = Vec::new();
     let mut violations = Vec::new();
-    for (line, row) in submission_rows(&text) {
-        let row = match row {
-            Ok(row) => row,
-            Err(reason) => {
-                violations.push(Violation::Line { line, reason });
-                continue;
-            }
-        };
-        let row_id = row.row_id.to_owned();
-        if !known.contains(row.row_id) {
-            violations.push(Violation::UnknownRow { line, row_id: row_id.clone() });
-        } else if let Some(&first) = first.get(row.row_id) {
-            violations.push(Violation::DuplicateRow { line, row_id: row_id.clone(), first });
+    for row in table.rows() {
+        let (line, row_id) = (row.row().line(), row.row_id());
+        if !known.contains(row_id) {
+            violations.push(Violation::UnknownRow { line, row_id: row_id.to_owned() });
+        } else if let Some(&first) = first.get(row_id) {
+            violations.push(Violation::DuplicateRow { line, row_id: row_id.to_owned(), first });
         } else {
-            first.insert(row.row_id, line);
-            order.push((line, row.row_id));
+            first.insert(row_id, line);
+            order.push((line, row_id));
         }
         match row.values() {
-            Ok(values) => violations.extend(check_values(row_id, values)),
-            Err(reason) => violations.push(Violation::Line { line, reason }),
+            Ok(values) => violations.extend(check_values(row_id.to_owned(), values)),
+            Err(error) => {
+                violations.push(Violation::NotANumber { row_id: row_id.to_owned(), reason: error.to_string() });
+            }
         }
     }
     let missing = expected.iter().filter(|row_id| !first.contains_key(row_id.as_str()));
@@ -286,10 +292,6 @@ fn check_values(row_id: String, found: [f64; 3]) -> Option<Violation> {
     } else {
         None
     }
-}
-
-fn read(path: &Path) -> Result<String, SubmissionError> {
-    std::fs::read_to_string(path).map_err(|source| SubmissionError::File { path: path.to_owned(), source })
 }
 
 fn name_some(violations: &[Violation]) -> String {
@@ -341,14 +343,16 @@ mod tests {
         lines[6] = "9_left_subarticular_stenosis_l1_l2,1,0,0".to_owned();
         lines[7] = "7_left_subarticular_stenosis_l2_l3,1,many,0".to_owned();
         std::fs::write(&path, lines.join("\n")).unwrap();
-        let found: Vec<String> = validate(&path, &sample).unwrap().iter().map(ToString::to_string).collect();
+        let file = format!("{:?}, ", path.display());
+        let found = validate(&path, &sample).unwrap();
+        let found: Vec<String> = found.iter().map(|violation| violation.to_string().replace(&file, "")).collect();
         let expected = [
             "row \"7_left_neural_foraminal_narrowing_l1_l2\": [NaN, 0.5, 0.5], expected three finite numbers ≥ 0",
             "row \"7_left_neural_foraminal_narrowing_l2_l3\": [-0.5, 1.0, 0.5], expected three finite numbers ≥ 0",
             "row \"7_left_neural_foraminal_narrowing_l3_l4\": the probabilities sum to 1.1, expected 1 within 1e-6",
             "line 6: row \"7_left_neural_foraminal_narrowing_l5_s1\" is there twice, first in line 5",
             "line 7: row \"9_left_subarticular_stenosis_l1_l2\" is not in the sample submission",
-            "line 8: moderate is \"many\", expected a number",
+            "row \"7_left_subarticular_stenosis_l2_l3\": line 8, column \"moderate\": found \"many\", expected a number",
             "row \"7_left_neural_foraminal_narrowing_l4_l5\" is missing",
             "row \"7_left_subarticular_stenosis_l1_l2\" is missing",
         ];
@@ -367,12 +371,12 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_file_is_replaced_only_when_told() {
+    fn an_existing_file_is_replaced_only_when_that_is_asked_for() {
         let sample = Sample::of_studies([StudyId(7)]);
         let (_folder, path, before) = valid(&sample);
         let other = ConstantBaseline::uniform().predict(sample.studies());
         let error = write(&path, &other, &sample, Overwrite::Refuse).unwrap_err();
-        assert!(error.to_string().ends_with("submission.csv exists; say so to replace it"), "{error}");
+        assert!(error.to_string().ends_with("submission.csv\" exists and may not be replaced"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
         write(&path, &other, &sample, Overwrite::Replace).unwrap();
     }
@@ -395,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_samples_order_is_kept_whatever_it_is() {
+    fn rows_are_written_in_the_samples_order() {
         let sample = Sample::of_studies([StudyId(8), StudyId(7)]);
         let (folder, _, text) = valid(&sample);
         let path = folder.path().join("sample_submission.csv");
@@ -409,5 +413,22 @@ mod tests {
         assert!(validate(&path, &other).unwrap().is_empty());
         std::fs::write(&path, lines[..20].join("\n")).unwrap();
         assert!(Sample::read(&path).unwrap_err().to_string().ends_with("study 7 has 19 rows, expected 25"));
+        lines[3] = lines[2];
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        assert!(Sample::read(&path).unwrap_err().to_string().ends_with("l4_l5\" is already on line 3"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_table_is_one_violation_and_a_missing_file_an_error() {
+        let sample = Sample::of_studies([StudyId(7)]);
+        let (folder, path, text) = valid(&sample);
+        for broken in
+            [text.replacen("severe", "worst", 1), text.replacen(",", "\",", 2), text.replacen("0.3", "0,3", 1)]
+        {
+            std::fs::write(&path, broken).unwrap();
+            assert!(matches!(&validate(&path, &sample).unwrap()[..], [Violation::NotATable { .. }]));
+        }
+        let error = validate(&folder.path().join("none.csv"), &sample).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read \""), "{error}");
     }
 }

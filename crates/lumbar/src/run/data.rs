@@ -1,4 +1,4 @@
-//! What a run remembers of its data: enough to refuse another data set, and to be judged without its files.
+//! What a run stores about its data: enough to refuse another data set, and to be scored without the data's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,30 +10,30 @@ use super::RunError;
 use crate::anatomy::Target;
 use crate::data::atomic;
 use crate::data::manifest::StudyRecord;
-use crate::metric::{ConstantBaseline, submission_rows, write_rows};
+use crate::metric::{ConstantBaseline, SubmissionTable, TableFileError, write_rows};
 
 /// The labelled studies that a run was trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecord {
-    /// Where they lay when the run was made; they may lie elsewhere later.
+    /// The folder of the data set when the run was created. It may be moved later.
     pub folder: PathBuf,
     /// Labelled studies.
     pub studies: usize,
     /// Their series.
     pub series: usize,
-    /// Their pictures.
+    /// Their images.
     pub files: usize,
-    /// SHA-256 over numbers, labels, marks, and the pictures' names and sizes. Not over times of change: a copy
-    /// is the same data.
+    /// SHA-256 over study numbers, labels, annotated points, and the numbers and sizes of the image files. Times of
+    /// modification are not part of it: a copy is the same data.
     pub fingerprint: String,
 }
 
 impl DataRecord {
-    /// Of the labelled training studies of a data set.
+    /// The record of the labelled training studies of a data set.
     ///
     /// # Errors
-    /// When a picture that was listed cannot be looked at.
+    /// When the size of a listed file cannot be read.
     pub(super) fn of(folder: &Path, records: &[StudyRecord]) -> Result<Self, RunError> {
         let mut hash = Sha256::new();
         let (mut series_count, mut files) = (0, 0);
@@ -61,7 +61,7 @@ impl DataRecord {
         Ok(Self { folder: folder.to_owned(), studies: records.len(), series: series_count, files, fingerprint })
     }
 
-    /// In what another record differs, the folder aside.
+    /// How `self` differs from another record; the folder is not compared.
     pub(super) fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let counts = [
@@ -103,14 +103,12 @@ pub(super) fn write_prior(path: &Path, prior: &ConstantBaseline) -> Result<(), R
 
 /// Reads what [`write_prior`] wrote: the same bits.
 pub(super) fn read_prior(path: &Path) -> Result<ConstantBaseline, RunError> {
-    let text = fs::read_to_string(path).map_err(|source| RunError::file(path, source))?;
+    let table = SubmissionTable::read(path).map_err(TableFileError::from)?;
     let mut rows = [None; Target::COUNT];
-    for (line, row) in submission_rows(&text) {
-        let refused = |reason: String| RunError::format(path, format!("line {line}: {reason}"));
-        let row = row.map_err(refused)?;
-        match Target::split_row_id(row.row_id) {
-            Ok((PRIOR, target)) => rows[target.index()] = Some(row.values().map_err(refused)?),
-            _ => return Err(refused(format!("row {:?}, expected rows of {PRIOR:?}", row.row_id))),
+    for row in table.rows() {
+        match Target::split_row_id(row.row_id()) {
+            Ok((PRIOR, target)) => rows[target.index()] = Some(row.values().map_err(TableFileError::from)?),
+            _ => return Err(TableFileError::from(row.wrong("a row of \"prior\"")).into()),
         }
     }
     let missing = rows.iter().position(Option::is_none);

@@ -2,8 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::cache::CacheError;
 use crate::data::folds::FoldError;
-use crate::metric::MetricError;
-use crate::metric::TableError;
+use crate::metric::{MetricError, TableFileError};
 use crate::tasks::TaskError;
 use crate::train::TrainError;
 
@@ -25,7 +24,7 @@ pub enum RunError {
     Folds(#[from] FoldError),
     /// A table of labels or probabilities.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(#[from] TableFileError),
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),

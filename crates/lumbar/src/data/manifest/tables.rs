@@ -30,7 +30,7 @@ impl Tables {
             return Err(ManifestError::NoFolder { path: folder.to_owned(), found });
         }
         let tables = Self {
-            labels: open(folder, LABELS)?.as_ref().map(labels).transpose()?,
+            labels: open(folder, LABELS)?.as_ref().map(labels).transpose()?.map(BTreeMap::from_iter),
             points: open(folder, POINTS)?.as_ref().map(points).transpose()?,
             train_series: open(folder, DataSplit::Train.series_table())?.as_ref().map(series).transpose()?,
             test_series: open(folder, DataSplit::Test.series_table())?.as_ref().map(series).transpose()?,
@@ -54,11 +54,15 @@ fn open(folder: &Path, name: &str) -> Result<Option<Table>, TableError> {
 
 const NUMBER: &str = "a whole number";
 
-fn labels(table: &Table) -> Result<BTreeMap<StudyId, Labels>, TableError> {
+/// Labels by study, in the file's order, from a table in the form of `train.csv` with its columns in any order.
+///
+/// # Errors
+/// When a column is missing, a study is there twice, or a cell is neither empty nor a severity.
+pub(crate) fn labels(table: &Table) -> Result<Vec<(StudyId, Labels)>, TableError> {
     let study = table.column("study_id")?;
     let columns = Target::ALL.iter().map(|target| table.column(&target.column())).collect::<Result<Vec<_>, _>>()?;
     let expected = one_of(&Severity::ALL.map(Severity::title));
-    let (mut seen, mut labels) = (Seen::new(), BTreeMap::new());
+    let (mut seen, mut labels) = (Seen::new(), Vec::with_capacity(table.len()));
     for row in table.rows() {
         let id: StudyId = row.parse(study, NUMBER)?;
         seen.insert(row, id, || format!("study {id}"))?;
@@ -66,7 +70,7 @@ fn labels(table: &Table) -> Result<BTreeMap<StudyId, Labels>, TableError> {
         for (label, column) in of_study.0.iter_mut().zip(&columns) {
             *label = row.parse_or_empty::<Severity>(*column, &expected)?;
         }
-        labels.insert(id, of_study);
+        labels.push((id, of_study));
     }
     Ok(labels)
 }
