@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use lumbar::data::manifest::Manifest;
-use lumbar_phantom::{Detail, PhantomConfig, PhantomPreset, generate};
+use lumbar::metric::{ConstantBaseline, Graded, read_labels, score};
+use lumbar_phantom::{Detail, PhantomConfig, PhantomPreset, generate, score_references};
 use lumbar_tests::scratch;
 
 fn rows(path: &Path) -> Vec<Vec<String>> {
@@ -46,4 +47,29 @@ fn the_manifest_is_the_same_without_the_truth() {
     // A file in its place changes nothing.
     fs::write(folder.join("truth"), "not a folder").unwrap();
     assert!(with == Manifest::read(&folder).unwrap(), "a manifest beside a file called truth differs");
+}
+
+#[test]
+fn the_best_constant_is_the_one_that_lumbar_scores() {
+    let scratch = scratch();
+    let folder = scratch.path().join("phantom");
+    let config = PhantomConfig { studies: 9, test_studies: 0, ..PhantomConfig::preset(PhantomPreset::Tiny) };
+    generate(&config, &folder, &|_| {}).unwrap();
+    let expected = score_references(&folder).unwrap();
+    let labels = read_labels(&folder.join("train.csv")).unwrap();
+    assert!(labels.iter().any(|(_, row)| row.contains(&None)), "a missing label is part of the comparison");
+    let constants = [
+        (ConstantBaseline::best(&labels), expected.best_constant_in_sample),
+        (ConstantBaseline::uniform(), expected.uniform),
+    ];
+    for (constant, expected) in constants {
+        let found = score(&Graded::join(&labels, &constant.predict(labels.studies())).unwrap()).unwrap();
+        let parts = [
+            (found.spinal, expected.spinal),
+            (found.foraminal, expected.foraminal),
+            (found.subarticular, expected.subarticular),
+            (found.any_severe_spinal, expected.any_severe_spinal),
+        ];
+        assert!(parts.iter().all(|(found, expected)| (found - expected).abs() < 1e-12), "{parts:?}");
+    }
 }

@@ -25,9 +25,9 @@ pub struct References {
     pub studies: usize,
     /// One third for each class.
     pub uniform: Score,
-    /// Weighted class prior per column, estimated on four fifths of the studies and scored on the fifth.
+    /// Weighted class frequencies per column, estimated on four fifths of the studies and scored on the fifth.
     pub best_constant: Score,
-    /// The same prior, estimated and scored on all studies: slightly optimistic.
+    /// The same, estimated and scored on all studies: slightly optimistic.
     pub best_constant_in_sample: Score,
     /// P(label | latent degree), reweighted by 1/2/4.
     pub oracle: Score,
@@ -52,8 +52,9 @@ pub struct ClassCount {
 
 /// Reads a phantom's tables and the headers of its sagittal series, and scores the reference predictors.
 ///
-/// The best constant of a column is its class frequency times 1/2/4, normalised; five pseudo-cells with the
-/// frequencies of the whole condition keep a class that is unseen in four folds from an infinite loss.
+/// The best constant of a column is its class frequencies times 1/2/4, normalised. One label with the frequencies of
+/// the column's condition group (both sides, all levels) is added to each column, so that a class which a column never
+/// has in four folds is rare and not impossible. `lumbar::metric::ConstantBaseline::best` follows the same rule.
 ///
 /// # Errors
 /// [`Error::Io`] when a file is missing, [`Error::Table`] or [`Error::Dicom`] when one does not read as it was written.
@@ -90,13 +91,13 @@ pub fn plan_references(config: &PhantomConfig) -> Result<References, Error> {
 
 fn references(labels: &[Labels], oracle: &[Probabilities], places: &[Place]) -> References {
     let all: Vec<usize> = (0..labels.len()).collect();
-    let prior = weighted_prior(labels, &all);
+    let constant = best_constant(labels, &all);
     let folds = folds(labels.len());
-    let mut out_of_fold = vec![prior; labels.len()];
+    let mut out_of_fold = vec![constant; labels.len()];
     for fold in 0..FOLDS {
         let train: Vec<usize> = all.iter().copied().filter(|&study| folds[study] != fold).collect();
-        let prior = weighted_prior(labels, &train);
-        all.iter().filter(|&&study| folds[study] == fold).for_each(|&study| out_of_fold[study] = prior);
+        let constant = best_constant(labels, &train);
+        all.iter().filter(|&&study| folds[study] == fold).for_each(|&study| out_of_fold[study] = constant);
     }
     let classes = (0..TARGETS)
         .map(|target| {
@@ -113,7 +114,7 @@ fn references(labels: &[Labels], oracle: &[Probabilities], places: &[Place]) -> 
         studies: labels.len(),
         uniform: score(labels, &vec![[[1.0 / 3.0; 3]; TARGETS]; labels.len()]),
         best_constant: score(labels, &out_of_fold),
-        best_constant_in_sample: score(labels, &vec![prior; labels.len()]),
+        best_constant_in_sample: score(labels, &vec![constant; labels.len()]),
         oracle: score(labels, oracle),
         mean_position: MeanPosition::out_of_fold(places, &folds),
         classes,
@@ -132,23 +133,31 @@ fn folds(studies: usize) -> Vec<usize> {
     folds
 }
 
-fn weighted_prior(labels: &[Labels], studies: &[usize]) -> Probabilities {
-    const PSEUDO_CELLS: f64 = 5.0;
-    let mut conditions = [[1.0 / 3.0; 3]; CONDITIONS.len()];
+/// Labels of a column's condition group that are added to the column.
+const PSEUDO_COUNT: f64 = 1.0;
+
+/// The constant of [`score_references`], from the labels of `studies`. A group without any label gets one third each.
+fn best_constant(labels: &[Labels], studies: &[usize]) -> Probabilities {
     let mut cells = [[0.0; 3]; TARGETS];
     for &study in studies {
         for (target, label) in labels[study].iter().enumerate() {
             if let Some(label) = *label {
                 cells[target][label] += 1.0;
-                conditions[target / LEVELS.len()][label] += 1.0;
             }
         }
     }
+    let group_of = |target: usize| CONDITIONS[target / LEVELS.len()].group();
     std::array::from_fn(|target| {
-        let condition = conditions[target / LEVELS.len()];
-        let total: f64 = condition.iter().sum();
+        let mut group = [0.0; 3];
+        for other in (0..TARGETS).filter(|other| group_of(*other) == group_of(target)) {
+            group.iter_mut().zip(cells[other]).for_each(|(sum, count)| *sum += count);
+        }
+        let labelled: f64 = group.iter().sum();
+        if labelled == 0.0 {
+            return [1.0 / 3.0; 3];
+        }
         let weighted: [f64; 3] = std::array::from_fn(|class| {
-            f64::from(1 << class) * (cells[target][class] + PSEUDO_CELLS * condition[class] / total)
+            f64::from(1 << class) * (cells[target][class] + PSEUDO_COUNT * group[class] / labelled)
         });
         let sum: f64 = weighted.iter().sum();
         weighted.map(|weight| weight / sum)
