@@ -20,6 +20,7 @@
 //! | [`tensorboard`] | TensorBoard's event files |
 //! | [`observer`] | events of a run, and the token that stops it |
 
+mod buffers;
 pub mod checkpoint;
 pub mod config;
 mod cross_val;
