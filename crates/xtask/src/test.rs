@@ -13,7 +13,7 @@ use crate::{documentation, notebooks, setup};
 pub(crate) fn test(places: &Places) -> Result<()> {
     setup::setup(places, false)?;
     println!();
-    let mut steps = Steps::new("test", 6);
+    let mut steps = Steps::new("test", 7);
     let cargo = |arguments: &[&str]| {
         let mut command = setup::cargo(places);
         command.args(arguments).env("LUMBAR_PYTHON", places.python()).env("LUMBAR_HOME", &places.home);
@@ -50,6 +50,17 @@ pub(crate) fn test(places: &Places) -> Result<()> {
         run::show(cargo(arguments).env("OMP_NUM_THREADS", "1"))?;
         Ok("passed".to_owned())
     })?;
+    steps.step("tests without our CPU kernels", || {
+        if !has_own_kernels() {
+            return Ok("not run again: this CPU has no AVX-512, so that the tests above ran without them".to_owned());
+        }
+        for arguments in WITHOUT_KERNELS {
+            let mut command = cargo(&["test", "--quiet", "--no-fail-fast"]);
+            command.args(*arguments).env("LUMBAR_CPU_KERNELS", "off");
+            run::show(command.env("OMP_NUM_THREADS", "1"))?;
+        }
+        Ok("passed".to_owned())
+    })?;
     steps.step("documentation's examples", || {
         run::show(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
         Ok("passed".to_owned())
@@ -64,6 +75,22 @@ pub(crate) fn test(places: &Places) -> Result<()> {
     })?;
     steps.finish();
     Ok(())
+}
+
+/// The tests that reach a convolution or a batch norm of our own, by package: models and training, in the library and
+/// beside their oracles.
+const WITHOUT_KERNELS: [&[&str]; 2] = [
+    &["--package", "lumbar", "--lib", "--", "model::", "train::"],
+    &["--package", "lumbar-tests", "--test", "model", "--test", "train"],
+];
+
+/// Whether `torch_ext::cpu_kernels` has kernels for this CPU.
+fn has_own_kernels() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = false;
+    has
 }
 
 fn has_nextest() -> bool {
