@@ -175,15 +175,15 @@ fn a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before() {
     let newest = cross_validation.fold_folder(0).join("checkpoints/last-0000000008.safetensors");
     let bytes = fs::read(&newest).unwrap();
     fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
-    let mut told = Vec::new();
+    let mut damaged_paths = Vec::new();
     let mut observer = |event: &Event| match event {
-        Event::CheckpointDamaged { path, .. } => told.push(path.clone()),
+        Event::CheckpointDamaged { path, .. } => damaged_paths.push(path.clone()),
         Event::Resumed { step, .. } => assert_eq!(*step, 7),
         _ => {}
     };
     let network = SmallNetwork::new(0);
     fit_fold(&cross_validation, 0, &network, &source, &StopToken::new(), &mut observer).unwrap();
-    assert_eq!(told, [newest]);
+    assert_eq!(damaged_paths, [newest]);
     run(damaged.path(), 0);
     for ((name, expected), (_, found)) in results(whole.path()).iter().zip(results(damaged.path())) {
         assert!(*expected == found, "{name} differs");

@@ -168,7 +168,7 @@ fn a_run_folder_refuses_another_config_and_other_data() {
     assert!(text.contains("8 studies there and 7 here") && text.contains("fingerprint"), "{text}");
 
     let error = Run::open(elsewhere.path()).unwrap_err().to_string();
-    assert!(error.ends_with("holds no run: there is no run.toml"), "{error}");
+    assert!(error.ends_with("contains no run: there is no run.toml"), "{error}");
 }
 
 #[test]

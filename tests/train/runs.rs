@@ -18,7 +18,7 @@ fn config(epochs: usize) -> TrainConfig {
 }
 
 #[test]
-fn one_batch_is_learned_by_heart() {
+fn a_network_overfits_one_batch() {
     let _turn = alone();
     let source = Arc::new(SmallSource::new(40));
     let config = TrainConfig { scope: Scope::OverfitOneBatch, ..config(400) };
@@ -36,7 +36,7 @@ fn one_batch_is_learned_by_heart() {
 }
 
 #[test]
-fn what_was_learned_beats_the_best_constant_out_of_fold() {
+fn a_trained_network_beats_the_best_constant_out_of_fold() {
     let _turn = alone();
     let source = Arc::new(SmallSource::new(120));
     let folder = scratch();
@@ -142,7 +142,7 @@ fn a_skipped_step_leaves_the_running_statistics_as_they_were() {
     let outcome = fit_fold(&run, 0, &network, &source, &StopToken::new(), &mut observer).unwrap();
     assert!(matches!(outcome, FoldOutcome::Complete(_)));
     assert_eq!(skipped, 1);
-    assert!(values().as_flattened().iter().all(|value| value.is_finite()));
+    assert!(values().concat().iter().all(|value| value.is_finite()));
 }
 
 #[test]
@@ -153,10 +153,10 @@ fn a_run_folder_of_another_config_or_split_is_refused_field_by_field() {
     let run = CrossValidation::open(folder.path(), &config(1), source.folds(2)).unwrap();
     fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut Silent).unwrap();
     let error = CrossValidation::open(folder.path(), &config(2), source.folds(2)).unwrap_err().to_string();
-    assert!(error.ends_with("holds a run with another config: epochs is 1 there and 2 here"), "{error}");
+    assert!(error.ends_with("contains a run with another config: epochs is 1 there and 2 here"), "{error}");
     let run = CrossValidation::open(folder.path(), &config(1), source.folds(4)).unwrap();
     let error = fit_fold(&run, 0, &SmallNetwork::new(1), &source, &StopToken::new(), &mut Silent).unwrap_err();
-    assert!(error.to_string().contains("the folder holds a fold with another split"), "{error}");
+    assert!(error.to_string().contains("the folder contains a fold with another split"), "{error}");
     let path = folder.path().join("config.toml");
     let text = fs::read_to_string(&path).unwrap().replace("epochs = 1\n", "epochs = 0\n");
     fs::write(&path, text).unwrap();

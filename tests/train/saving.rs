@@ -1,4 +1,4 @@
-//! Checkpoints that cannot be written: told, and no harm to what was learned.
+//! Checkpoints that cannot be written are reported, and the results do not change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ fn outcome_of_a_whole_run() -> FoldOutcome<PredictionTable> {
 }
 
 #[test]
-fn a_save_that_fails_in_the_background_is_told_and_training_goes_on() {
+fn a_save_that_fails_in_the_background_is_reported_and_training_continues() {
     let _turn = alone();
     let folder = scratch();
     let (run, source) = open(folder.path());
@@ -75,7 +75,8 @@ fn a_save_that_fails_in_the_background_is_told_and_training_goes_on() {
     });
     assert_eq!(outcome.unwrap(), outcome_of_a_whole_run());
     let second = run.fold_folder(0).join("checkpoints/last-0000000002.safetensors");
-    let (_, reason) = failed.iter().find(|(path, _)| *path == second).expect("the save after step 2 is told");
+    let (_, reason) =
+        failed.iter().find(|(path, _)| *path == second).expect("the failed save after step 2 is reported");
     assert!(reason.contains("Not a directory"), "{reason}");
     assert!(saved_after > 1, "those after it succeed");
 }
@@ -104,15 +105,15 @@ fn a_run_that_is_asked_to_stop_returns_when_its_last_step_is_saved() {
     let folder = scratch();
     let (run, source) = open(folder.path());
     let stop = StopToken::new();
-    let mut told = Vec::new();
+    let mut saved = Vec::new();
     let outcome = fit(&run, &source, &stop, &mut |event| match event {
         Event::Step { step: 5, .. } => stop.stop(),
-        Event::CheckpointSaved { path } => told.push(path.clone()),
+        Event::CheckpointSaved { path } => saved.push(path.clone()),
         _ => {}
     });
     assert_eq!(outcome.unwrap(), FoldOutcome::Stopped);
     let newest = CheckpointFolder::open(&run.fold_folder(0).join("checkpoints")).unwrap().newest().unwrap().unwrap();
-    assert_eq!((newest.checkpoint.state.step, told.last()), (5, Some(&newest.path)));
+    assert_eq!((newest.checkpoint.state.step, saved.last()), (5, Some(&newest.path)));
     // where that fails, so does the call
     let (stop, mut blocked) = (StopToken::new(), None);
     let error = fit(&run, &source, &stop, &mut |event| {

@@ -40,7 +40,7 @@ pub use of_run::{ReportConfig, cell_cam};
 pub use page::escape;
 pub use worst::{Mistake, WorstCell, worst_cells};
 
-/// What stands on every page.
+/// The warning on every page.
 pub const DISCLAIMER: &str =
     "For research and teaching only. This is not a medical device, and nothing on this page is for diagnosis.";
 
@@ -49,8 +49,8 @@ pub const DISCLAIMER: &str =
 pub struct Report {
     /// What was trained.
     pub title: String,
-    /// Names and values for the head of the page: architecture, number of folds, seed, … Whatever is put here
-    /// is shown, so no paths.
+    /// Names and values for the head of the page: architecture, number of folds, seed, … All of it
+    /// is shown, so it must not contain paths.
     pub facts: Vec<(String, String)>,
     /// What a reader has to know first: folds that are missing, studies that were left out.
     pub notes: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Report {
     pub baselines: Vec<Baseline>,
     /// The epochs of each fold; may be empty.
     pub histories: Vec<FoldHistory>,
-    /// Cells that were predicted worst, with their pictures; may be empty.
+    /// Cells that were predicted worst, with their images; may be empty.
     pub worst: Vec<WorstCase>,
     /// How intervals are drawn.
     pub bootstrap: BootstrapConfig,
@@ -73,12 +73,12 @@ pub struct Report {
 pub enum BaselineKind {
     /// One third each.
     Uniform,
-    /// The other folds' class frequencies, weighted as the score weighs: what can be reached without looking
-    /// at a picture.
+    /// The other folds' class frequencies, weighted as the score weighs: the best score without looking
+    /// at an image.
     BestConstant,
     /// The run itself at temperatures that fit the other folds.
     Scaled,
-    /// Knows the latent degree of disease of a phantom, and not the readers' noise: the floor for any model.
+    /// Knows the latent degree of disease of a phantom, and not the readers' noise: a lower bound for any model.
     Oracle,
 }
 
@@ -102,26 +102,26 @@ pub struct Baseline {
     pub predictions: PredictionTable,
 }
 
-/// A badly predicted cell with its picture.
+/// A badly predicted cell with its image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorstCase {
     /// The cell.
     pub cell: WorstCell,
-    /// The slice, the crop and where the model looked; none where there is no picture, with the reason in
+    /// The slice, the crop and where the model looked; `None` if there is no image; the reason is then in
     /// `remark`.
     pub image: Option<Figure>,
     /// A sentence below it; may be empty.
     pub remark: String,
 }
 
-/// Why there is no report.
+/// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
     /// Tables that do not fit together, or nothing to measure.
     #[error("the report of {what}: {source}")]
     Metric {
-        /// Whose table.
+        /// The predictor whose table it is.
         what: String,
         /// What is wrong.
         source: MetricError,

@@ -61,15 +61,15 @@ pub struct Run {
     folds_of_run: CrossValidation,
     /// Empty when the run was opened from its folder alone.
     records: Vec<StudyRecord>,
-    /// Where pretrained weights of the hub are looked for.
+    /// The cache with pretrained weights of the hub.
     hub: Option<HubCache>,
 }
 
 impl Run {
-    /// Makes a run over the labelled training studies of a data set, or opens the run that the folder holds.
+    /// Makes a run over the labelled training studies of a data set, or opens the run in the folder.
     ///
     /// # Errors
-    /// When the config is out of range, there are too few labelled studies, the folder holds a run with another
+    /// When the config is out of range, there are too few labelled studies, the folder contains a run with another
     /// config ([`TrainError::OtherConfig`], field by field) or on other data ([`RunError::OtherData`]), or
     /// cannot be written.
     pub fn create(folder: &Path, config: &RunConfig, manifest: &Manifest) -> Result<Self, RunError> {
@@ -108,7 +108,7 @@ impl Run {
     /// Opens a run from its folder alone: to predict, to score, to report.
     ///
     /// # Errors
-    /// When the folder holds no run, or one of its files is missing or damaged.
+    /// When the folder contains no run, or one of its files is missing or damaged.
     pub fn open(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join("run.toml");
         if !path.exists() {
@@ -134,7 +134,7 @@ impl Run {
         })
     }
 
-    /// Looks for pretrained weights of the hub in a cache. Without one, only files can be named.
+    /// Sets the cache in which pretrained weights of the hub are looked up. Without one, only files can be named.
     #[must_use]
     pub fn with_hub(self, hub: Option<HubCache>) -> Self {
         Self { hub, ..self }
@@ -182,7 +182,7 @@ impl Run {
         self.folds_of_run.fold_count()
     }
 
-    /// Where a fold keeps its files.
+    /// The folder of a fold's files.
     #[must_use]
     pub fn fold_folder(&self, fold: usize) -> PathBuf {
         self.folds_of_run.fold_folder(fold)
@@ -218,7 +218,7 @@ impl Run {
         if path.exists() { Ok(History::read(&path)?) } else { Ok(History::default()) }
     }
 
-    /// The out-of-fold predictions of all its studies, as they were trained: not scaled, without flips.
+    /// The out-of-fold predictions of all its studies, not scaled and without mirror images.
     ///
     /// # Errors
     /// [`TrainError::MissingFolds`] names the folds that are not trained to their end.
@@ -227,8 +227,8 @@ impl Run {
         if path.exists() { Ok(read_predictions(&path)?) } else { Ok(self.folds_of_run.merge()?) }
     }
 
-    /// The out-of-fold predictions, each fold at the temperatures that fit the other folds best: an honest estimate of
-    /// what scaling brings.
+    /// The out-of-fold predictions, each fold at the temperatures that fit the other folds best: an unbiased estimate
+    /// of what scaling gains.
     ///
     /// # Errors
     /// Those of [`Run::out_of_fold`].

@@ -1,8 +1,8 @@
 //! Training: one fold of any task, exact resume, the folds of a run.
 //!
-//! The trainer knows no task. It asks a [`network`](network::Network) for an output, a
-//! [data set](crate::data::loader::Dataset) for batches, and an [`Objective`] for a loss, for predictions and for a
-//! score. It prints nothing: an [`Observer`](observer::Observer) receives events.
+//! The trainer is independent of tasks. Batches come from a [data set](crate::data::loader::Dataset), outputs from a
+//! [`network`](network::Network), and loss, predictions and score from an [`Objective`]. It prints nothing: an
+//! [`Observer`](observer::Observer) receives events.
 //!
 //! | module | purpose |
 //! |---|---|

@@ -30,7 +30,7 @@ fn phantom() -> PathBuf {
     folder.clone()
 }
 
-/// The command on one thread of torch's: small pictures fill it, and the bits do not depend on the machine.
+/// The command on one thread of torch's: small images fill it, and the bits do not depend on the machine.
 fn lumbar() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lumbar"));
     command.env("OMP_NUM_THREADS", "1");

@@ -23,7 +23,7 @@ fn a_closed_or_full_standard_error_does_not_end_training() {
     let full_disk = File::options().write(true).open("/dev/full").unwrap();
     let status = train("crops", full.path()).stdout(Stdio::null()).stderr(full_disk).status().unwrap();
     assert!(status.success() && full.path().join("temperature.toml").exists());
-    // an error is still told by the exit code
+    // the exit code still reports the error
     let mut wrong = lumbar();
     wrong.args(["score", "--run", "no/such/run"]);
     assert_eq!(with_closed_stderr(&mut wrong).code(), Some(1));
@@ -40,14 +40,14 @@ fn a_closed_standard_output_ends_quietly_and_a_full_one_is_an_error() {
     for arguments in commands {
         let mut child = lumbar().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
-        let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert!(child.wait().unwrap().success() && said.is_empty(), "{arguments:?}: {said}");
+        let mut text = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        assert!(child.wait().unwrap().success() && text.is_empty(), "{arguments:?}: {text}");
         let full_disk = File::options().write(true).open("/dev/full").unwrap();
         let output = lumbar().args(arguments).stdout(full_disk).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said.contains("cannot write to standard output"), "{said}");
+        assert!(text.contains("cannot write to standard output"), "{text}");
     }
 }
 
@@ -59,8 +59,8 @@ fn an_output_file_that_cannot_be_written_is_refused_before_the_work() {
             let mut refused = lumbar();
             refused.args([command, "--device", "cpu", "--out", out, "--run"]).arg(&run);
             // data that would be an error of its own if it were read first
-            let said = refusal(refused.args(["--data", "no/such/data"]));
-            assert!(said.contains(reason), "{said}");
+            let text = refusal(refused.args(["--data", "no/such/data"]));
+            assert!(text.contains(reason), "{text}");
         }
     }
 }
@@ -77,8 +77,8 @@ fn a_sample_with_other_names_than_study_numbers_is_refused_before_the_work() {
         let mut command = lumbar();
         command.args(["predict", "--device", "cpu", "--run"]).arg(trained("crops"));
         let out = data.path().join("out.csv");
-        let said = refusal(command.arg("--data").arg(data.path()).arg("--out").arg(&out));
-        assert!(said.contains("sample submission") && said.contains(&name) && !out.exists(), "{said}");
+        let text = refusal(command.arg("--data").arg(data.path()).arg("--out").arg(&out));
+        assert!(text.contains("sample submission") && text.contains(&name) && !out.exists(), "{text}");
     }
 }
 
@@ -86,9 +86,9 @@ fn a_sample_with_other_names_than_study_numbers_is_refused_before_the_work() {
 fn a_run_folder_that_is_not_utf8_is_trained_and_printed() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join(OsStr::from_bytes(b"run-\xff"));
-    let told = json(&ran(train("crops", &run).arg("--json")));
-    assert_eq!(told["outcome"], "complete");
-    assert!(told["run"].as_str().unwrap().ends_with("run-\u{fffd}"), "{told}");
+    let answer = json(&ran(train("crops", &run).arg("--json")));
+    assert_eq!(answer["outcome"], "complete");
+    assert!(answer["run"].as_str().unwrap().ends_with("run-\u{fffd}"), "{answer}");
 }
 
 #[test]

@@ -10,12 +10,12 @@ fn a_report_is_one_file_that_names_no_path_and_is_replaced_only_with_force() {
         command.arg("--out").arg(&page).args(more);
         command
     };
-    assert!(refusal(&mut report(folder.path(), &[])).contains("holds no run"));
-    let told = json(&ran(&mut report(&run, &["--json"])));
-    assert_eq!(told["studies"], super::STUDIES);
-    assert!(told["images"].as_u64().unwrap() >= 1, "{told}");
+    assert!(refusal(&mut report(folder.path(), &[])).contains("contains no run"));
+    let answer = json(&ran(&mut report(&run, &["--json"])));
+    assert_eq!(answer["studies"], super::STUDIES);
+    assert!(answer["images"].as_u64().unwrap() >= 1, "{answer}");
     let text = std::fs::read_to_string(&page).unwrap();
-    assert_eq!(told["bytes"], text.len());
+    assert_eq!(answer["bytes"], text.len());
     for path in [folder.path(), run.as_path(), phantom().as_path()] {
         assert!(!text.contains(&*path.to_string_lossy()));
     }

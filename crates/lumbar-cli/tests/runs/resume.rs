@@ -78,7 +78,7 @@ fn a_run_killed_at_several_moments_ends_with_the_same_bits() {
 }
 
 #[test]
-fn a_run_that_gets_a_signal_saves_tells_it_by_its_exit_code_and_continues() {
+fn a_run_that_gets_a_signal_saves_and_ends_with_its_exit_code_and_can_be_continued() {
     let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGHUP, 129), (libc::SIGINT, 130)] {
         let mut child = after_steps(stopped.path(), 1);
@@ -116,7 +116,7 @@ fn a_run_refuses_what_it_was_not_made_of() {
             .arg("--run")
             .arg(nothing.path()),
     );
-    assert!(predict.contains("holds no run: there is no run.toml"), "{predict}");
+    assert!(predict.contains("contains no run: there is no run.toml"), "{predict}");
 }
 
 #[test]

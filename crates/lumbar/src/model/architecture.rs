@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::{convnext, resnet, stages};
 use crate::config::ConfigError;
 
-/// The numbers that tell the architectures of one family apart (widths, depths). The type tells the family.
+/// The numbers in which the architectures of one family differ (widths, depths). Each family has its own type.
 pub(super) trait Plan: Any + Sync {
     /// Builds the network, with first weights drawn from `seed`; without a seed they are zero.
     ///

@@ -160,7 +160,7 @@ impl ConvNext {
         let config = config.clone();
         let mut model = Self { registry, config, device, plan, stem, stem_norm, stages, head_norm, classifier: None };
         let classes = model.config.num_classes;
-        // without a seed the classifier is drawn all the same: it is small
+        // the classifier is small, and drawn even without a seed
         model.reset_classifier(classes, seed.unwrap_or_default())?;
         Ok(model)
     }

@@ -114,7 +114,7 @@ impl EfficientNet {
             classifier: None,
             resolution_ends,
         };
-        // without a seed the classifier is drawn all the same: it is small
+        // the classifier is small, and drawn even without a seed
         model.reset_classifier(config.num_classes, seed.unwrap_or_default())?;
         Ok(model)
     }

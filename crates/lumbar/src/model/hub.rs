@@ -1,7 +1,7 @@
 //! Weight files in the cache of the Hugging Face hub.
 //!
 //! The repository `timm/efficientnet_b0.ra_in1k` is the folder `models--timm--efficientnet_b0.ra_in1k/`: `refs/main`
-//! holds a commit, and `snapshots/<commit>/model.safetensors` is a link into `blobs/`, where a large file is named
+//! contains a commit, and `snapshots/<commit>/model.safetensors` is a link into `blobs/`, where a large file is named
 //! after its SHA-256.
 
 use std::ffi::OsString;

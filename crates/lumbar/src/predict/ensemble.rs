@@ -25,7 +25,7 @@ use crate::train::network::{Mode, Network};
 /// | `batch_size` | 8 | studies a batch | 1–4,096 |
 /// | `flip` | true | also predict each study mirrored, left and right swapped back, and take the mean | |
 /// | `temperature` | true | scale each condition group's probabilities as fits the out-of-fold predictions best | |
-/// | `folded` | true | batch norms folded into convolutions: faster, the same within 1e-4 of the logits' greatest magnitude | |
+/// | `folded` | true | batch norms folded into convolutions: faster, equal within 1e-4 of the logits' greatest magnitude | |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PredictConfig {
@@ -82,7 +82,7 @@ pub struct Ensemble<'a, T, N> {
     pub networks: &'a [N],
     /// What is predicted for targets that no image shows.
     pub prior: &'a ConstantBaseline,
-    /// Of each condition group.
+    /// A temperature for each condition group.
     pub temperature: Temperature,
     /// How.
     pub config: &'a PredictConfig,
@@ -176,7 +176,7 @@ fn hidden_counts(truth: &GradeTruth) -> Result<Vec<usize>, TchError> {
     Ok(visible.chunks_exact(Target::COUNT).map(|row| row.iter().filter(|visible| !**visible).count()).collect())
 }
 
-/// Studies that are decoded when their turn comes.
+/// Studies that are decoded when they are needed.
 struct OnDemand<T> {
     task: T,
     records: HashMap<StudyId, StudyRecord>,

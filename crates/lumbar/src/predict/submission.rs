@@ -36,9 +36,9 @@ pub struct Sample {
 /// What to do when the submission's file exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Leave it and say so.
+    /// Leave it unchanged; writing is an error.
     Refuse,
-    /// Replace it.
+    /// Replace the file.
     Replace,
 }
 
@@ -57,7 +57,7 @@ pub enum SubmissionError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file exists and was not to be replaced.
+    /// The file exists, and [`Overwrite::Refuse`] was given.
     #[error("{} exists and may not be replaced", quoted_path(path))]
     Exists {
         /// The file.
@@ -105,7 +105,7 @@ pub enum Violation {
         /// The row's name.
         row_id: String,
     },
-    /// A row that was there before.
+    /// A row that occurs twice.
     #[error("line {line}: row {row_id:?} is there twice, first in line {first}")]
     DuplicateRow {
         /// The line.
@@ -115,7 +115,7 @@ pub enum Violation {
         /// Where it was first.
         first: usize,
     },
-    /// A row of the sample that is not there.
+    /// A row of the sample that is missing.
     #[error("row {row_id:?} is missing")]
     MissingRow {
         /// The row's name.
@@ -207,9 +207,9 @@ impl Sample {
 /// Writes a submission: the sample's rows in the sample's order.
 ///
 /// # Errors
-/// When the predictions are not of the sample's studies or are no probabilities (every violation is in the
+/// When the predictions are not of the sample's studies or are not probabilities (every violation is in the
 /// error), when the file exists and may not be replaced, or when it cannot be written. An existing file is
-/// then as it was.
+/// then unchanged.
 pub fn write(
     path: &Path,
     predictions: &PredictionTable,
@@ -241,7 +241,7 @@ pub fn write(
     atomic::write(path, text.as_bytes()).map_err(|source| SubmissionError::Write { path: path.to_owned(), source })
 }
 
-/// Everything that is wrong with a submission's file; nothing for a valid one.
+/// Everything that is wrong with a submission's file; empty for a valid one.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -7,7 +7,7 @@ use crate::metric::{Cell, Graded, MetricError, PredictionTable};
 /// Temperatures are searched between 1/20 and 20.
 const WIDEST: f64 = 20.0;
 
-/// Probabilities below this count as this, so that their logarithm is finite.
+/// Smaller probabilities are raised to this, so that their logarithm is finite.
 const LEAST: f64 = 1e-12;
 
 /// A temperature for each condition group: p ∝ p^(1/T). Above 1 it makes predictions more cautious, below 1
@@ -67,11 +67,11 @@ impl Temperature {
         table
     }
 
-    /// Predictions of each fold at the temperatures that fit the other folds: an honest view of what scaling
-    /// brings.
+    /// Predictions of each fold at the temperatures that fit the other folds: an unbiased estimate of
+    /// what scaling gains.
     ///
     /// # Errors
-    /// When labels and predictions do not fit together or `fold_of` knows no fold for a study.
+    /// When labels and predictions do not fit together or `fold_of` returns no fold for a study.
     pub fn out_of_fold(
         labels: &crate::metric::LabelTable,
         predictions: &PredictionTable,

@@ -43,7 +43,7 @@ pub fn cam_tiles(cam: &CellCam) -> Vec<Tile> {
     let mirrored = if cam.is_mirrored { ", mirrored" } else { "" };
     let tile = Tile::new(slice.view(), black, white);
     let seen = format!("seen: {} of {}{mirrored}", place + 1, cam.weights.len());
-    // the model's features may speak against the severity everywhere
+    // the features may lower the severity's logit everywhere
     let heat = if map.iter().any(|value| *value > 0.0) { "Grad-CAM" } else { "Grad-CAM: nowhere" };
     vec![tile.clone().caption(seen), tile.heat(map.view()).caption(heat)]
 }
@@ -51,7 +51,7 @@ pub fn cam_tiles(cam: &CellCam) -> Vec<Tile> {
 /// Slice, crop and map side by side.
 ///
 /// # Errors
-/// When there is no tile.
+/// When `tiles` is empty.
 pub fn case_image(target: Target, tiles: &[Tile]) -> Result<Figure, FigureError> {
     let config = MontageConfig { columns: 3, tile_px: 250, title: target.to_string() };
     montage(tiles, &config)
@@ -63,7 +63,7 @@ mod tests {
     use ndarray::Array3;
 
     #[test]
-    fn the_slice_that_counts_most_is_shown_and_said_to_be_mirrored_where_it_is() {
+    fn the_slice_with_the_greatest_weight_is_shown_and_called_mirrored_if_it_is() {
         let slices = Array3::from_shape_fn((3, 8, 8), |(_, row, column)| (row + column) as f32);
         for (is_mirrored, caption) in [(true, "seen: 2 of 3, mirrored"), (false, "seen: 2 of 3")] {
             let weights = vec![0.2, 0.7, 0.1];

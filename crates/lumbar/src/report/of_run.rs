@@ -1,4 +1,4 @@
-//! A report gathered from a run's folder and its data.
+//! A report from a run's folder and its data.
 
 use std::sync::Arc;
 
@@ -51,9 +51,9 @@ impl ReportConfig {
 
 impl Report {
     /// Gathers a report: the run's out-of-fold predictions, its histories, and with `manifest` images of the
-    /// worst cells. A run of which some folds are not trained yet is reported over the others, and says so.
+    /// worst cells. A run of which some folds are not trained yet is reported over the others, with a note.
     ///
-    /// `oracle` are predictions that know a phantom's truth; other data has none.
+    /// `oracle` are predictions from a phantom's truth; `None` for other data.
     ///
     /// # Errors
     /// When no fold is trained, the config is out of range, or a file of the run cannot be read. A case without
@@ -125,7 +125,7 @@ fn baselines(run: &Run, oracle: Option<&PredictionTable>, is_complete: bool) -> 
         (BaselineKind::Uniform, ConstantBaseline::uniform().predict(labels.studies())),
         (BaselineKind::BestConstant, constant),
     ];
-    // an oracle of other studies is one of another data set
+    // an oracle of other studies belongs to another data set
     if let Some(oracle) = oracle.filter(|oracle| labels.studies().iter().all(|study| oracle.get(*study).is_some())) {
         found.push((BaselineKind::Oracle, oracle.filter(|study| labels.get(study).is_some())));
     }
@@ -154,7 +154,7 @@ fn facts(run: &Run, network: String) -> Vec<(String, String)> {
 /// Why a case has no image although its study can be decoded.
 const BURNED_IN: &str = "No image: a file of this study says that its pixels may show a name (BurnedInAnnotation).";
 
-/// A cell with its image, or with the reason why there is none.
+/// A cell with its image, or with the reason why it has no image.
 fn worst_case(run: &Run, manifest: Option<&Manifest>, cell: WorstCell, device: Device) -> WorstCase {
     let Some(manifest) = manifest else {
         return WorstCase { cell, image: None, remark: "No image: the data set was not given.".to_owned() };

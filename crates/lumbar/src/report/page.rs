@@ -22,7 +22,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// A table whose first column holds names and the others numbers; `head` and `rows` are HTML.
+/// A table with names in the first column and numbers in the others; `head` and `rows` are HTML.
 pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> String {
     let mut html = format!("<div class=\"scroll\"><table><caption>{caption}</caption><thead><tr>");
     for name in head {
@@ -44,11 +44,11 @@ pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> Strin
     html
 }
 
-/// A picture inside the page: charts as SVG, pictures of pixels as PNG.
-pub(super) fn picture(figure: &Figure, caption: &str) -> String {
+/// A figure inside the page: charts as SVG, images as PNG.
+pub(super) fn inline_figure(figure: &Figure, caption: &str) -> String {
     let alt = escape(figure.alt());
     let body = match figure.svg() {
-        // the element alone: an XML declaration has no place in HTML
+        // the element alone: HTML allows no XML declaration
         Some(svg) => {
             let svg = svg.find("<svg").map_or(svg, |start| &svg[start..]);
             format!("<div role=\"img\" aria-label=\"{alt}\">{svg}</div>")
@@ -65,7 +65,7 @@ pub(super) fn picture(figure: &Figure, caption: &str) -> String {
 
 /// One section of a page.
 pub(super) struct Section {
-    /// Of its anchor.
+    /// The name of its anchor.
     pub(super) id: &'static str,
     /// Its heading.
     pub(super) title: &'static str,
@@ -118,14 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_from_data_cannot_become_markup() {
+    fn text_from_data_cannot_become_markup() {
         assert_eq!(escape("<b a=\"1\">&"), "&lt;b a=&quot;1&quot;&gt;&amp;");
     }
 
     #[test]
-    fn a_picture_of_pixels_lies_inside_the_page_with_its_description() {
+    fn an_image_is_inside_the_page_with_its_description() {
         let figure = Figure::from_rgb("two <pixels>", (2, 1), vec![0; 6]).unwrap();
-        let html = picture(&figure, "");
+        let html = inline_figure(&figure, "");
         assert!(html.contains("alt=\"two &lt;pixels&gt;\" width=\"2\" height=\"1\" src=\"data:image/png;base64,iVBOR"));
     }
 }

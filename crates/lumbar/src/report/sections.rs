@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::page::{Section, escape, page as whole_page, picture, table};
+use super::page::{Section, escape, inline_figure, page as whole_page, table};
 use super::{BaselineKind, DISCLAIMER, Mistake, Report, ReportError, WorstCase};
 use crate::anatomy::{Condition, Severity, Target};
 use crate::figure::{
@@ -106,12 +106,12 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
         if reference.kind == Some(BaselineKind::BestConstant) {
             let verdict = if difference.total.high < 0.0 {
                 "The run is better than the best constant by more than chance explains: it has learned something \
-                 from the pictures."
+                 from the images."
             } else if difference.total.low > 0.0 {
-                "The run is <b>worse</b> than the best constant, which has seen no picture."
+                "The run is <b>worse</b> than the best constant, which uses no image."
             } else {
-                "The run is <b>not shown to be better</b> than the best constant, which has seen no picture: the \
-                 interval of the difference holds zero."
+                "The run is <b>not shown to be better</b> than the best constant, which uses no image: the \
+                 interval of the difference contains zero."
             };
             let _ = writeln!(html, "<p>{verdict}</p>");
         }
@@ -127,11 +127,12 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
         is_baseline: judged.kind.is_some(),
     };
     let rows: Vec<ScoreRow> = references.iter().chain([run]).map(row).collect();
-    html.push_str(&picture(&score_baselines("Score beside the reference predictors", &rows)?, ""));
+    html.push_str(&inline_figure(&score_baselines("Score beside the reference predictors", &rows)?, ""));
     Ok(html)
 }
 
-/// How far the run is on the way from the best constant (0%) to the oracle (100%), where both are there.
+/// The share of the gap between the best constant (0%) and the oracle (100%) that the run closes; `None` if one of
+/// them is missing.
 fn gap_row(references: &[Judged], run: &Judged) -> Option<Vec<String>> {
     let of = |kind| references.iter().find(|judged| judged.kind == Some(kind)).map(|judged| in_order(&judged.score));
     let (constant, oracle) = (of(BaselineKind::BestConstant)?, of(BaselineKind::Oracle)?);
@@ -165,7 +166,7 @@ fn labels_section(labels: &LabelTable) -> Result<String, ReportError> {
         })
         .into();
     let caption = "Cells without a label are left out of every number on this page.";
-    Ok(picture(&class_bars("Labels of the five conditions, all levels", &rows)?, caption))
+    Ok(inline_figure(&class_bars("Labels of the five conditions, all levels", &rows)?, caption))
 }
 
 fn curves_section(report: &Report, references: &[Judged]) -> Result<String, ReportError> {
@@ -177,7 +178,7 @@ fn curves_section(report: &Report, references: &[Judged]) -> Result<String, Repo
     let figure = learning_curves("Training of each fold", &report.histories, &lines)?;
     let caption = "Dots: the best epoch of each fold. Predictions on this page are those of the last epoch, so that \
                    no epoch was picked by the studies that it is judged on.";
-    Ok(picture(&figure, caption))
+    Ok(inline_figure(&figure, caption))
 }
 
 fn optional(value: Option<f64>) -> String {
@@ -220,35 +221,39 @@ fn targets_section(graded: &Graded) -> String {
         by_target(graded).iter().map(|(target, summary)| summary_row(escape(&target.to_string()), summary)).collect();
     let mut html =
         table("Groups of the score. Precision: average precision; RPS: ranked probability score", &HEAD, &groups);
-    html.push_str(&table("Each target alone; – where a measure is not defined for want of a class", &HEAD, &targets));
+    html.push_str(&table(
+        "Each target alone; – where a measure is not defined because a class is missing",
+        &HEAD,
+        &targets,
+    ));
     html
 }
 
 fn probabilities_section(graded: &Graded, groups: &[CellGroup]) -> Result<String, ReportError> {
-    let caption = "Where a model tells severities apart, the strip of the row's own severity lies to the right.";
+    let caption = "Where a model tells severities apart, the strip of the row's own severity is further right.";
     let pooled = probability_distributions("Predicted probabilities by label, sides and levels pooled", groups)?;
     let conditions = CellGroup::by_condition(graded);
     let apart = probability_distributions("The same for each condition, levels pooled", &conditions)?;
     let levels = probability_distributions("The same for each level, conditions pooled", &CellGroup::by_level(graded))?;
-    Ok(picture(&pooled, caption) + &picture(&apart, "") + &picture(&levels, ""))
+    Ok(inline_figure(&pooled, caption) + &inline_figure(&apart, "") + &inline_figure(&levels, ""))
 }
 
 fn reliability_section(groups: &[CellGroup]) -> Result<String, ReportError> {
     let figure = reliability_diagram("Observed share against predicted probability", groups, BINS)?;
     let caption = "A model that is trained with the score's weights of 1, 2 and 4 gives rare, heavy severities more \
-                   probability than their share: severe then lies below the diagonal, and that is what the score \
+                   probability than their share: severe is then below the diagonal, and that is what the score \
                    asks for. Whiskers take cells as independent and are too narrow: the cells of a study are not.";
-    Ok(picture(&figure, caption))
+    Ok(inline_figure(&figure, caption))
 }
 
 fn confusion_section(groups: &[CellGroup]) -> Result<String, ReportError> {
-    Ok(picture(&confusion_matrices("Label against most probable severity", groups)?, ""))
+    Ok(inline_figure(&confusion_matrices("Label against most probable severity", groups)?, ""))
 }
 
 fn worst_section(worst: &[WorstCase]) -> String {
     let mut html = String::from(
-        "<p>The cells that cost most, one of each study. Left: the slice with the reader's mark; right: the crop that \
-         the model sees and, in colour, where its features speak for the severity it found most probable \
+        "<p>The cells that cost most, one of each study. Left: the slice with the annotated point; right: the crop that \
+         the model sees and, in colour, where its features raise the severity that it found most probable \
          (Grad-CAM). A map shows where a model looks, not whether it is right to.</p>\n",
     );
     for (mistake, title) in [
@@ -283,7 +288,7 @@ fn worst_case(case: &WorstCase) -> String {
         cell.loss
     );
     if let Some(figure) = &case.image {
-        html.push_str(&picture(figure, ""));
+        html.push_str(&inline_figure(figure, ""));
     }
     if !case.remark.is_empty() {
         let _ = write!(html, "<p><small>{}</small></p>", escape(&case.remark));
@@ -304,12 +309,12 @@ const READING: &str = "
 <p><b>Score.</b> The mean of four weighted log losses: spinal canal stenosis, neural foraminal narrowing and \
 subarticular stenosis over their cells, each with weight 1 (normal/mild), 2 (moderate) or 4 (severe), and one per study \
 for any severe spinal canal stenosis. Uniform predictions have ln 3 = 1.099 in the first three. The best constant is what \
-can be reached without looking at a picture; the oracle, where the data is synthetic, is what nobody can beat because \
+can be reached without looking at an image; the oracle, where the data is synthetic, is a bound that no model can beat, because \
 labels are noisy.</p>
-<p><b>Intervals</b> come from drawing whole studies with replacement. They tell how much the number depends on which \
-studies happen to be here, not how a model trained anew would differ.</p>
-<p><b>What the model cannot know.</b> A label is the grade of readers who disagree among themselves; some cells among the \
-worst are ones where another reader would have sided with the model. Symptoms, age and earlier examinations, which a \
+<p><b>Intervals</b> come from drawing whole studies with replacement. They show how much the number depends on which \
+studies happen to be here, not how much another training would differ.</p>
+<p><b>What the model cannot know.</b> A label is the grade of one reader, and readers disagree; in some of the worst \
+cells another reader would have agreed with the model. Symptoms, age and earlier examinations, which a \
 radiologist knows, are not in the data. Another scanner, hospital or population is not in it either: nothing here says \
 how a model would do there.</p>
 ";

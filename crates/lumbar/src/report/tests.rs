@@ -59,7 +59,7 @@ fn full(sharpness: f64) -> Report {
 }
 
 #[test]
-fn the_page_holds_every_section_and_loads_nothing() {
+fn the_page_contains_every_section_and_loads_nothing() {
     let page = full(3.0).html().unwrap();
     for id in ["score", "labels", "curves", "targets", "probabilities", "reliability", "confusion", "worst", "reading"]
     {
@@ -84,7 +84,7 @@ fn tags_are_closed() {
 }
 
 #[test]
-fn a_run_that_learned_is_told_from_one_that_did_not() {
+fn a_run_that_learned_differs_from_one_that_did_not() {
     let page = full(3.0).html().unwrap();
     assert!(page.contains("better than the best constant by more than chance"));
     let mut report = full(3.0);

@@ -28,10 +28,10 @@ pub struct WorstCell {
     pub mistake: Mistake,
 }
 
-/// The `count` labelled cells that cost most in one direction, the worst first, at most one of each study: an
-/// odd study would otherwise fill the page.
+/// The `count` labelled cells that cost most in one direction, the worst first, at most one of each study, so
+/// that one unusual study does not fill the page.
 ///
-/// A moderate cell is missed where normal/mild was given more probability than severe.
+/// A moderate cell is missed if normal/mild is predicted as more probable than severe.
 #[must_use]
 pub fn worst_cells(graded: &Graded, mistake: Mistake, count: usize) -> Vec<WorstCell> {
     let mut worst: Vec<WorstCell> = (0..graded.studies().len())

@@ -93,10 +93,10 @@ impl RunConfig {
         Self::from_toml(&text, &path.display().to_string())
     }
 
-    /// The config as text, every field spelled out.
+    /// The config as TOML with every field.
     ///
     /// # Errors
-    /// When a value has no spelling in TOML (a seed above 2⁶³−1).
+    /// When TOML cannot express a value (a seed above 2⁶³−1).
     pub fn to_toml(&self) -> Result<String, RunError> {
         let refused = |error: toml::ser::Error| TrainError::ConfigText {
             origin: "the config".to_owned(),
@@ -105,10 +105,10 @@ impl RunConfig {
         Ok(toml::to_string(self).map_err(refused)?)
     }
 
-    /// Changes one field by its path: `train.optimizer.lr`, `3e-4`. A value that is no TOML is taken as text.
+    /// Changes one field by its path: `train.optimizer.lr`, `3e-4`. A value that is not TOML is read as text.
     ///
     /// # Errors
-    /// When there is no such field or the value does not fit; the config is then as it was.
+    /// When there is no such field or the value does not fit; the config is then unchanged.
     pub fn set(&mut self, path: &str, value: &str) -> Result<(), RunError> {
         let origin = format!("{path} = {value}");
         let mut config: toml::Table =

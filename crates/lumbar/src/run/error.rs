@@ -50,21 +50,21 @@ pub enum RunError {
         /// What is wrong.
         reason: String,
     },
-    /// The folder holds no run.
-    #[error("{} holds no run: there is no run.toml", folder.display())]
+    /// The folder contains no run.
+    #[error("{} contains no run: there is no run.toml", folder.display())]
     NoRun {
         /// The folder.
         folder: PathBuf,
     },
-    /// The run folder holds a run on other data.
-    #[error("{} holds a run on other data: {}", folder.display(), differences.join("; "))]
+    /// The run folder contains a run on other data.
+    #[error("{} contains a run on other data: {}", folder.display(), differences.join("; "))]
     OtherData {
         /// The run folder.
         folder: PathBuf,
-        /// In what they differ, with both values.
+        /// The differences, with both values.
         differences: Vec<String>,
     },
-    /// The data set has nothing to train on.
+    /// The data set has no labelled training study.
     #[error("{} has no labelled training study", folder.display())]
     NothingLabelled {
         /// The data set.

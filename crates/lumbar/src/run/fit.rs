@@ -88,7 +88,7 @@ impl Run {
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Fitted, RunError> {
-        // first: a weight file that is missing or does not fit must not be found out after minutes of decoding
+        // first, so that a missing or unfitting weight file is an error before minutes of decoding
         let pretrained = self.pretrained(task.init())?;
         if pretrained.is_some() {
             task.network(None, pretrained.as_ref(), Device::Cpu)?;
@@ -172,7 +172,7 @@ struct Forward {
 
 impl lumbar_dicom::ReadProgress for Forward {
     fn progress(&self, done: usize, total: usize) {
-        // the receiver is gone if the run failed already
+        // the receiver was dropped if the run has failed
         let _ = self.sender.send((done, total));
     }
 

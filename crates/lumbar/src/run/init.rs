@@ -8,7 +8,7 @@ use super::{Run, RunError};
 use crate::data::atomic;
 use crate::model::{Init, PretrainedWeights};
 
-/// What `init.json` holds.
+/// The content of `init.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InitRecord {

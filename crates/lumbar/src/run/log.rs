@@ -7,12 +7,12 @@ use crate::train::observer::{Event, Observer};
 
 /// Writes events as lines of JSON: the event's name and fields, and `time_s` since 1970.
 ///
-/// A log for people and plots: nothing is resumed from it. Where it cannot be written, training goes on.
+/// A log for people and plots: nothing is resumed from it. If it cannot be written, training continues.
 #[derive(Debug)]
 pub struct EventLog(Option<File>);
 
 impl EventLog {
-    /// A log that goes on at the end of a file.
+    /// A log that appends to a file.
     #[must_use]
     pub fn append(path: &Path) -> Self {
         Self(OpenOptions::new().create(true).append(true).open(path).ok())

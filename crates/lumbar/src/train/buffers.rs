@@ -7,8 +7,8 @@ use super::network::Network;
 
 /// Copies of a network's buffers: the running statistics of its batch norms.
 ///
-/// A forward pass in training updates them before its loss is known. If the pass overflows, they are infinite or NaN
-/// afterwards, and leaving out the optimizer's step alone would not undo that.
+/// A forward pass in training updates them before its loss is known. If the pass overflows, they become infinite or NaN,
+/// and skipping the optimizer's step alone does not undo that.
 #[derive(Debug)]
 pub(super) struct SavedBuffers {
     /// Each buffer with its copy. The first shares its memory with the network's.

@@ -33,7 +33,7 @@ use crate::data::loader::LoaderConfig;
 /// | `ema_decay` | 0.0 | exponential moving average of the weights, used for validation; 0 turns it off | 0–0.999999 |
 /// | `freeze_epochs` | 0 | first epochs in which only the head learns | 0–`epochs` |
 /// | `early_stop` | 0 | epochs without a better validation score after which to stop; 0 never | 0–10,000 |
-/// | `keep_best` | 1 | best checkpoints that are kept beside the last one | 1–100 |
+/// | `keep_best` | 1 | best checkpoints that are stored beside the last one | 1–100 |
 /// | `checkpoint_steps` | 0 | steps between checkpoints inside an epoch; 0 only after each epoch | 0–1e9 |
 /// | `mix` | none | mixup and cutmix of the studies of a batch: see [`MixConfig`] | |
 /// | `deterministic` | false | the same weights from the same seed on a GPU too, at some cost in speed; on a CPU they always are | |
@@ -60,7 +60,7 @@ pub struct TrainConfig {
     pub freeze_epochs: usize,
     /// Patience in epochs.
     pub early_stop: usize,
-    /// Best checkpoints that are kept.
+    /// Best checkpoints that are stored.
     pub keep_best: usize,
     /// Steps between checkpoints.
     pub checkpoint_steps: u64,
@@ -214,10 +214,10 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// The config as text, every field spelled out.
+    /// The config as TOML with every field.
     ///
     /// # Errors
-    /// When a value has no spelling in TOML (a seed above 2⁶³−1).
+    /// When TOML cannot express a value (a seed above 2⁶³−1).
     pub fn to_toml(&self) -> Result<String, TrainError> {
         toml::to_string(self)
             .map_err(|error| TrainError::ConfigText { origin: "the config".to_owned(), reason: error.to_string() })

@@ -26,7 +26,7 @@ impl CrossValidation {
     /// Opens a run: a new one writes its config, an existing one must have the same.
     ///
     /// # Errors
-    /// When the config is out of range, the folder holds a run with another config, there are fewer than two
+    /// When the config is out of range, the folder contains a run with another config, there are fewer than two
     /// folds, a fold is empty, or a study is in two folds.
     pub fn open(folder: &Path, config: &TrainConfig, folds: Vec<Vec<StudyId>>) -> Result<Self, TrainError> {
         config.check()?;
@@ -60,7 +60,7 @@ impl CrossValidation {
         self.folds.len()
     }
 
-    /// Where a fold keeps its files.
+    /// The folder of a fold's files.
     #[must_use]
     pub fn fold_folder(&self, fold: usize) -> PathBuf {
         self.folder.join(format!("fold-{fold}"))

@@ -4,7 +4,7 @@ use tch::TchError;
 
 use crate::data::StudyId;
 
-/// Why training could not start or go on.
+/// Why training could not start or continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -14,23 +14,23 @@ pub enum TrainError {
     /// A config's text that cannot be read: a misspelt field, a value of another type.
     #[error("{origin}: {reason}")]
     ConfigText {
-        /// The file, or what else the text comes from.
+        /// The file, or another source of the text.
         origin: String,
         /// What was expected and found, with the line.
         reason: String,
     },
-    /// The run folder holds a run with another config.
-    #[error("{} holds a run with another config: {}", folder.display(), differences.join("; "))]
+    /// The run folder contains a run with another config.
+    #[error("{} contains a run with another config: {}", folder.display(), differences.join("; "))]
     OtherConfig {
         /// The run folder.
         folder: PathBuf,
         /// Each differing field with both values.
         differences: Vec<String>,
     },
-    /// libtorch refused.
+    /// libtorch failed.
     #[error("torch: {0}")]
     Torch(#[from] TchError),
-    /// libtorch refused one of the kernels that tch does not reach.
+    /// A kernel of torch-ext failed.
     #[error(transparent)]
     Kernel(#[from] torch_ext::Error),
     /// A file or folder.
@@ -49,7 +49,7 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Two would train one fold.
+    /// Another process trains the fold.
     #[error("{} is being trained already: wait for its end, or stop that process first", folder.display())]
     Busy {
         /// The fold's folder.

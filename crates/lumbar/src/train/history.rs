@@ -1,4 +1,5 @@
-//! The results of each epoch: a line of JSON, the same bits for the same run. Times go to the observer only.
+//! The results of each epoch: a line of JSON, the same bits for the same run. It contains no times; those are in the
+//! events.
 
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub struct EpochRecord {
     pub training_loss: f64,
     /// Mean length of the gradient before clipping.
     pub gradient_norm: f64,
-    /// Steps that were left out because they were not finite.
+    /// Steps that were skipped because their loss or gradient was not finite.
     pub skipped_steps: u64,
     /// Score of the validation studies; `None` if too little of them is labelled.
     pub validation: Option<ValidationScore>,
@@ -54,7 +55,7 @@ impl History {
         self.lines.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no epochs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -63,7 +64,7 @@ impl History {
     /// The epochs. A number may differ from the written one in its last bit.
     ///
     /// # Errors
-    /// When a line is no record.
+    /// When a line is not a record.
     pub fn records(&self) -> Result<Vec<EpochRecord>, TrainError> {
         let parse = |(place, line): (usize, &String)| {
             serde_json::from_str(line).map_err(|error| TrainError::ConfigText {
@@ -77,7 +78,7 @@ impl History {
     /// Writes the lines, replacing the file.
     ///
     /// # Errors
-    /// When the file cannot be written; it is then as it was.
+    /// When the file cannot be written; an existing file is then unchanged.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
         let text: String = self.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
         atomic::write(path, text.as_bytes()).map_err(|source| TrainError::File { path: path.to_owned(), source })
@@ -86,7 +87,7 @@ impl History {
     /// Reads the lines.
     ///
     /// # Errors
-    /// When the file cannot be read or a line is no record.
+    /// When the file cannot be read or a line is not a record.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| TrainError::File { path: path.to_owned(), source })?;

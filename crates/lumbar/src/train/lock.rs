@@ -5,14 +5,14 @@ use std::path::Path;
 
 use super::TrainError;
 
-/// Keeps other processes from training in a folder until it is dropped, or its process ends in whatever way.
+/// Prevents other processes from training in a folder until it is dropped or its process ends, even by SIGKILL.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "the open file holds the lock")] File);
 
 impl Lock {
-    /// Locks the folder, which is made when it is not there.
+    /// Locks the folder, and creates it if it does not exist.
     ///
-    /// A file system that knows no locks (some network drives) gives one that keeps nobody away.
+    /// On a file system without locks (some network drives) the lock has no effect.
     ///
     /// # Errors
     /// When another process, or another call in this one, trains there, or the folder cannot be written.

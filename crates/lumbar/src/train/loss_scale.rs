@@ -7,7 +7,7 @@ use super::config::Precision;
 /// A power of two that the loss is multiplied by before the backward pass, and the gradients divided by after it.
 ///
 /// As `torch.amp.GradScaler`: it begins at 2¹⁶, halves whenever a gradient is not finite, and doubles after 2,000
-/// steps without such a one.
+/// steps with finite gradients.
 ///
 /// ```
 /// use lumbar::train::{config::Precision, loss_scale::LossScale};
@@ -34,7 +34,7 @@ impl Default for LossScale {
 }
 
 impl LossScale {
-    /// The scale; 1 for formats that need none.
+    /// The scale; 1 for formats that need no scaling.
     #[must_use]
     pub fn factor(self, precision: Precision) -> f64 {
         if precision == Precision::Float16 { f64::from(self.exponent).exp2() } else { 1.0 }

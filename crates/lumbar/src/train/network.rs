@@ -11,7 +11,7 @@ use crate::model::Registry;
 
 /// A network that can be trained.
 pub trait Network {
-    /// What it looks at: a tensor for a whole-study model, crops and their targets for a crop grader.
+    /// The inputs: a tensor for a whole-study model, crops and their targets for a crop grader.
     type Inputs: Tensors;
 
     /// Trained tensors, always in the same order.
@@ -20,7 +20,7 @@ pub trait Network {
     /// Tensors that a forward pass in [`Mode::Train`] changes and that belong to the model: running statistics.
     fn buffers(&self) -> Vec<(String, Tensor)>;
 
-    /// The output, whose shape the task's [`Objective`](super::Objective) knows.
+    /// The output, in the shape that the task's [`Objective`](super::Objective) expects.
     ///
     /// # Errors
     /// When the network refuses the inputs.

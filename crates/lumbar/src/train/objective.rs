@@ -10,12 +10,12 @@ use crate::data::StudyId;
 use crate::data::augment::Mix;
 use crate::data::loader::Tensors;
 
-/// What a task optimises, what it predicts of a study, and how predictions are judged. The trainer knows nothing else
-/// of a task: neither the shape of a network's output nor what a label is.
+/// What a task optimises, what it predicts of a study, and how predictions are scored. The trainer knows nothing else
+/// about a task: neither the shape of a network's output nor what a label is.
 pub trait Objective {
     /// Labels and masks of a batch, as the task's data set makes them.
     type Truth: Tensors;
-    /// Predictions of studies, as a fold's `out_of_fold.csv` holds them.
+    /// Predictions of studies, as in a fold's `out_of_fold.csv`.
     type Table: OutOfFold;
 
     /// The loss of a batch: a scalar with a gradient.
@@ -24,7 +24,7 @@ pub trait Objective {
     /// When shapes do not fit together.
     fn loss(&self, output: &Tensor, truth: &Self::Truth) -> Result<Tensor, TrainError>;
 
-    /// The truth of the studies with which a batch is mixed, in the place of each study's own. Called only where
+    /// The truth of the studies with which a batch is mixed, in place of each study's own. Called only where
     /// [`TrainConfig::mix`](super::TrainConfig) mixes.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ pub trait Objective {
         truth: &Self::Truth,
     ) -> Result<(), TrainError>;
 
-    /// The score of predicted studies, lower is better; `None` where too little is labelled for one.
+    /// The score of predicted studies, lower is better; `None` if too few cells are labelled.
     ///
     /// # Errors
     /// When predictions and labels do not fit together.

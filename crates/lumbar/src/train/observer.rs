@@ -83,7 +83,7 @@ pub enum Event {
         #[serde(rename = "total_s", serialize_with = "seconds")]
         total: Duration,
     },
-    /// A step that was left out because its loss or gradient was not finite.
+    /// A step that was skipped because its loss or gradient was not finite. Weights and buffers are unchanged.
     StepSkipped {
         /// The epoch, from 0.
         epoch: usize,

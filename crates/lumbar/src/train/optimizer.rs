@@ -35,7 +35,7 @@ pub struct Parameter {
     pub depth: usize,
 }
 
-/// Where a parameter lies in the arena.
+/// The position of a parameter in the arena.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The parameter's name.
@@ -58,7 +58,7 @@ impl Place {
         Ok(flat.f_as_strided(&self.shape, &self.stride, self.offset)?)
     }
 
-    /// Whether two places hold the same parameter, wherever.
+    /// Whether two places are of the same parameter; their positions may differ.
     fn is_of(&self, other: &Self) -> bool {
         self.name == other.name && self.shape == other.shape && self.stride == other.stride
     }
@@ -79,7 +79,7 @@ struct Group {
 pub struct StepReport {
     /// Length of the gradient before clipping.
     pub gradient_norm: f64,
-    /// Whether the weights moved: they do not when the gradient is not finite.
+    /// Whether the weights were changed; they are not if the gradient is not finite.
     pub applied: bool,
 }
 
@@ -94,7 +94,7 @@ pub struct Optimizer {
     ema_decay: f64,
     places: Vec<Place>,
     groups: Vec<Group>,
-    /// Keeps the leaves alive whose gradients are views.
+    /// The parameters. Their gradients are views of the arena.
     leaves: Vec<Tensor>,
     weights: Tensor,
     gradients: Tensor,
@@ -106,10 +106,10 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Moves the parameters into an arena. `clip_norm` 0 does not clip, `ema_decay` 0 keeps no average.
+    /// Moves the parameters into an arena. `clip_norm` 0 does not clip, `ema_decay` 0 computes no average.
     ///
     /// # Errors
-    /// When there is no parameter, two have the same name, or one is not fp32 or needs no gradient.
+    /// When there is no parameter, two have the same name, or one is not fp32 or records no gradient.
     pub fn new(
         mut parameters: Vec<Parameter>,
         config: &OptimizerConfig,
@@ -182,20 +182,20 @@ impl Optimizer {
         self.places.iter().map(Place::numel).sum()
     }
 
-    /// Steps that moved the weights.
+    /// Steps that changed the weights.
     #[must_use]
     pub const fn step_count(&self) -> u64 {
         self.step
     }
 
-    /// Where each parameter lies.
+    /// The position of each parameter in the arena.
     #[must_use]
     pub fn places(&self) -> &[Place] {
         &self.places
     }
 
-    /// Freezes every layer that is further from the head than `depth`; none frees all. Frozen weights do not
-    /// move and keep their means.
+    /// Freezes every layer that is further from the head than `depth`; `None` unfreezes all. Frozen weights and
+    /// their means do not change.
     ///
     /// # Errors
     /// libtorch's.
@@ -264,8 +264,8 @@ impl Optimizer {
         Ok(StepReport { gradient_norm, applied: true })
     }
 
-    /// Exchanges weights and average, bit for bit; called twice it changes nothing. Nothing happens without an
-    /// average.
+    /// Exchanges weights and average, bit for bit; called twice it changes nothing. Without an average it
+    /// does nothing.
     ///
     /// # Errors
     /// libtorch's.
@@ -279,7 +279,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The flat tensors that a checkpoint holds, by name.
+    /// The flat tensors of a checkpoint, by name.
     #[must_use]
     pub fn state(&self) -> Vec<(&'static str, &Tensor)> {
         let [mean, square] = MOMENTS;
@@ -288,7 +288,7 @@ impl Optimizer {
         state
     }
 
-    /// Takes over a state that [`Optimizer::state`] gave, after checking that it is of the same parameters.
+    /// Copies a state that [`Optimizer::state`] returned, after checking that it is of the same parameters.
     ///
     /// # Errors
     /// [`TrainError::OtherNetwork`], and nothing is changed.
@@ -301,8 +301,8 @@ impl Optimizer {
         self.restore_some(places, step, tensor, |_| true)
     }
 
-    /// Takes over what was trained, from a state without the means of gradients ([`MOMENTS`]), which stay as they
-    /// are: for predicting, not for going on.
+    /// Copies the trained tensors, from a state without the means of gradients ([`MOMENTS`]), which stay
+    /// unchanged: enough to predict, not to continue training.
     ///
     /// # Errors
     /// As [`Optimizer::restore`].
@@ -343,7 +343,7 @@ impl Optimizer {
                     let (size, kind) = (tensor.size(), tensor.kind());
                     return Err(TrainError::OtherNetwork(format!("{name} is {size:?} {kind:?}")));
                 }
-                None => return Err(TrainError::OtherNetwork(format!("it holds no {name}"))),
+                None => return Err(TrainError::OtherNetwork(format!("it has no tensor {name}"))),
             }
         }
         tch::no_grad(|| -> Result<(), TrainError> {
@@ -352,7 +352,7 @@ impl Optimizer {
                     own.f_copy_(found)?;
                     continue;
                 }
-                // a layout with another alignment: a run that began on another device
+                // another alignment: the run was started on another device
                 for (from, to) in places.iter().zip(&self.places) {
                     to.view(own)?.f_copy_(&from.view(found)?)?;
                 }
@@ -370,7 +370,7 @@ fn holds(places: &[Place], flat: &Tensor) -> bool {
     flat.dim() == 1 && flat.numel() as i64 >= end
 }
 
-/// Of a flat tensor. torch takes one length of all on one thread, many lengths on all threads.
+/// The length (2-norm) of a flat tensor. torch computes one norm on one thread, and many norms on all threads.
 fn length(flat: &Tensor) -> Result<f64, tch::TchError> {
     const ROWS: i64 = 64;
     let even = flat.numel() as i64 / ROWS * ROWS;
@@ -386,7 +386,7 @@ fn copied(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
     Ok(copy)
 }
 
-/// The tensor's own strides when its elements lie without gaps (contiguous, channels last), else contiguous ones.
+/// The tensor's own strides if its elements have no gaps between them (contiguous, channels last), else contiguous ones.
 fn dense_stride(tensor: &Tensor) -> Vec<i64> {
     let (shape, stride) = (tensor.size(), tensor.stride());
     let mut dimensions: Vec<(i64, i64)> = stride.iter().copied().zip(shape.iter().copied()).collect();

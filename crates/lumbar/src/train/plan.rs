@@ -25,7 +25,7 @@ pub(super) fn training(config: &TrainConfig, studies: &[StudyId], epoch: usize) 
     Plan { seed: config.seed, epoch: drawn, augmented: true, mirrored: false, batches }
 }
 
-/// Prediction needs no memory for a backward pass: its batches hold this many times the studies of a training batch,
+/// Prediction needs no memory for a backward pass: its batches are this many times as large as a training batch,
 /// and the weights are read less often.
 const EVALUATION_FACTOR: usize = 4;
 

@@ -29,7 +29,7 @@ impl Schedule {
         Self { config: config.clone(), steps: steps.max(1) }
     }
 
-    /// The factor in `step`, counted from 0; after the last step it stays.
+    /// The factor in `step`, counted from 0; after the last step it is constant.
     #[must_use]
     pub fn factor(&self, step: u64) -> f64 {
         let ScheduleConfig { kind, warmup, start, end } = self.config;
@@ -46,7 +46,7 @@ impl Schedule {
                 }
             }
             ScheduleKind::OneCycle => {
-                // torch counts in steps from the first to the last: the peak lies at warmup·steps − 1
+                // torch counts in steps from the first to the last: the peak is at warmup·steps − 1
                 let peak = warmup * steps - 1.0;
                 let last = steps - 1.0;
                 if step <= peak {

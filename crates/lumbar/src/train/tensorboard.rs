@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Appends scalars to an event file that TensorBoard shows while the run goes on.
+/// Appends scalars to an event file that TensorBoard shows during the run.
 #[derive(Debug)]
 pub struct EventWriter {
     file: File,
@@ -20,7 +20,7 @@ impl EventWriter {
     /// A new file in `folder`, named so that TensorBoard finds it and no other writer uses it.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be created.
     pub fn create(folder: &Path) -> io::Result<Self> {
         let now = since_epoch();
         let name =
@@ -64,7 +64,7 @@ impl EventWriter {
         record.extend_from_slice(&masked_crc(&length).to_le_bytes());
         record.extend_from_slice(data);
         record.extend_from_slice(&masked_crc(data).to_le_bytes());
-        // one call a record: a killed run leaves whole records but for the last
+        // one call a record: after a kill all records but the last are whole
         self.file.write_all(&record)
     }
 }
@@ -73,7 +73,7 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A protocol-buffer message in the making.
+/// A protocol-buffer message that is being built.
 #[derive(Debug, Default)]
 struct Message(Vec<u8>);
 

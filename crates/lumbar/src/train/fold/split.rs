@@ -20,7 +20,7 @@ pub struct FoldSplit {
     pub validation: Vec<StudyId>,
 }
 
-/// Studies as the decimal strings that `split.json` holds: numbers in JSON lose digits above 2⁵³ in many readers.
+/// Studies as decimal strings, as in `split.json`: numbers in JSON lose digits above 2⁵³ in many readers.
 mod studies_as_text {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
@@ -37,7 +37,7 @@ mod studies_as_text {
     }
 }
 
-/// Writes the split, or checks that the existing file holds the same.
+/// Writes the split, or checks that an existing file has the same content.
 pub(super) fn same_split(path: &Path, split: &FoldSplit) -> Result<(), TrainError> {
     let file_error = |source| TrainError::File { path: path.to_owned(), source };
     let refused = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
@@ -52,7 +52,7 @@ pub(super) fn same_split(path: &Path, split: &FoldSplit) -> Result<(), TrainErro
                 || found.validation.contains(study) != split.validation.contains(study)
         });
         let study = study.map_or_else(|| "the order or number of studies".to_owned(), |study| format!("study {study}"));
-        return Err(refused(format!("the folder holds a fold with another split; {study} differs")));
+        return Err(refused(format!("the folder contains a fold with another split; {study} differs")));
     }
     let text = serde_json::to_string(split).map_err(|error| refused(error.to_string()))?;
     atomic::write(path, text.as_bytes()).map_err(file_error)

@@ -31,7 +31,7 @@ pub fn load_weights<N: Network>(network: &N, checkpoint: &Checkpoint) -> Result<
     let flat = checkpoint
         .tensor("average")
         .or_else(|| checkpoint.tensor("weights"))
-        .ok_or_else(|| TrainError::OtherNetwork("it holds no weights".to_owned()))?;
+        .ok_or_else(|| TrainError::OtherNetwork("it has no weights".to_owned()))?;
     let parameters = network.parameters();
     let places = &checkpoint.state.places;
     if let Some(place) = places.iter().find(|place| parameters.iter().all(|own| own.name != place.name)) {

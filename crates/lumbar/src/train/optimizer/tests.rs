@@ -25,7 +25,7 @@ fn backward([kernel, bias, head]: &[Tensor; 3]) {
 }
 
 #[test]
-fn a_length_is_of_all_elements_whatever_their_number() {
+fn a_length_counts_all_elements_for_any_number_of_them() {
     for count in [1, 63, 64, 1_000, 4_097] {
         let flat = (Tensor::arange(count, (Kind::Float, Device::Cpu)) * 0.7).cos();
         let expected = flat.to_kind(Kind::Double).norm().double_value(&[]);
@@ -142,7 +142,7 @@ fn the_state_of_another_network_is_refused_by_name() {
     let weights = optimizer.weights.copy();
     let trained = |name: &str| (name == "weights").then(|| &weights + 1.0);
     let error = optimizer.restore(&own, 3, trained).unwrap_err().to_string();
-    assert!(error.contains("it holds no mean"), "{error}");
+    assert!(error.contains("it has no tensor mean"), "{error}");
     assert_eq!((&optimizer.weights, optimizer.step_count()), (&weights, 0));
     optimizer.restore_trained(&own, 3, trained).unwrap();
     assert_eq!((&optimizer.weights, optimizer.step_count()), (&(&weights + 1.0), 3));
