@@ -64,7 +64,7 @@ enum Command {
     ///
     /// Studies with sagittal T1, sagittal T2/STIR and axial T2 series, labels and coordinates, and the irregularities
     /// of the competition's files. The same seed gives the same bytes. The folder `truth/` beside the data, which no
-    /// loader reads, holds exact points, planted irregularities, and the predictions of an oracle, the lowest score
+    /// loader reads, contains exact points, planted irregularities, and the predictions of an oracle, the lowest score
     /// that any model can expect.
     Phantom(phantom::Arguments),
     /// Describe a folder: the tables of the competition's layout, else DICOM series

@@ -128,7 +128,7 @@ pub(crate) fn print(baselines: &Baselines) -> Result<()> {
     } else if total.low > 0.0 {
         "The model is worse than the best constant."
     } else {
-        "With so few studies, the model and the best constant cannot be told apart."
+        "With so few studies, the difference between the model and the best constant may be chance."
     };
     print_line!("\n{verdict}")
 }

@@ -16,7 +16,7 @@ use crate::{output, score, signal, watch};
 /// What is trained, on what, and where the results are stored.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder of the run: made if there is none, continued if there is one
+    /// The folder of the run: a new run is created in it, an existing one is continued
     #[arg(long, value_name = "FOLDER", required_unless_present = "print_config")]
     run: Option<PathBuf>,
     /// The data set, a folder in the competition's layout; not needed to continue a run

@@ -4,7 +4,7 @@
 //! AVX-512. On other processors, or when switched off, callers use torch's own operators. The results agree within
 //! rounding, not bit by bit.
 //!
-//! `LUMBAR_CPU_KERNELS=off` in the environment switches them off. It is read once, when the first kernel is asked for.
+//! `LUMBAR_CPU_KERNELS=off` in the environment switches them off. It is read once, before the first use of a kernel.
 //! This is the one variable that a library of this workspace reads: the switch has to reach tests, benchmarks and
 //! notebooks too, which have no start-up code in common. Binaries call [`check_environment`] at their start, so that a
 //! misspelt value is an error.
@@ -44,7 +44,7 @@ pub fn check_environment() -> Result<()> {
     from_environment().map(|_| ())
 }
 
-/// Switches the kernels on or off for the whole process, whatever the environment says.
+/// Switches the kernels on or off for the whole process, independent of the environment.
 ///
 /// ```
 /// use torch_ext::cpu_kernels;

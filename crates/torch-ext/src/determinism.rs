@@ -1,7 +1,7 @@
 //! The same training twice gives the same bits; and the settings behind that: cuDNN's benchmarking, TF32.
 //!
 //! [`enforce`] is all that a trainer needs. On a CPU, torch's operators are deterministic as they are. On a GPU some
-//! sum with atomic additions in whatever order the threads arrive, cuDNN may choose another algorithm from one run to
+//! sum with atomic additions in the order in which the threads arrive, cuDNN may choose another algorithm from one run to
 //! the next, and cuBLAS may split a sum differently when two streams share its workspace.
 //!
 //! All settings belong to the process, not to a thread. "Same" means: same program, same libtorch, same kind of
@@ -38,7 +38,7 @@ pub unsafe fn set_cublas_workspace() {
 /// The settings, in the order of `te_get_determinism` in `csrc/shim.cpp`.
 type Settings = [c_int; 8];
 
-/// Deterministic algorithms for ATen (refused where there is none), cuDNN and oneDNN; memory is not filled before use,
+/// Deterministic algorithms for ATen (an error where there is no such algorithm), cuDNN and oneDNN; memory is not filled before use,
 /// which would only slow things down; no benchmarking; no TF32.
 const ENFORCED: Settings = [1, 0, 1, 1, 0, 0, 0, 0];
 
@@ -69,7 +69,7 @@ pub struct DeterminismGuard(());
 /// Makes the computations of this process repeat bit by bit on `device` while the guard exists.
 ///
 /// Deterministic algorithms only (an operator that has none returns an error that names it), cuDNN and oneDNN
-/// deterministic, cuDNN's benchmarking off, TF32 off. When the last guard is dropped, in whatever order, the settings
+/// deterministic, cuDNN's benchmarking off, TF32 off. Guards may be dropped in any order; when the last one is dropped, the settings
 /// are again what they were before the first.
 ///
 /// # Errors

@@ -246,7 +246,7 @@ impl AdamW {
     /// One step over one tensor in one kernel, on CPU or CUDA: the parameter and both means are changed in
     /// place. For an arena of parameters, pass a slice for each group of equal settings.
     ///
-    /// `step` holds the number of this step, counted from 1: fp32, one element, on the parameter's device.
+    /// `step` is the number of this step, counted from 1: fp32, one element, on the parameter's device.
     ///
     /// # Shapes
     /// `parameter`, `gradient`, `mean`, `square`: the same shape and strides, dense, fp32.

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn inference_mode_ends_with_the_last_guard_in_whatever_order_they_are_dropped() {
+    fn inference_mode_ends_with_the_last_guard_in_any_order_of_drops() {
         let first = inference().unwrap();
         let second = inference().unwrap();
         drop(first);

@@ -19,7 +19,7 @@ pub(crate) fn lab(places: &Places, words: &[&str]) -> Result<()> {
     let mut command = Command::new(places.python());
     command.args(["-m", "jupyterlab"]).current_dir(places.notebooks());
     command.args(port.map(|port| format!("--port={port}")));
-    // A container's only user is often root; JupyterLab asks to be told that this is meant.
+    // A container's only user is often root; JupyterLab needs a flag to run as root.
     // SAFETY: geteuid has no conditions.
     if unsafe { libc::geteuid() } == 0 {
         command.arg("--allow-root");

@@ -284,7 +284,7 @@ mod tests {
             let meet = &meet;
             Box::new(move |work: &Work| {
                 work.step(name, |_| {
-                    meet.wait(); // would wait for ever if the other lane came later
+                    meet.wait(); // would never return if the other lane came later
                     Ok("met".to_owned())
                 })
             })

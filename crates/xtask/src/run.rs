@@ -63,10 +63,10 @@ impl Steps {
         self.done += 1;
         println!("[{}/{}] {name}", self.done, self.total);
         let start = Instant::now();
-        let said = work().with_context(|| format!("{} stopped at step {}, “{name}”", self.what, self.done))?;
+        let text = work().with_context(|| format!("{} stopped at step {}, “{name}”", self.what, self.done))?;
         let time = start.elapsed();
         self.times.push((name, time));
-        println!("      {said} ({})", duration(time));
+        println!("      {text} ({})", duration(time));
         Ok(())
     }
 

@@ -27,7 +27,7 @@ const STEPS: [Step; 7] = [
     Step { name: "default data", lane: 2, expected_s: 60.0 },
 ];
 
-/// Says that something is there, to a lane that waits for it.
+/// Signals a waiting lane that something is there.
 #[derive(Debug, Default)]
 struct Signal {
     /// `None` until it is known; false if it failed.
@@ -41,7 +41,7 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits; false if it will not come.
+    /// Waits; false if the other lane failed.
     fn wait(&self) -> bool {
         let guard = self.is_there.lock().unwrap_or_else(PoisonError::into_inner);
         let guard =
@@ -93,9 +93,8 @@ fn compile(places: &Places, work: &Work, environment: &Signal) -> Result<()> {
         return Ok(());
     }
     work.step(STEPS[3].name, |task| {
-        build(places, task, &["-p=lumbar-notebook", "-p=lumbar-cli"]).with_context(|| {
-            format!("cargo cannot build the workspace (torch is taken from {})", places.torch().display())
-        })
+        build(places, task, &["-p=lumbar-notebook", "-p=lumbar-cli"])
+            .with_context(|| format!("cargo cannot build the workspace (with torch from {})", places.torch().display()))
     })?;
     work.step(STEPS[4].name, |task| {
         task.run(kernel(places, &built(places, "lumbar-kernel")?).arg("warm"))?;
@@ -179,7 +178,7 @@ mod tests {
                 signal.set(is_there);
                 assert_eq!(waiting.join().unwrap(), is_there);
             });
-            assert_eq!(signal.wait(), is_there, "also if it was told before");
+            assert_eq!(signal.wait(), is_there, "also if it was set before");
         }
     }
 }
