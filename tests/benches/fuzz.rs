@@ -1,15 +1,27 @@
-//! Searches for bytes that make the DICOM reader panic: `cargo xtask bench fuzz [SECONDS [SEED]]`, 60 seconds when
-//! none are given, a quarter for each target of `crates/lumbar-dicom/fuzz`.
+//! Searches for bytes that make a reader panic: `cargo xtask bench fuzz [SECONDS [SEED]]`, 60 seconds by default, the
+//! same time for each target.
 //!
-//! Where `cargo fuzz` is installed it does the search. Elsewhere the same targets get public files that are
-//! changed at random: this does not see coverage, so it finds less. A finding is a panic, a run of 20 seconds, or more
-//! memory than the reader's documentation promises. Ends with 1 if something was found; the bytes are in
-//! `crates/lumbar-dicom/fuzz/artifacts/<target>`. If the whole process dies, they are there as `running`.
+//! | target | bytes |
+//! |---|---|
+//! | `header`, `file`, `rle` | one DICOM file; a frame of run lengths, pixels of 8 to 64 bits |
+//! | `series` | up to twelve DICOM files of one folder, to series and stacks |
+//! | `tables` | labels, points, series descriptions, or a submission, among whole tables |
+//! | `checkpoints` | a checkpoint, the newest one of a fold, and a file of pretrained weights |
+//!
+//! Where `cargo fuzz` is installed it searches the DICOM targets (`crates/lumbar-dicom/fuzz`). Elsewhere, and for the
+//! last two, valid files are changed at random: this does not see coverage, so it finds less. A finding is a panic, a
+//! run of 20 seconds, or more memory than 64 MiB plus three times the bytes. The process may take 4 GiB at most. Ends
+//! with 1 if something was found; the bytes are in `crates/lumbar-dicom/fuzz/artifacts/<target>`. If the whole process
+//! dies, they are there as `running`.
 
 extern crate self as libfuzzer_sys;
 
+#[path = "fuzz/checkpoints.rs"]
+mod checkpoints;
 #[path = "../dicom/meter.rs"]
 mod meter;
+#[path = "fuzz/tables.rs"]
+mod tables;
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -43,11 +55,15 @@ mod targets {
 }
 
 type Target = (&'static str, fn(&[u8]));
-const TARGETS: [Target; 4] = [
+/// The targets that `cargo fuzz` can search.
+const GUIDED: [&str; 4] = ["header", "rle", "file", "series"];
+const TARGETS: [Target; 6] = [
     ("header", targets::header::run),
     ("rle", targets::rle::run),
     ("file", targets::file::run),
     ("series", targets::series::run),
+    ("tables", tables::run),
+    ("checkpoints", checkpoints::run),
 ];
 /// Larger files spend the time on pixels.
 const LARGEST_SEED_BYTES: usize = 64 << 10;
@@ -69,16 +85,23 @@ fn main() -> ExitCode {
     let guided = cargo(&fuzz).arg("--version").output().is_ok_and(|output| output.status.success());
     println!("{seconds} s, seed {seed}, {}", if guided { "cargo fuzz" } else { "no cargo fuzz: plain mutation" });
     let limit = Duration::from_secs(seconds) / TARGETS.len() as u32;
-    let search = if guided { libfuzzer } else { plain };
-    let files = public_files();
+    let mut files = public_files();
+    files.extend([32, 64].map(float_pixels));
     let frames: Vec<_> = files.iter().filter_map(|file| rle_seed(file)).collect();
     let folders = folders(&files);
+    let (tables, checkpoints) = (tables::seeds(), checkpoints::seeds());
     let seeds = |name| match name {
         "rle" => &frames,
         "series" => &folders,
+        "tables" => &tables,
+        "checkpoints" => &checkpoints,
         _ => &files,
     };
-    let findings: usize = TARGETS.into_iter().map(|it| search(&fuzz, it, seeds(it.0), limit, seed)).sum();
+    let search = |target: Target| {
+        let search = if guided && GUIDED.contains(&target.0) { libfuzzer } else { plain };
+        search(&fuzz, target, seeds(target.0), limit, seed)
+    };
+    let findings: usize = TARGETS.into_iter().map(search).sum();
     println!("findings: {findings}");
     if findings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -93,6 +116,23 @@ fn public_files() -> Vec<Vec<u8>> {
     files.sort();
     let bytes = files.into_iter().map(|path| fs::read(path).expect("a public file"));
     bytes.filter(|bytes| bytes.len() <= LARGEST_SEED_BYTES).collect()
+}
+
+/// A file of 2 × 2 pixels of 32 or 64 bits: float or double float pixels.
+fn float_pixels(bits: u16) -> Vec<u8> {
+    let mut file = vec![0; 128];
+    file.extend(b"DICM\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0");
+    for (element, value) in [(0x02, 1), (0x10, 2), (0x11, 2), (0x0100, bits), (0x0101, bits), (0x0102, bits - 1)] {
+        file.extend([0x28, 0x00]);
+        file.extend(u16::to_le_bytes(element));
+        file.extend(b"US\x02\x00");
+        file.extend(value.to_le_bytes());
+    }
+    file.extend(if bits == 64 { b"\xE0\x7F\x09\x00OD\0\0" } else { b"\xE0\x7F\x08\x00OF\0\0" });
+    let bytes = 4 * usize::from(bits / 8);
+    file.extend((bytes as u32).to_le_bytes());
+    file.extend((0..bytes).map(|place| place as u8));
+    file
 }
 
 /// What the target `series` takes: files one after the other, here slices of written series and of several syntaxes.
@@ -150,7 +190,7 @@ fn libfuzzer(fuzz: &Path, (target, _): Target, seeds: &[Vec<u8>], limit: Duratio
         .expect("cargo starts");
     let text = String::from_utf8_lossy(&output.stderr);
     let runs = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-    println!("{target:<8} {:>10} runs", runs.unwrap_or("?").trim());
+    println!("{target:<11} {:>10} runs", runs.unwrap_or("?").trim());
     if !output.status.success() {
         println!("{text}");
     }
@@ -185,12 +225,12 @@ fn plain(fuzz: &Path, (name, target): Target, seeds: &[Vec<u8>], limit: Duration
         }
         None
     });
-    println!("{name:<8} {run:>10} runs");
+    println!("{name:<11} {run:>10} runs");
     fs::remove_file(&running).expect("it was written");
     let Some((bytes, what)) = finding else { return 0 };
     let path = folder.join(format!("plain-{seed}-{run}"));
     fs::write(&path, bytes).expect("the folder takes it");
-    println!("{name:<8} {what}: {}", path.display());
+    println!("{name:<11} {what}: {}", path.display());
     1
 }
 
