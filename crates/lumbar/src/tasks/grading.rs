@@ -49,7 +49,7 @@ impl Grading {
     ) -> Result<Self, TrainError> {
         let known = labels.filter(|study| training.contains(&study));
         let prior = ConstantBaseline::best(&known);
-        Ok(Self { loss: Loss::new(config, device)?, labels: labels.clone(), prior })
+        Ok(Self { loss: Loss::new(config, &known, device)?, labels: labels.clone(), prior })
     }
 
     /// The softmax of each study's logits over its visible targets.

@@ -60,11 +60,11 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Reads the tensors that `wanted` names; the checksum is over all.
+    /// Reads a file and checks its digest.
     ///
     /// # Errors
     /// When the file cannot be read, was cut short or changed.
-    pub(super) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(State, Self), TrainError> {
+    pub(super) fn read(path: &Path) -> Result<(State, Self), TrainError> {
         let refused = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
         let Header { mut file, start, metadata } = Header::read(path)?;
         let (text, digest) = (field(path, &metadata, STATE)?, field(path, &metadata, DIGEST)?);
@@ -79,9 +79,7 @@ impl Snapshot {
                 .and_then(|_| file.read_exact(&mut bytes))
                 .map_err(|source| TrainError::File { path: path.to_owned(), source })?;
             hasher.add(&name, &bytes);
-            if wanted(&name) {
-                entries.push(Entry { name, dtype: info.dtype, shape: info.shape.clone(), bytes });
-            }
+            entries.push(Entry { name, dtype: info.dtype, shape: info.shape.clone(), bytes });
         }
         if *digest != hasher.finish() {
             return Err(refused("its content does not fit its checksum".to_owned()));
@@ -89,11 +87,11 @@ impl Snapshot {
         Ok((state_of(path, text)?, Self { entries }))
     }
 
-    /// Writes them with a state.
+    /// Writes them with a state and returns the file's size in bytes.
     ///
     /// # Errors
     /// When they cannot be written; what was there before is as it was.
-    pub(super) fn write(&self, path: &Path, state: &State) -> Result<(), TrainError> {
+    pub(super) fn write(&self, path: &Path, state: &State) -> Result<u64, TrainError> {
         let refused = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
         let text = serde_json::to_string(state).map_err(|error| refused(error.to_string()))?;
         let mut hasher = Hasher::new(&text);
@@ -121,7 +119,8 @@ impl Snapshot {
             entries.iter().try_for_each(|entry| file.write_all(&entry.bytes))?;
             file.flush()
         };
-        atomic::write_with(path, content).map_err(|source| TrainError::File { path: path.to_owned(), source })
+        atomic::write_with(path, content).map_err(|source| TrainError::File { path: path.to_owned(), source })?;
+        Ok((ALIGNMENT + header.len() + offset) as u64)
     }
 
     /// The tensors by their names; each one's bytes go when it is made.
@@ -139,15 +138,6 @@ impl Snapshot {
         };
         self.entries.into_iter().map(tensor).collect()
     }
-}
-
-/// The state of a checkpoint, whose tensors are neither read nor checked.
-///
-/// # Errors
-/// When its header cannot be read.
-pub(super) fn read_state(path: &Path) -> Result<State, TrainError> {
-    let Header { metadata, .. } = Header::read(path)?;
-    state_of(path, field(path, &metadata, STATE)?)
 }
 
 struct Header {
@@ -265,8 +255,11 @@ mod tests {
             ("buffer.count".to_owned(), Tensor::from_slice(&[7i64])),
             ("average".to_owned(), Tensor::from_slice(&[0.5f32, 0.25]).view([2, 1])),
         ];
-        super::super::write(&path, &super::super::tests::state(1), &tensors).unwrap();
+        let mut snapshot = Snapshot::default();
+        snapshot.take(&path, &tensors).unwrap();
+        let length = snapshot.write(&path, &super::super::tests::state(1)).unwrap();
         let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, length);
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
         assert_eq!(header.offset_keys(), ["buffer.count", "average", "weights"]);
         let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
