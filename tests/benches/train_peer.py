@@ -16,10 +16,12 @@ import albumentations as A
 import cv2
 import numpy as np
 import pydicom
-import timm
 import torch
 from data import recipe
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "oracles"))
+import networks  # noqa: E402
 
 JOB = json.loads(sys.argv[1])
 CONDITIONS = [
@@ -125,7 +127,7 @@ class Studies(torch.utils.data.Dataset):
 class Grader(nn.Module):
     def __init__(self):
         super().__init__()
-        self.backbone = timm.create_model(
+        self.backbone = networks.create(
             JOB["architecture"], in_chans=1, num_classes=0, drop_path_rate=JOB["drop_path_rate"]
         ).to(memory_format=torch.channels_last)
         width = self.backbone.num_features

@@ -129,6 +129,11 @@ fn resnet18d_equals_timms() {
 }
 
 #[test]
+fn resnet18d_at_a_quarter_of_its_width_equals_timms_class() {
+    check(Architecture::ResNet18d025, 1, 48);
+}
+
+#[test]
 fn convnext_nano_equals_timms() {
     check(Architecture::ConvNextNano, 3, 96);
 }

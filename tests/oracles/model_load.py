@@ -6,12 +6,12 @@ returns the number of tensors.
 import json
 import sys
 
-import timm
+import networks
 import torch
 from safetensors.torch import load_file, save_file
 
 a = json.loads(sys.argv[1])
-model = timm.create_model(a["name"], in_chans=a["in_chans"], num_classes=a["num_classes"]).eval()
+model = networks.create(a["name"], in_chans=a["in_chans"], num_classes=a["num_classes"]).eval()
 state = load_file(a["weights"])
 model.load_state_dict(state, strict=True)
 with torch.no_grad():

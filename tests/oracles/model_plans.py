@@ -5,11 +5,11 @@ Arguments: names. Returns {name: [[tensor, shape], …]}.
 import json
 import sys
 
-import timm
+import networks
 import torch
 
 a = json.loads(sys.argv[1])
 with torch.device("meta"):
     print(json.dumps({
-        name: [[n, list(t.shape)] for n, t in timm.create_model(name).state_dict().items()] for name in a["names"]
+        name: [[n, list(t.shape)] for n, t in networks.create(name).state_dict().items()] for name in a["names"]
     }))

@@ -11,14 +11,14 @@ and returns the state's names in order, the parameters' names in order, and each
 import json
 import sys
 
-import timm
+import networks
 import torch
 from safetensors.torch import save_file
 
 a = json.loads(sys.argv[1])
 torch.manual_seed(0)
 torch.set_num_threads(1)
-model = timm.create_model(a["name"], in_chans=a["in_chans"], num_classes=a["num_classes"])
+model = networks.create(a["name"], in_chans=a["in_chans"], num_classes=a["num_classes"])
 spread = {n: p.std().item() for n, p in model.named_parameters() if p.numel() > 10_000}
 
 # First weights hide mistakes (scales of one, shifts of zero, branches multiplied by 1e-6). Give each its own

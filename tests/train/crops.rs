@@ -11,7 +11,7 @@ use lumbar::metric::{ConstantBaseline, Graded, score};
 use lumbar::model::{Architecture, LevelConfig, LevelModel};
 use lumbar::predict::submission::{Overwrite, Sample, validate, write};
 use lumbar::predict::{Ensemble, PredictConfig, Temperature};
-use lumbar::tasks::crops::{Annotated, CropGrader, CropSource, CropSourceConfig, Crops, CropsTask};
+use lumbar::tasks::crops::{Annotated, CropGrader, CropSource, CropSourceConfig, Crops, CropsTask, LevelBias};
 use lumbar::tasks::grading::GradeTruth;
 use lumbar::train::{CrossValidation, TrainConfig};
 use lumbar_phantom::{PhantomConfig, PhantomPreset};
@@ -28,7 +28,12 @@ fn config() -> CropSourceConfig {
 fn network(seed: u64) -> CropGrader<LevelModel> {
     let config = LevelConfig { architecture: Architecture::EfficientNetB0, ..LevelConfig::default() };
     let model = |part| LevelModel::new(&config, seed * 3 + part, Device::Cpu).unwrap();
-    CropGrader { canal: model(0), foramen: model(1), recess: model(2) }
+    CropGrader {
+        canal: model(0),
+        foramen: model(1),
+        recess: model(2),
+        level_bias: LevelBias::new(Device::Cpu).unwrap(),
+    }
 }
 
 impl Labelled for CropSource {

@@ -8,7 +8,7 @@ use lumbar::data::StudyId;
 use lumbar::data::loader::{BoxError, Dataset, Plan};
 use lumbar::metric::LabelTable;
 use lumbar::model::{Architecture, LevelConfig, LevelModel, SpineConfig, SpineModel};
-use lumbar::tasks::crops::{CropGrader, Crops, GroupCrops};
+use lumbar::tasks::crops::{CropGrader, Crops, GroupCrops, LevelBias};
 use lumbar::tasks::grading::GradeTruth;
 use lumbar::tasks::whole_study::WholeStudy;
 use lumbar::train::config::Scope;
@@ -146,7 +146,12 @@ pub(crate) fn level() -> CropGrader<LevelModel> {
         ..LevelConfig::default()
     };
     let model = |seed| LevelModel::new(&config, seed, Device::Cpu).unwrap();
-    CropGrader { canal: model(1), foramen: model(2), recess: model(3) }
+    CropGrader {
+        canal: model(1),
+        foramen: model(2),
+        recess: model(3),
+        level_bias: LevelBias::new(Device::Cpu).unwrap(),
+    }
 }
 
 fn last_loss<N, D>(network: &N, source: D, folds: Vec<Vec<StudyId>>, epochs: usize) -> f64

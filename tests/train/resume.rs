@@ -30,7 +30,7 @@ fn config() -> TrainConfig {
         accumulate: 2,
         ema_decay: 0.9,
         freeze_epochs: 1,
-        checkpoint_steps: 1,
+        checkpoint_seconds: 0,
         keep_best: 2,
         mix: MixConfig { mixup_p: 0.3, cutmix_p: 0.3, ..MixConfig::default() },
         ..TrainConfig::default()

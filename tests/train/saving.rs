@@ -17,7 +17,7 @@ const EPOCHS: usize = 4;
 
 fn open(folder: &Path) -> (CrossValidation, Arc<SmallSource>) {
     let source = Arc::new(SmallSource::new(40));
-    let config = TrainConfig { epochs: EPOCHS, batch_size: 8, checkpoint_steps: 1, ..TrainConfig::default() };
+    let config = TrainConfig { epochs: EPOCHS, batch_size: 8, checkpoint_seconds: 0, ..TrainConfig::default() };
     (CrossValidation::open(folder, &config, source.folds(2)).unwrap(), source)
 }
 
@@ -108,7 +108,7 @@ fn a_run_that_is_asked_to_stop_returns_when_its_last_step_is_saved() {
     let mut saved = Vec::new();
     let outcome = fit(&run, &source, &stop, &mut |event| match event {
         Event::Step { step: 5, .. } => stop.stop(),
-        Event::CheckpointSaved { path } => saved.push(path.clone()),
+        Event::CheckpointSaved { path, .. } => saved.push(path.clone()),
         _ => {}
     });
     assert_eq!(outcome.unwrap(), FoldOutcome::Stopped);

@@ -72,6 +72,7 @@ pub use inference::{Foldable, Inference};
 pub use level::{LevelConfig, LevelModel, SliceInput};
 pub use pass::{LayerRow, Mode, Module, Pass};
 pub use pretrained::{Init, PretrainedWeights};
+pub(crate) use registry::{Builder, Fill};
 pub use registry::{Entry, Part, Registry, Role};
 pub use resnet::ResNet;
 pub use spine::{SpineConfig, SpineModel, SpineOutput};

@@ -73,6 +73,16 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
         device: Device,
     ) -> Result<Self::Network, TaskError>;
 
+    /// Prepares a network that is not trained yet for a fold: its head starts at what the labels of the training
+    /// studies say without any image, so that no step is spent on finding that out. By default it does nothing.
+    ///
+    /// # Errors
+    /// libtorch's.
+    fn start(&self, network: &Self::Network, labels: &LabelTable, training: &[StudyId]) -> Result<(), TaskError> {
+        let _ = (network, labels, training);
+        Ok(())
+    }
+
     /// The network made ready for inference.
     ///
     /// # Errors

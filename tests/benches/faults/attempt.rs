@@ -134,6 +134,11 @@ impl Attempt {
         self.status.success()
     }
 
+    /// The signal that ended it.
+    pub(crate) fn ended_by(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
     /// The exit code, or the signal.
     pub(crate) fn end(&self) -> String {
         match (self.status.code(), self.status.signal()) {

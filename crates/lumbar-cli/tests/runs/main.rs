@@ -40,7 +40,7 @@ fn lumbar() -> Command {
 fn train(preset: &str, run: &Path) -> Command {
     let mut command = lumbar();
     command.args(["train", "--device", "cpu", "--preset", preset, "--run"]).arg(run).arg("--data").arg(phantom());
-    let common = ["folds.count=2", "train.epochs=2", "train.batch_size=2", "train.checkpoint_steps=1"];
+    let common = ["folds.count=2", "train.epochs=2", "train.batch_size=2", "train.checkpoint_seconds=0"];
     let own: &[&str] = match preset {
         "whole-study" => &[
             "task.whole_study.spine.sagittal_t1_slices=2",

@@ -53,26 +53,6 @@ pub fn write_with(path: impl AsRef<Path>, content: impl FnOnce(&mut File) -> io:
     file.commit()
 }
 
-/// Makes `target` another name of the file `path`, or a copy where the file system has no hard links. Only one
-/// process may do this to a `target` at a time.
-///
-/// # Errors
-/// The system's; an existing `target` is unchanged.
-pub fn link(path: impl AsRef<Path>, target: impl AsRef<Path>) -> io::Result<()> {
-    let (path, target) = (path.as_ref(), target.as_ref());
-    let temporary = temporary_name(target)?;
-    if fs::hard_link(path, &temporary).is_err() {
-        let mut from = File::open(path)?;
-        return write_with(target, |file| io::copy(&mut from, file).map(|_| ()));
-    }
-    let renamed = fs::rename(&temporary, target);
-    // After an error; and if both are the same file already, for then a rename does nothing.
-    let _ = fs::remove_file(&temporary);
-    renamed?;
-    sync_folder(target);
-    Ok(())
-}
-
 /// A file that is being written under a temporary name. [`AtomicFile::commit`] gives it its own name; dropped
 /// before, it is removed.
 #[derive(Debug)]
@@ -231,21 +211,6 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-    }
-
-    #[test]
-    fn a_link_replaces_what_was_there_and_may_be_made_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, target) = (folder.path().join("new"), folder.path().join("old"));
-        write(&path, b"new").unwrap();
-        write(&target, b"old").unwrap();
-        for _ in 0..2 {
-            link(&path, &target).unwrap();
-            assert_eq!(fs::read(&target).unwrap(), b"new");
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        }
-        assert!(link(folder.path().join("nothing"), &target).is_err());
-        assert_eq!(fs::read(&target).unwrap(), b"new");
     }
 
     #[test]

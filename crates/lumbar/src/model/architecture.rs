@@ -77,8 +77,11 @@ architectures! {
     TfEfficientNetV2B0 = "tf_efficientnetv2_b0", stages::Plan::v2(stages::V2_B0, 32, 0.0), "EfficientNetV2-B0, 7.1 M weights.";
     TfEfficientNetV2S = "tf_efficientnetv2_s", stages::Plan::v2(stages::V2_S, 24, 0.9), "EfficientNetV2-S, 21 M weights.";
     TfEfficientNetV2M = "tf_efficientnetv2_m", stages::Plan::v2(stages::V2_M, 24, 0.9), "EfficientNetV2-M, 54 M weights.";
-    ResNet18d = "resnet18d", resnet::Plan { blocks: [2, 2, 2, 2] }, "ResNet-18 with a deep stem and average-pool shortcuts, 12 M weights.";
-    ResNet34d = "resnet34d", resnet::Plan { blocks: [3, 4, 6, 3] }, "ResNet-34 with a deep stem and average-pool shortcuts, 22 M weights.";
+    ResNet10d025 = "resnet10d_025", resnet::Plan { blocks: [1, 1, 1, 1], width: 16 }, "ResNet-10d at a quarter of its width, 0.3 M weights. Not in timm by name; the same as its `ResNet` class with these widths.";
+    ResNet18d025 = "resnet18d_025", resnet::Plan { blocks: [2, 2, 2, 2], width: 16 }, "ResNet-18d at a quarter of its width, 0.7 M weights. Not in timm by name; the same as its `ResNet` class with these widths.";
+    ResNet10d050 = "resnet10d_050", resnet::Plan { blocks: [1, 1, 1, 1], width: 32 }, "ResNet-10d at half its width, 1.2 M weights. Not in timm by name; the same as its `ResNet` class with these widths.";
+    ResNet18d = "resnet18d", resnet::Plan { blocks: [2, 2, 2, 2], width: 64 }, "ResNet-18 with a deep stem and average-pool shortcuts, 12 M weights.";
+    ResNet34d = "resnet34d", resnet::Plan { blocks: [3, 4, 6, 3], width: 64 }, "ResNet-34 with a deep stem and average-pool shortcuts, 22 M weights.";
     ConvNextNano = "convnext_nano", convnext::Plan { depths: [2, 2, 8, 2], widths: [80, 160, 320, 640], pointwise: true }, "ConvNeXt nano, 16 M weights.";
     ConvNextTiny = "convnext_tiny", convnext::Plan { depths: [3, 3, 9, 3], widths: [96, 192, 384, 768], pointwise: false }, "ConvNeXt tiny, 29 M weights.";
 }

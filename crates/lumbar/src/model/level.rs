@@ -13,6 +13,9 @@ use super::registry::{Builder, Fill, Part, Registry};
 use crate::anatomy::{Severity, Target};
 use crate::config::check_range;
 
+/// What [`LevelModel::start_small`] multiplies the heads' weights by.
+const HEAD_SCALE: f64 = 0.1;
+
 /// How the backbone's input is made from a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,6 +167,15 @@ impl LevelModel {
             let features = self.slice_features(xs, &mut pass)?;
             self.attend(&features, &mut pass)
         })
+    }
+
+    /// Makes the first weights of the heads a tenth as large and their biases zero: the first logits are near zero,
+    /// and so is what they add to a prior.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] if libtorch fails.
+    pub(crate) fn start_small(&self) -> Result<()> {
+        tch::no_grad(|| self.heads.iter().try_for_each(|head| head.start_at(HEAD_SCALE, &[0.0; Severity::COUNT])))
     }
 
     /// `[batch, slices, height, width]` → `[batch, slices, features]`.

@@ -47,6 +47,14 @@ impl Linear {
         })
     }
 
+    /// Multiplies the weights by a factor and sets the biases: first weights that begin at a known prediction.
+    pub(crate) fn start_at(&self, factor: f64, biases: &[f32]) -> Result<()> {
+        let _ = self.weight.shallow_clone().f_mul_scalar_(factor).doing(&self.name)?;
+        let biases = Tensor::f_from_slice(biases).and_then(|biases| biases.f_to_device(self.bias.device()));
+        biases.and_then(|biases| self.bias.shallow_clone().f_copy_(&biases)).doing(&self.name)?;
+        Ok(())
+    }
+
     pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let out = match self.weight.dim() {
             2 => xs.f_linear(&self.weight, Some(&self.bias)),

@@ -1,4 +1,5 @@
-//! ResNet-18d and ResNet-34d (He et al. 2019, arXiv:1812.01187), equal to timm's.
+//! ResNet-18d and ResNet-34d (He et al. 2019, arXiv:1812.01187), equal to timm's, and narrow ones: timm's `ResNet` class
+//! with other `channels` and another `stem_width`, named as timm names widths (`_025` is a quarter).
 
 use tch::{Device, Kind, Tensor};
 
@@ -12,13 +13,21 @@ use super::pass::{Module, Pass};
 use super::registry::{Builder, Part, Registry};
 
 const EPS: f64 = 1e-5;
-const WIDTHS: [i64; 4] = [64, 128, 256, 512];
 
 /// What distinguishes the ResNets.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// Number of blocks in each stage.
     pub(super) blocks: [usize; 4],
+    /// Channels of the first stage, 64 in the paper; each stage has twice those of the stage before.
+    pub(super) width: i64,
+}
+
+impl Plan {
+    /// Channels of each stage.
+    fn widths(&self) -> [i64; 4] {
+        std::array::from_fn(|stage| self.width << stage)
+    }
 }
 
 impl architecture::Plan for Plan {
@@ -113,16 +122,17 @@ impl ResNet {
         let mut registry = Registry::default();
         let mut root = Builder::new(&mut registry, seed, device);
         let mut at = root.at("conv1");
-        let first = ConvSpec::new(config.in_chans, 32, 3, 2);
+        let (width, half) = (plan.width, plan.width / 2);
+        let first = ConvSpec::new(config.in_chans, half, 3, 2);
         let first = ConvNorm::new(&mut at, "0", first, Some(("1", EPS)), Activation::Relu)?;
-        let second = ConvNorm::new(&mut at, "3", ConvSpec::new(32, 32, 3, 1), Some(("4", EPS)), Activation::Relu)?;
-        let third = ConvSpec::new(32, 64, 3, 1);
+        let second = ConvNorm::new(&mut at, "3", ConvSpec::new(half, half, 3, 1), Some(("4", EPS)), Activation::Relu)?;
+        let third = ConvSpec::new(half, width, 3, 1);
         let third = ConvNorm::new(&mut root, "conv1.6", third, Some(("bn1", EPS)), Activation::Relu)?;
 
         let total: usize = plan.blocks.iter().sum();
-        let (mut channels, mut index) = (64, 0);
+        let (mut channels, mut index) = (width, 0);
         let mut stages = Vec::new();
-        for (number, (&count, width)) in plan.blocks.iter().zip(WIDTHS).enumerate() {
+        for (number, (&count, width)) in plan.blocks.iter().zip(plan.widths()).enumerate() {
             let mut blocks = Vec::new();
             for repeat in 0..count {
                 let stride = if repeat == 0 && number > 0 { 2 } else { 1 };
@@ -160,17 +170,17 @@ impl Features for ResNet {
     }
 
     fn feature_count(&self) -> i64 {
-        WIDTHS[3]
+        self.plan.widths()[3]
     }
 
     fn stage_info(&self) -> Vec<StageInfo> {
-        let stem = StageInfo { name: "act1".to_owned(), channels: 64, reduction: 2 };
+        let stem = StageInfo { name: "act1".to_owned(), channels: self.plan.width, reduction: 2 };
         let stage = |(number, &channels): (usize, &i64)| StageInfo {
             name: format!("layer{}", number + 1),
             channels,
             reduction: 4 << number,
         };
-        std::iter::once(stem).chain(WIDTHS.iter().enumerate().map(stage)).collect()
+        std::iter::once(stem).chain(self.plan.widths().iter().enumerate().map(stage)).collect()
     }
 
     fn run_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
@@ -205,7 +215,7 @@ impl Features for ResNet {
         if num_classes > 0 {
             let depth = self.registry.depth_count();
             let mut builder = Builder::new(&mut self.registry, seed, self.device).part(Part::Classifier, depth);
-            self.classifier = Some(Linear::pytorch(&mut builder.at("fc"), WIDTHS[3], num_classes)?);
+            self.classifier = Some(Linear::pytorch(&mut builder.at("fc"), self.plan.widths()[3], num_classes)?);
         }
         Ok(())
     }

@@ -155,6 +155,21 @@ impl SpineModel {
         &self.backbone
     }
 
+    /// Makes the first weights of the head a tenth as large and sets its biases to `logits`, so that the first
+    /// predictions are near their softmax.
+    ///
+    /// # Shapes
+    /// `logits`: 75 values, the three severities of each target.
+    ///
+    /// # Errors
+    /// [`Error::Config`](super::Error::Config) if the model has one output per target.
+    pub(crate) fn start_at(&self, logits: &[f32]) -> Result<()> {
+        if self.config.output == SpineOutput::PerTarget {
+            return Err(ConfigError::new("output", "per_target", "per_severity").into());
+        }
+        tch::no_grad(|| self.head.start_at(0.1, logits))
+    }
+
     /// The distribution over severities of every target, in eval mode and without autograd.
     ///
     /// # Shapes

@@ -106,6 +106,7 @@ impl Run {
             let seed = self.config.train.seed.wrapping_mul(1_000).wrapping_add(fold as u64);
             let network = task.network(Some(seed), pretrained.as_ref(), device)?;
             let split = self.split(fold)?;
+            task.start(&network, &self.labels, &split.training)?;
             let objective = task.objective(&self.labels, &split.training, device)?;
             let outcome = self.folds_of_run.fit_fold(fold, &network, &dataset, &objective, device, stop, &mut both)?;
             let stopped = matches!(outcome, FoldOutcome::Stopped);

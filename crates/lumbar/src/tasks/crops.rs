@@ -3,6 +3,7 @@
 mod config;
 mod decoded;
 mod explain;
+mod level_bias;
 mod network;
 mod points;
 mod source;
@@ -13,6 +14,7 @@ use tch::{Device, Kind};
 
 pub use config::{CropSourceConfig, CropsTask};
 pub use decoded::{CacheProgress, CropCache};
+pub use level_bias::LevelBias;
 pub use network::{CropGrader, Crops, GroupCrops};
 pub use points::{Annotated, Points};
 pub use source::CropSource;
@@ -23,7 +25,7 @@ use crate::data::StudyId;
 use crate::data::augment::AugmentConfig;
 use crate::data::crop::CropConfig;
 use crate::data::manifest::StudyRecord;
-use crate::metric::LabelTable;
+use crate::metric::{ConstantBaseline, LabelTable};
 use crate::model::{Architecture, Inference, Init, LevelConfig, LevelModel, Module as _, PretrainedWeights};
 use crate::train::observer::StopToken;
 use crate::train::{TrainConfig, TrainError};
@@ -84,7 +86,8 @@ impl Task for CropsTask {
             model.registry().to_channels_last()?;
             Ok(model)
         };
-        Ok(CropGrader { canal: model(0)?, foramen: model(1)?, recess: model(2)? })
+        let level_bias = LevelBias::new(device)?;
+        Ok(CropGrader { canal: model(0)?, foramen: model(1)?, recess: model(2)?, level_bias })
     }
 
     fn folded(&self, network: &Self::Network) -> Result<Self::Folded, TaskError> {
@@ -93,7 +96,14 @@ impl Task for CropsTask {
             canal: folded(&network.canal)?,
             foramen: folded(&network.foramen)?,
             recess: folded(&network.recess)?,
+            level_bias: network.level_bias.folded()?,
         })
+    }
+
+    fn start(&self, network: &Self::Network, labels: &LabelTable, training: &[StudyId]) -> Result<(), TaskError> {
+        let known = labels.filter(|study| training.contains(&study));
+        network.level_bias.set(&ConstantBaseline::best(&known))?;
+        [&network.canal, &network.foramen, &network.recess].into_iter().try_for_each(|model| Ok(model.start_small()?))
     }
 
     fn open(

@@ -28,7 +28,7 @@ use crate::train::{Objective, OutOfFold, TrainError, ValidationScore};
 /// Probabilities of a study's targets over the three severities; `None` where no image shows the target.
 pub type VisibleRow = [Option<[f64; 3]>; Target::COUNT];
 
-/// Trains and judges a network that grades studies.
+/// Loss, predictions and score of networks that grade studies.
 #[derive(Debug)]
 pub struct Grading {
     loss: Loss,
@@ -49,7 +49,7 @@ impl Grading {
     ) -> Result<Self, TrainError> {
         let known = labels.filter(|study| training.contains(&study));
         let prior = ConstantBaseline::best(&known);
-        Ok(Self { loss: Loss::new(config, device)?, labels: labels.clone(), prior })
+        Ok(Self { loss: Loss::new(config, &known, device)?, labels: labels.clone(), prior })
     }
 
     /// The softmax of each study's logits over its visible targets.
@@ -58,7 +58,7 @@ impl Grading {
     /// `logits` `[studies, 25, 3]` → one row a study.
     ///
     /// # Errors
-    /// When the shape is another.
+    /// When the shape is different.
     pub fn visible_rows(logits: &Tensor, truth: &GradeTruth) -> Result<Vec<VisibleRow>, TrainError> {
         check_logits(logits, truth)?;
         let probabilities = logits.f_softmax(-1, Kind::Double)?.f_to_device(Device::Cpu)?;
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn left_goes_back_to_left_and_a_target_that_one_image_shows_has_its_probabilities() {
+    fn left_and_right_are_swapped_back_and_a_target_in_one_image_has_its_probabilities() {
         let plain: VisibleRow =
             Target::ALL.map(|target| Some([1.0 - target.index() as f64 / 100.0, 0.0, target.index() as f64 / 100.0]));
         let mirrored = Mirror::targets(&plain);

@@ -19,7 +19,7 @@ use crate::data::StudyId;
 use crate::data::augment::AugmentConfig;
 use crate::data::channels::ChannelConfig;
 use crate::data::manifest::StudyRecord;
-use crate::metric::LabelTable;
+use crate::metric::{ConstantBaseline, LabelTable};
 use crate::model::{Inference, Init, Module as _, PretrainedWeights, SpineConfig, SpineModel};
 use crate::train::{TrainConfig, TrainError};
 
@@ -68,6 +68,13 @@ impl Task for WholeStudyTask {
 
     fn folded(&self, network: &Self::Network) -> Result<Self::Folded, TaskError> {
         Ok(WholeStudy(Inference::of(&network.0, Kind::Float)?))
+    }
+
+    fn start(&self, network: &Self::Network, labels: &LabelTable, training: &[StudyId]) -> Result<(), TaskError> {
+        let known = labels.filter(|study| training.contains(&study));
+        let constant = ConstantBaseline::best(&known);
+        let logits: Vec<f32> = constant.rows().concat().iter().map(|p| p.max(1e-3).ln() as f32).collect();
+        Ok(network.0.start_at(&logits)?)
     }
 
     fn open(

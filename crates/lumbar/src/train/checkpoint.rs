@@ -2,8 +2,8 @@
 //!
 //! A checkpoint is a safetensors file: the optimizer's flat tensors (weights, both means, average), the
 //! network's buffers, and in the metadata the run's state as JSON and a CRC-32 over state and tensors. It is
-//! written to a temporary name, synced and renamed: a kill or a full disk leaves the ones before as they were.
-//! The checkpoints of a complete fold are for predicting alone and hold no means.
+//! written to a temporary name, synced and renamed: a kill or a full disk does not change earlier checkpoints.
+//! The best checkpoints and those of a complete fold can only predict: they have no means.
 //! Random numbers are drawn from (seed, epoch, study, purpose) and (seed, step), so no generator's state has
 //! to be saved.
 
@@ -20,20 +20,19 @@ pub(super) use file::Snapshot;
 
 use super::history::History;
 use super::loss_scale::LossScale;
-use super::optimizer::{MOMENTS, Place};
+use super::optimizer::Place;
 use super::{TrainConfig, TrainError};
-use crate::data::atomic;
 
 /// The version that writes checkpoints.
 pub const CODE_VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 const EXTENSION: &str = "safetensors";
 
-/// Where a fold stands; floating-point numbers are kept as their bits.
+/// The state of a fold; floating-point numbers are stored as their bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// What wrote it.
+    /// The version that wrote it.
     pub code_version: String,
     /// The run's config.
     pub config: TrainConfig,
@@ -43,13 +42,13 @@ pub struct State {
     pub epoch: usize,
     /// Steps that are complete in the epoch after those.
     pub step_in_epoch: u64,
-    /// Steps of the optimizer that moved the weights.
+    /// Steps of the optimizer that changed the weights.
     pub optimizer_step: u64,
     /// Steps of the schedule, the skipped ones included.
     pub step: u64,
     /// Sums of the epoch so far: loss, gradient length, skipped steps.
     pub sums: Sums,
-    /// Of fp16 training.
+    /// The scale of the loss in fp16 training.
     #[serde(default)]
     pub loss_scale: LossScale,
     /// Epochs and scores of the best checkpoints, best first.
@@ -75,11 +74,11 @@ pub struct Sums {
     pub gradient_norm: u64,
     /// Steps that count in both.
     pub steps: u64,
-    /// Steps that were left out.
+    /// Steps that were skipped.
     pub skipped: u64,
 }
 
-/// A checkpoint worth keeping.
+/// One of the best checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
@@ -100,7 +99,7 @@ impl Best {
 /// A checkpoint in memory.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// Where the fold stood.
+    /// The state of the fold.
     pub state: State,
     tensors: HashMap<String, Tensor>,
 }
@@ -118,23 +117,9 @@ impl Checkpoint {
     /// # Errors
     /// When it cannot be read, was cut short or changed.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let (state, tensors) = Snapshot::read(path, |_| true)?;
+        let (state, tensors) = Snapshot::read(path)?;
         Ok(Self { state, tensors: tensors.into_tensors(path)? })
     }
-}
-
-/// Writes a checkpoint.
-///
-/// # Errors
-/// When it cannot be written; what was there before is as it was.
-pub fn write(path: &Path, state: &State, tensors: &[(String, Tensor)]) -> Result<(), TrainError> {
-    snapshot_of(path, tensors)?.write(path, state)
-}
-
-fn snapshot_of(path: &Path, tensors: &[(String, Tensor)]) -> Result<Snapshot, TrainError> {
-    let mut snapshot = Snapshot::default();
-    snapshot.take(path, tensors)?;
-    Ok(snapshot)
 }
 
 /// The checkpoints of one fold in their folder: the last two, and the best; of a complete fold the last one and the
@@ -151,15 +136,15 @@ pub struct Newest {
     pub checkpoint: Checkpoint,
     /// Its file.
     pub path: PathBuf,
-    /// Newer ones that cannot, with what is wrong with each.
+    /// Newer ones that cannot be read, with the reason for each.
     pub damaged: Vec<(PathBuf, String)>,
 }
 
 impl CheckpointFolder {
-    /// The checkpoints in `folder`, which is made when it is not there.
+    /// The checkpoints in `folder`, which is created if it does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub fn open(folder: &Path) -> Result<Self, TrainError> {
         let file_error = |source| TrainError::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(file_error)?;
@@ -169,7 +154,7 @@ impl CheckpointFolder {
     /// Removes the partial files of a killed writer. Call only while holding the fold's lock.
     ///
     /// # Errors
-    /// When the folder cannot be listed or a file not removed.
+    /// When the folder cannot be listed or a file cannot be removed.
     pub fn remove_partial(&self) -> Result<(), TrainError> {
         let file_error = |source| TrainError::File { path: self.folder.clone(), source };
         for entry in fs::read_dir(&self.folder).map_err(file_error)? {
@@ -193,68 +178,47 @@ impl CheckpointFolder {
         self.folder.join(format!("best-epoch-{epoch:05}.{EXTENSION}"))
     }
 
-    /// Writes the checkpoint, keeps it among the best when its state says so, and removes those that are no
-    /// longer wanted: only after the new one lies safe.
+    /// Writes a checkpoint and the `best` ones that are not on the disk yet, then removes those that are no longer
+    /// wanted. Returns the checkpoint's file and the bytes that were written.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn save(&self, state: &State, tensors: &[(String, Tensor)]) -> Result<PathBuf, TrainError> {
-        self.save_snapshot(state, &snapshot_of(&self.last_path(state.step), tensors)?)
-    }
-
-    /// [`CheckpointFolder::save`] of tensors that were copied before.
-    pub(super) fn save_snapshot(&self, state: &State, tensors: &Snapshot) -> Result<PathBuf, TrainError> {
+    /// When one of them cannot be written. Files that were there before are unchanged.
+    pub(super) fn save(
+        &self,
+        state: &State,
+        tensors: &Snapshot,
+        best: &[(State, Snapshot)],
+    ) -> Result<(PathBuf, u64), TrainError> {
+        let mut bytes = 0;
+        for (state, tensors) in best {
+            bytes += tensors.write(&self.best_path(state.epoch - 1), state)?;
+        }
         let path = self.last_path(state.step);
-        tensors.write(&path, state)?;
-        if state.finished {
-            self.finish(state, &path)?;
-            return Ok(path);
-        }
-        self.keep_best(state, &path)?;
-        let mut last = self.last()?;
-        last.truncate(last.len().saturating_sub(2));
-        last.iter().try_for_each(|old| remove(old))?;
-        Ok(path)
+        bytes += tensors.write(&path, state)?;
+        self.remove_unwanted(state, &path)?;
+        Ok((path, bytes))
     }
 
-    /// Makes the best checkpoints on the disk those of `state`, of which `path` is the checkpoint.
+    /// Removes the checkpoints that `state`, whose file is `path`, does not need: best ones that are not among its
+    /// best, and older ones except the last before it; of a complete fold all older ones.
     ///
     /// # Errors
-    /// When a file cannot be linked, copied or removed.
-    pub fn keep_best(&self, state: &State, path: &Path) -> Result<(), TrainError> {
-        let wanted: Vec<PathBuf> = state.best.iter().map(|best| self.best_path(best.epoch)).collect();
-        let ends_epoch = state.step_in_epoch == 0 && state.epoch > 0;
-        if let Some(best) = state.best.iter().find(|best| ends_epoch && best.epoch + 1 == state.epoch) {
-            let target = self.best_path(best.epoch);
-            atomic::link(path, &target).map_err(|source| TrainError::File { path: target, source })?;
+    /// When the folder cannot be listed or a file cannot be removed.
+    pub fn remove_unwanted(&self, state: &State, path: &Path) -> Result<(), TrainError> {
+        let best: Vec<PathBuf> = state.best.iter().map(|best| self.best_path(best.epoch)).collect();
+        self.files("best-")?.iter().filter(|path| !best.contains(path)).try_for_each(|old| remove(old))?;
+        let mut older = self.last()?;
+        older.retain(|other| other != path);
+        if !state.finished {
+            older.pop();
         }
-        self.files("best-")?.iter().filter(|path| !wanted.contains(path)).try_for_each(|old| remove(old))
+        older.iter().try_for_each(|old| remove(old))
     }
 
-    /// Leaves of a complete fold its last checkpoint, which is `path` with `state`, and the best ones, these without
-    /// means of gradients as well. What a killed call left undone the next one does.
+    /// The newest checkpoint that can be read; `None` if there is no checkpoint.
     ///
     /// # Errors
-    /// When a file cannot be linked, written or removed.
-    pub fn finish(&self, state: &State, path: &Path) -> Result<(), TrainError> {
-        // first what gives room: the disk may be nearly full
-        self.last()?.iter().filter(|other| *other != path).try_for_each(|old| remove(old))?;
-        self.keep_best(state, path)?;
-        for best in self.files("best-")? {
-            // one that is damaged is of no use to anyone and stays to be looked at
-            if file::read_state(&best).is_ok_and(|state| !state.finished)
-                && let Ok((state, tensors)) = Snapshot::read(&best, |name| !MOMENTS.contains(&name))
-            {
-                tensors.write(&best, &State { finished: true, ..state })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The newest checkpoint that can be read, or none when there is no checkpoint at all.
-    ///
-    /// # Errors
-    /// When there are checkpoints and none can be read: a run is not begun anew over them.
+    /// When there are checkpoints and none can be read: training does not start again over them.
     pub fn newest(&self) -> Result<Option<Newest>, TrainError> {
         let last = self.last()?;
         let mut damaged: Vec<(PathBuf, String)> = Vec::new();
@@ -330,12 +294,25 @@ pub(super) mod tests {
         names
     }
 
+    fn save(checkpoints: &CheckpointFolder, state: &State, tensors: &[(String, Tensor)], best: &[usize]) -> PathBuf {
+        let snapshot = |tensors: &[(String, Tensor)]| {
+            let mut snapshot = Snapshot::default();
+            snapshot.take(Path::new("here"), tensors).unwrap();
+            snapshot
+        };
+        let best =
+            best.iter().map(|&epoch| (State { epoch: epoch + 1, finished: true, ..state.clone() }, snapshot(tensors)));
+        let (path, bytes) = checkpoints.save(state, &snapshot(tensors), &best.collect::<Vec<_>>()).unwrap();
+        assert!(bytes >= fs::metadata(&path).unwrap().len());
+        path
+    }
+
     #[test]
     fn a_checkpoint_comes_back_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
         assert!(checkpoints.newest().unwrap().is_none());
-        checkpoints.save(&state(3), &tensors()).unwrap();
+        save(&checkpoints, &state(3), &tensors(), &[]);
         let newest = checkpoints.newest().unwrap().unwrap();
         assert_eq!(newest.checkpoint.state, state(3));
         for (name, tensor) in tensors() {
@@ -348,53 +325,42 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
         for step in [5, 10, 15] {
-            let mut state = state(step);
-            state.epoch = step as usize / 5;
-            checkpoints.save(&state, &tensors()).unwrap();
+            let best: &[usize] = if step == 5 { &[0] } else { &[] };
+            save(&checkpoints, &State { epoch: step as usize / 5, ..state(step) }, &tensors(), best);
         }
         let expected = ["best-epoch-00000.safetensors", "last-0000000010.safetensors", "last-0000000015.safetensors"];
         assert_eq!(names(folder.path()), expected);
         let mut state = state(20);
         (state.epoch, state.best[0].epoch) = (4, 3);
-        checkpoints.save(&state, &tensors()).unwrap();
+        save(&checkpoints, &state, &tensors(), &[3]);
         assert_eq!(names(folder.path())[0], "best-epoch-00003.safetensors");
+        let best = Checkpoint::read(&checkpoints.best_path(3)).unwrap();
+        assert_eq!((best.state.epoch, best.state.finished), (4, true));
     }
 
     #[test]
-    fn a_complete_fold_keeps_its_last_and_its_best_without_moments() {
+    fn a_complete_fold_has_its_last_and_its_best_checkpoints_and_no_others() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
-        let moments = MOMENTS.map(|name| (name.to_owned(), Tensor::from_slice(&[0.5f32])));
-        let full: Vec<_> = tensors().into_iter().chain(moments).collect();
         for step in [5, 10] {
-            checkpoints.save(&State { epoch: step as usize / 5, ..state(step) }, &full).unwrap();
+            let best: &[usize] = if step == 5 { &[0] } else { &[] };
+            save(&checkpoints, &State { epoch: step as usize / 5, ..state(step) }, &tensors(), best);
         }
         let mut last = State { epoch: 3, finished: true, ..state(15) };
         last.best.push(Best { epoch: 2, score: 0.8f64.to_bits() });
-        let path = checkpoints.save(&last, &tensors()).unwrap();
+        let path = save(&checkpoints, &last, &tensors(), &[2]);
         let expected = ["best-epoch-00000.safetensors", "best-epoch-00002.safetensors", "last-0000000015.safetensors"];
         assert_eq!(names(folder.path()), expected);
-        let best = Checkpoint::read(&checkpoints.best_path(0)).unwrap();
-        assert_eq!((best.state.epoch, best.state.finished), (1, true));
-        assert!(MOMENTS.iter().all(|name| best.tensor(name).is_none()));
-        for (name, tensor) in tensors() {
-            assert_eq!(best.tensor(&name).unwrap(), tensor);
-        }
-        assert_eq!(fs::read(&path).unwrap(), fs::read(checkpoints.best_path(2)).unwrap());
-        let before = fs::read(checkpoints.best_path(0)).unwrap();
-        checkpoints.finish(&last, &path).unwrap();
-        assert_eq!(
-            (names(folder.path()), fs::read(checkpoints.best_path(0)).unwrap()),
-            (expected.map(str::to_owned).into(), before)
-        );
+        checkpoints.remove_unwanted(&last, &path).unwrap();
+        assert_eq!(names(folder.path()), expected);
     }
 
     #[test]
     fn any_damage_to_the_newest_falls_back_to_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
-        let before = checkpoints.save(&state(3), &tensors()).unwrap();
-        let newest = checkpoints.save(&state(4), &tensors()).unwrap();
+        let before = save(&checkpoints, &state(3), &tensors(), &[]);
+        let newest = save(&checkpoints, &state(4), &tensors(), &[]);
         let whole = fs::read(&newest).unwrap();
         let mut damages: Vec<Vec<u8>> = [0, 1, 8, 100, whole.len() - 1].map(|length| whole[..length].to_vec()).into();
         for place in (0..whole.len()).step_by(37) {
@@ -419,12 +385,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_a_killed_writer_left_is_swept_and_no_checkpoint() {
+    fn partial_files_of_a_killed_writer_are_removed_and_are_not_checkpoints() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".last-0000000009.safetensors.77-0.part"), b"half").unwrap();
         let checkpoints = CheckpointFolder::open(folder.path()).unwrap();
         assert!(checkpoints.newest().unwrap().is_none());
-        assert_eq!(names(folder.path()).len(), 1, "whoever only reads leaves it to its writer");
+        assert_eq!(names(folder.path()).len(), 1, "a reader does not remove it");
         checkpoints.remove_partial().unwrap();
         assert!(names(folder.path()).is_empty());
     }

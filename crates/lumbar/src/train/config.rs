@@ -34,7 +34,7 @@ use crate::data::loader::LoaderConfig;
 /// | `freeze_epochs` | 0 | first epochs in which only the head learns | 0–`epochs` |
 /// | `early_stop` | 0 | epochs without a better validation score after which to stop; 0 never | 0–10,000 |
 /// | `keep_best` | 1 | best checkpoints that are stored beside the last one | 1–100 |
-/// | `checkpoint_steps` | 0 | steps between checkpoints inside an epoch; 0 only after each epoch | 0–1e9 |
+/// | `checkpoint_seconds` | 30 | least time between two checkpoints: work since the last one is done again after a kill, with the same bits; 0 writes one after each step | 0–86,400 |
 /// | `mix` | none | mixup and cutmix of the studies of a batch: see [`MixConfig`] | |
 /// | `deterministic` | false | the same weights from the same seed on a GPU too, at some cost in speed; on a CPU they always are | |
 /// | `loader` | see there | how batches are made ahead of their use: see [`LoaderConfig`] | |
@@ -62,8 +62,8 @@ pub struct TrainConfig {
     pub early_stop: usize,
     /// Best checkpoints that are stored.
     pub keep_best: usize,
-    /// Steps between checkpoints.
-    pub checkpoint_steps: u64,
+    /// Least time between two checkpoints.
+    pub checkpoint_seconds: u64,
     /// The same weights from the same seed on a GPU too.
     pub deterministic: bool,
     /// How much of a run is run.
@@ -175,7 +175,7 @@ impl Default for TrainConfig {
             freeze_epochs: 0,
             early_stop: 0,
             keep_best: 1,
-            checkpoint_steps: 0,
+            checkpoint_seconds: 30,
             deterministic: false,
             scope: Scope::Full,
             optimizer: OptimizerConfig::default(),
@@ -236,7 +236,7 @@ impl TrainConfig {
         check_range("freeze_epochs", self.freeze_epochs, 0, self.epochs)?;
         check_range("early_stop", self.early_stop, 0, 10_000)?;
         check_range("keep_best", self.keep_best, 1, 100)?;
-        check_range("checkpoint_steps", self.checkpoint_steps, 0, 1_000_000_000)?;
+        check_range("checkpoint_seconds", self.checkpoint_seconds, 0, 86_400)?;
         check_range("optimizer.lr", optimizer.lr, 1e-9, 10.0)?;
         check_range("optimizer.weight_decay", optimizer.weight_decay, 0.0, 10.0)?;
         check_range("optimizer.beta1", optimizer.beta1, 0.0, 0.9999)?;
@@ -251,10 +251,11 @@ impl TrainConfig {
     }
 
     /// Each field in which `other` differs, with both values: `optimizer.lr is 0.001 there and 0.002 here`. The
-    /// loader's settings change no result and are not compared.
+    /// loader's settings and the time between checkpoints change no result and are not compared.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        differences(self, &Self { loader: self.loader, ..other.clone() })
+        let Self { loader, checkpoint_seconds, .. } = *self;
+        differences(self, &Self { loader, checkpoint_seconds, ..other.clone() })
     }
 }
 

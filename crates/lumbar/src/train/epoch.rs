@@ -139,7 +139,7 @@ where
         Ok(Ended::Epoch)
     }
 
-    /// Predicts studies with the weights as they are.
+    /// Predicts studies with the current weights.
     pub(super) fn predict(&self, studies: &[StudyId]) -> Result<O::Table, TrainError> {
         let mut table = O::Table::default();
         for batch in self.load(plan::evaluation(self.config, studies))? {

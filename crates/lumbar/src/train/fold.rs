@@ -5,7 +5,7 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 
@@ -32,7 +32,7 @@ use weights::{load_buffers, tensors_of};
 #[derive(Debug, Clone, PartialEq)]
 pub enum FoldOutcome<T> {
     /// Trained to its end: the predictions of its validation studies, by the weights of the last epoch (their
-    /// moving average if the config has one). The best epoch is not chosen by these studies, so they are honest.
+    /// moving average if the config has one). The epoch is not chosen by the scores of these studies, so that the predictions are unbiased.
     Complete(T),
     /// Stopped on request. A checkpoint is on the disk, and the same call continues from it.
     Stopped,
@@ -49,7 +49,7 @@ pub struct FoldJob<'a, N, D, O> {
     pub objective: &'a O,
     /// Training and validation studies.
     pub split: &'a FoldSplit,
-    /// How.
+    /// The training's settings.
     pub config: &'a TrainConfig,
     /// Where the network's weights are.
     pub device: Device,
@@ -69,7 +69,7 @@ where
     /// `out_of_fold.csv`. If that table exists, it is read and nothing is trained.
     ///
     /// # Errors
-    /// When the split is empty, the folder holds another run or is being trained by another process, a batch cannot
+    /// When the split is empty, the folder contains another run or is being trained by another process, a batch cannot
     /// be made, the loss stays non-finite or nothing can be saved at the end.
     pub fn fit(&self, stop: &StopToken, observer: &mut dyn Observer) -> Result<FoldOutcome<O::Table>, TrainError> {
         self.config.check()?;
@@ -136,7 +136,7 @@ where
             },
             split,
             folder: folder.to_owned(),
-            writer: Writer::new(checkpoints),
+            writer: Writer::new(checkpoints, Duration::from_secs(config.checkpoint_seconds)),
             optimizer: Optimizer::new(network.parameters(), &config.optimizer, config.clip_norm, config.ema_decay)?,
             progress: Progress::default(),
             best: Vec::new(),
@@ -161,11 +161,7 @@ where
             }
             self.restore(&newest.checkpoint)?;
             let (checkpoints, state) = (self.writer.checkpoints(), &newest.checkpoint.state);
-            if state.finished {
-                checkpoints.finish(state, &newest.path)?;
-            } else {
-                checkpoints.keep_best(state, &newest.path)?;
-            }
+            checkpoints.remove_unwanted(state, &newest.path)?;
             let Progress { epoch, step, .. } = self.progress;
             observer.event(&Event::Resumed { path: newest.path, epoch, step });
         }
@@ -222,10 +218,12 @@ where
             if self.is_over() {
                 break;
             }
-            self.save(observer);
             if self.cycle.stop.is_stopped() {
-                self.settle_or_fail(observer)?;
+                self.save_or_fail(observer)?;
                 return Ok(FoldOutcome::Stopped);
+            }
+            if self.writer.is_due() {
+                self.save(observer);
             }
         }
         if let Some(best_epoch) = self.exhausted_patience() {
@@ -235,13 +233,13 @@ where
             Some(table) => table,
             None => self.validate()?,
         };
-        self.writer.settle(observer);
+        self.writer.finish(observer);
         if config.scope == Scope::Full {
             if !self.is_finished {
                 // from here on nothing is trained: a call after a kill only writes the table
                 self.is_finished = true;
                 self.save(observer);
-                self.settle_or_fail(observer)?;
+                self.finish_or_fail(observer)?;
             }
             let path = self.folder.join("out_of_fold.csv");
             table.write(&path)?;
@@ -252,18 +250,17 @@ where
 
     fn train(&mut self, observer: &mut dyn Observer) -> Result<Ended, TrainError> {
         let Self { cycle, split, writer, optimizer, progress, best, history, events, .. } = self;
-        let every = cycle.config.checkpoint_steps;
         let network = cycle.network;
         let mut watch = |event: &Event| {
             if let (Event::Step { step, loss, lr, .. }, Some(events)) = (event, events.as_mut()) {
-                // the curves are for people: a full disk must not end the run
+                // the curves are not needed to resume: a full disk must not end the run
                 let _ = events.scalar("loss/step", *step, *loss).and_then(|()| events.scalar("lr", *step, *lr));
             }
             observer.event(event);
         };
         cycle.train(&split.training, optimizer, progress, &mut watch, |optimizer, progress, observer| {
             writer.poll(observer);
-            if every > 0 && progress.step % every == 0 {
+            if cycle.config.scope == Scope::Full && writer.is_due() {
                 let state = state_of(cycle, optimizer, progress, best, history, false);
                 writer.save(state, &tensors_of(network, optimizer, false), observer);
             }
@@ -296,8 +293,15 @@ where
             self.best.sort_by(|left, right| left.score().total_cmp(&right.score()).then(left.epoch.cmp(&right.epoch)));
             self.best.truncate(self.cycle.config.keep_best);
         }
+        let is_best = self.best.iter().any(|best| best.epoch == record.epoch);
         self.history.push(&record);
         self.progress = Progress { epoch: record.epoch + 1, step_in_epoch: 0, sums: Sums::default(), ..self.progress };
+        if is_best && self.cycle.config.scope == Scope::Full {
+            let Self { cycle, optimizer, progress, best, history, .. } = &*self;
+            let state = state_of(cycle, optimizer, progress, best, history, true);
+            let tensors = tensors_of(cycle.network, optimizer, true);
+            self.writer.add_best(state, &tensors)?;
+        }
         self.history.write(&self.folder.join("history.jsonl"))?;
         self.draw(&record);
         Ok(record)
@@ -330,16 +334,16 @@ where
         over.then_some(best)
     }
 
-    /// Begins to write a checkpoint. A run of less than full scope writes none.
+    /// Starts to write a checkpoint. A run of less than full scope writes none.
     fn save(&mut self, observer: &mut dyn Observer) {
         if self.cycle.config.scope == Scope::Full {
             self.writer.save(self.state(), &self.tensors(), observer);
         }
     }
 
-    /// Waits until the checkpoint that was just begun is on the disk, and tries once more if it is not.
-    fn settle_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        if self.writer.settle(observer) { Ok(()) } else { self.save_or_fail(observer) }
+    /// Waits until the checkpoint in progress is on the disk, and saves once more if that failed.
+    fn finish_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        if self.writer.finish(observer) { Ok(()) } else { self.save_or_fail(observer) }
     }
 
     fn save_or_fail(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {

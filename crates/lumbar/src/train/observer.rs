@@ -109,6 +109,8 @@ pub enum Event {
     CheckpointSaved {
         /// The file.
         path: PathBuf,
+        /// Bytes that were written: this file and the best checkpoints that were written with it.
+        bytes: u64,
     },
     /// A checkpoint could not be written. Training continues, and earlier checkpoints are unchanged.
     CheckpointFailed {

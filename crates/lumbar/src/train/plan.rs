@@ -8,17 +8,17 @@ use super::config::Scope;
 use crate::data::StudyId;
 use crate::data::loader::Plan;
 
-/// The training batches of an epoch: all studies once, in an order drawn from (seed, epoch). A study that would be
-/// alone in the last batch joins the batch before, since batch norm has no statistics of one study.
+/// The training batches of an epoch: all studies once, in an order drawn from (seed, epoch), in the fewest batches of at
+/// most the config's size whose sizes differ by one at most. A small last batch would move the running statistics of
+/// batch norms as far as a full one, right before validation.
 pub(super) fn training(config: &TrainConfig, studies: &[StudyId], epoch: usize) -> Plan {
     let drawn = if config.scope == Scope::OverfitOneBatch { 0 } else { epoch as u64 };
     let mut order = studies.to_vec();
     order.shuffle(&mut StdRng::from_seed(digest(config.seed, drawn, "train.order")));
-    let mut batches: Vec<Vec<StudyId>> = order.chunks(config.batch_size).map(<[StudyId]>::to_vec).collect();
-    if batches.len() > 1 && batches.last().is_some_and(|last| last.len() == 1) {
-        let alone = batches.pop().unwrap_or_default();
-        batches.last_mut().into_iter().for_each(|last| last.extend_from_slice(&alone));
-    }
+    let count = order.len().div_ceil(config.batch_size).max(1);
+    let mut batches: Vec<Vec<StudyId>> = (0..count)
+        .map(|batch| order[order.len() * batch / count..order.len() * (batch + 1) / count].to_vec())
+        .collect();
     if config.scope != Scope::Full {
         batches.truncate(1);
     }
@@ -62,7 +62,7 @@ mod tests {
         let studies: Vec<StudyId> = (0..17).map(StudyId).collect();
         let config = TrainConfig { batch_size: 4, ..TrainConfig::default() };
         let plan = training(&config, &studies, 0);
-        assert_eq!(plan.batches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4, 5]);
+        assert_eq!(plan.batches.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 4, 3, 4]);
         assert_ne!(plan.batches, training(&config, &studies, 1).batches);
         assert_eq!(plan, training(&config, &studies, 0));
         let mut seen: Vec<StudyId> = plan.batches.concat();

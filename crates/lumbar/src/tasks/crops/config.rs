@@ -35,7 +35,7 @@ pub struct CropsTask {
 /// | field | default | purpose | range |
 /// |---|---|---|---|
 /// | `crop` | 50 mm, 96 px, 5 slices | size of a crop | see [`CropConfig`] |
-/// | `intensity` | percentiles of the series | what becomes 0…1 | see [`IntensityConfig`] |
+/// | `intensity` | percentiles of the series | which intensities become 0 and 1 | see [`IntensityConfig`] |
 /// | `augment` | the top teams' set | of training crops; only canal crops are mirrored at random | see [`AugmentConfig`] |
 /// | `jitter_mm` | 3 | training points are moved by up to this along each axis of the patient | 0–50 |
 /// | `evaluation_jitter_mm` | 0 | the same for predictions, to see how accurate points must be | 0–50 |
@@ -44,13 +44,13 @@ pub struct CropsTask {
 pub struct CropSourceConfig {
     /// Size of a crop.
     pub crop: CropConfig,
-    /// What becomes 0…1.
+    /// Which intensities become 0 and 1.
     pub intensity: IntensityConfig,
-    /// Of training crops.
+    /// Augmentation of training crops.
     pub augment: AugmentConfig,
-    /// Of training points.
+    /// Jitter of training points in mm.
     pub jitter_mm: f64,
-    /// Of points in predictions.
+    /// Jitter of points in predictions in mm.
     pub evaluation_jitter_mm: f64,
 }
 

@@ -43,13 +43,18 @@ impl ExplainCell for CropGrader<LevelModel> {
 mod tests {
     use super::*;
     use crate::model::{Features as _, LevelConfig};
-    use crate::tasks::crops::GroupCrops;
+    use crate::tasks::crops::{GroupCrops, LevelBias};
     use tch::{Device, Tensor};
 
     #[test]
     fn a_crop_is_explained_by_its_planes_model_and_a_target_without_a_crop_is_none() {
         let model = |seed| LevelModel::new(&LevelConfig::default(), seed, Device::Cpu).unwrap();
-        let grader = CropGrader { canal: model(1), foramen: model(2), recess: model(3) };
+        let grader = CropGrader {
+            canal: model(1),
+            foramen: model(2),
+            recess: model(3),
+            level_bias: LevelBias::new(Device::Cpu).unwrap(),
+        };
         let pixels = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
         let cells = vec![(0, Target::ALL[1]), (1, Target::ALL[4])];
         let groups = [Some(GroupCrops { pixels: pixels.shallow_clone(), cells }), None, None];

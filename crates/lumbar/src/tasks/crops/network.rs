@@ -1,5 +1,6 @@
 use tch::{Kind, TchError, Tensor};
 
+use super::LevelBias;
 use crate::anatomy::{ConditionGroup, Target};
 use crate::data::augment::Mix;
 use crate::data::loader::{BoxError, Tensors};
@@ -18,6 +19,8 @@ pub struct CropGrader<M> {
     pub foramen: M,
     /// Grades crops around the lateral recesses.
     pub recess: M,
+    /// What is added to the logits of each level.
+    pub level_bias: LevelBias,
 }
 
 /// The crops of a few studies, by the condition that they show.
@@ -67,7 +70,8 @@ impl<M: Module> Network for CropGrader<M> {
     type Inputs = Crops;
 
     fn parameters(&self) -> Vec<Parameter> {
-        self.models().into_iter().flat_map(|(name, model)| registry_parameters(name, model.registry())).collect()
+        let models = self.models().into_iter().flat_map(|(name, model)| registry_parameters(name, model.registry()));
+        models.chain(registry_parameters("level_bias", self.level_bias.registry())).collect()
     }
 
     fn buffers(&self) -> Vec<(String, Tensor)> {
@@ -80,12 +84,12 @@ impl<M: Module> Network for CropGrader<M> {
     /// → `[studies, 25, 3]`.
     fn forward(&self, inputs: &Crops, mode: Mode) -> Result<Tensor, BoxError> {
         let shape = [inputs.studies as i64, Target::COUNT as i64, 3];
-        // a folded model has no registry: the crops know where it is
+        // a folded model has no registry; its device is that of the crops
         let first = inputs.groups.iter().flatten().next();
         let device = first.map_or_else(|| self.canal.registry().device(), |crops| crops.pixels.device());
         let mut cells = Tensor::f_zeros([shape[0] * shape[1], 3], (Kind::Float, device))?;
-        for ((_, model), (group, crops)) in
-            self.models().into_iter().zip(ConditionGroup::ALL.iter().zip(&inputs.groups))
+        for (number, ((_, model), (group, crops))) in
+            self.models().into_iter().zip(ConditionGroup::ALL.iter().zip(&inputs.groups)).enumerate()
         {
             let Some(crops) = crops else { continue };
             if let Some((_, target)) = crops.cells.iter().find(|(_, target)| target.condition.group() != *group) {
@@ -95,6 +99,7 @@ impl<M: Module> Network for CropGrader<M> {
                 crops.cells.iter().map(|(study, target)| (study * Target::COUNT + target.index()) as i64).collect();
             let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
             let logits = model.forward(&crops.pixels, mode)?.f_to_kind(Kind::Float)?;
+            let logits = logits.f_add(&self.level_bias.of(number, &crops.cells, device)?)?;
             cells = cells.f_index_copy(0, &index, &logits)?;
         }
         Ok(cells.f_view(shape)?)

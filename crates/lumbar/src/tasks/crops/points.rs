@@ -29,7 +29,7 @@ impl Points for Annotated {
     }
 
     fn origin(&self) -> String {
-        // The word of earlier versions: caches that they wrote stay valid.
+        // the name in earlier versions, so that their caches stay valid
         "marks".to_owned()
     }
 }

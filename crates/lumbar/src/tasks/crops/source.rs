@@ -146,12 +146,12 @@ impl CropSource {
         target: Target,
         renderer: &mut Renderer,
     ) -> Result<Option<Vec<f32>>, BoxError> {
-        // a target of the mirrored patient is on the other side of the patient as he is
+        // a target of the mirrored patient is on the other side of the real patient
         let shown = if plan.mirrored { Mirror::target(target) } else { target };
         let CropSourceConfig { crop: size, augment, jitter_mm, evaluation_jitter_mm, .. } = &self.config;
         let is_drawn = plan.augmented || *evaluation_jitter_mm > 0.0;
         if plan.mirrored && shown.condition.side().is_some() && !is_drawn {
-            // all sided crops look like left ones: the mirrored patient's are those of the patient as he is
+            // all sided crops look like left ones: the mirrored patient's are those of the real patient
             return Ok(None);
         }
         let Some(mut centre_mm) = study.points()[shown.index()] else { return Ok(None) };

@@ -18,7 +18,7 @@ const DIGEST: &str = "lumbar.crc32";
 /// Bytes of the header's length, and what its own length is a multiple of.
 const ALIGNMENT: usize = 8;
 
-/// The bytes of some tensors, as they were when it was taken.
+/// Copies of the bytes of some tensors.
 #[derive(Debug, Default)]
 pub(in crate::train) struct Snapshot {
     /// In the order of their names.
@@ -34,24 +34,24 @@ struct Entry {
 }
 
 impl Snapshot {
-    /// Copies the tensors for the checkpoint at `path`, into the memory of those of the same names that it held.
+    /// Copies the tensors for the checkpoint at `path`, reusing the memory of earlier tensors of the same names.
     ///
     /// # Errors
-    /// When a tensor is of a type that checkpoints do not hold, and libtorch's.
+    /// When checkpoints do not support a tensor's type, and libtorch's.
     pub(in crate::train) fn take(&mut self, path: &Path, tensors: &[(String, Tensor)]) -> Result<(), TrainError> {
         let mut memory: HashMap<String, Vec<u8>> =
             self.entries.drain(..).map(|entry| (entry.name, entry.bytes)).collect();
-        // the memory of what is no longer held goes before anything new is copied
-        memory.retain(|held, _| tensors.iter().any(|(name, _)| name == held));
+        // memory that is no longer needed is freed before anything is copied
+        memory.retain(|old, _| tensors.iter().any(|(name, _)| name == old));
         for (name, tensor) in tensors {
             let (kind, count) = (tensor.kind(), tensor.numel());
             let dtype = dtype_of(kind).ok_or_else(|| TrainError::Checkpoint {
                 path: path.to_owned(),
-                reason: format!("{name} is of type {kind:?}, which checkpoints do not hold"),
+                reason: format!("{name} is of type {kind:?}, which checkpoints do not support"),
             })?;
             let length = count * kind.elt_size_in_bytes();
-            let held = memory.remove(name).filter(|bytes| bytes.len() == length);
-            let mut bytes = held.unwrap_or_else(|| vec![0; length]);
+            let reused = memory.remove(name).filter(|bytes| bytes.len() == length);
+            let mut bytes = reused.unwrap_or_else(|| vec![0; length]);
             tensor.f_copy_data_u8(&mut bytes, count)?;
             let shape = tensor.size().iter().map(|&size| size as usize).collect();
             self.entries.push(Entry { name: name.clone(), dtype, shape, bytes });
@@ -60,11 +60,11 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Reads the tensors that `wanted` names; the checksum is over all.
+    /// Reads a file and checks its digest.
     ///
     /// # Errors
     /// When the file cannot be read, was cut short or changed.
-    pub(super) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(State, Self), TrainError> {
+    pub(super) fn read(path: &Path) -> Result<(State, Self), TrainError> {
         let refused = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
         let Header { mut file, start, metadata } = Header::read(path)?;
         let (text, digest) = (field(path, &metadata, STATE)?, field(path, &metadata, DIGEST)?);
@@ -79,9 +79,7 @@ impl Snapshot {
                 .and_then(|_| file.read_exact(&mut bytes))
                 .map_err(|source| TrainError::File { path: path.to_owned(), source })?;
             hasher.add(&name, &bytes);
-            if wanted(&name) {
-                entries.push(Entry { name, dtype: info.dtype, shape: info.shape.clone(), bytes });
-            }
+            entries.push(Entry { name, dtype: info.dtype, shape: info.shape.clone(), bytes });
         }
         if *digest != hasher.finish() {
             return Err(refused("its content does not fit its checksum".to_owned()));
@@ -89,11 +87,11 @@ impl Snapshot {
         Ok((state_of(path, text)?, Self { entries }))
     }
 
-    /// Writes them with a state.
+    /// Writes them with a state and returns the file's size in bytes.
     ///
     /// # Errors
-    /// When they cannot be written; what was there before is as it was.
-    pub(super) fn write(&self, path: &Path, state: &State) -> Result<(), TrainError> {
+    /// When they cannot be written; an existing file is then unchanged.
+    pub(super) fn write(&self, path: &Path, state: &State) -> Result<u64, TrainError> {
         let refused = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
         let text = serde_json::to_string(state).map_err(|error| refused(error.to_string()))?;
         let mut hasher = Hasher::new(&text);
@@ -121,13 +119,14 @@ impl Snapshot {
             entries.iter().try_for_each(|entry| file.write_all(&entry.bytes))?;
             file.flush()
         };
-        atomic::write_with(path, content).map_err(|source| TrainError::File { path: path.to_owned(), source })
+        atomic::write_with(path, content).map_err(|source| TrainError::File { path: path.to_owned(), source })?;
+        Ok((ALIGNMENT + header.len() + offset) as u64)
     }
 
-    /// The tensors by their names; each one's bytes go when it is made.
+    /// The tensors by their names; each one's bytes are freed when the tensor is made.
     ///
     /// # Errors
-    /// When one is of a type that checkpoints do not hold, and libtorch's.
+    /// When checkpoints do not support a tensor's type, and libtorch's.
     pub(super) fn into_tensors(self, path: &Path) -> Result<HashMap<String, Tensor>, TrainError> {
         let tensor = |Entry { name, dtype, shape, bytes }| {
             let kind = kind_of(dtype).ok_or_else(|| TrainError::Checkpoint {
@@ -141,18 +140,9 @@ impl Snapshot {
     }
 }
 
-/// The state of a checkpoint, whose tensors are neither read nor checked.
-///
-/// # Errors
-/// When its header cannot be read.
-pub(super) fn read_state(path: &Path) -> Result<State, TrainError> {
-    let Header { metadata, .. } = Header::read(path)?;
-    state_of(path, field(path, &metadata, STATE)?)
-}
-
 struct Header {
     file: File,
-    /// Where the data begin.
+    /// The offset of the tensors' bytes.
     start: u64,
     metadata: Metadata,
 }
@@ -191,8 +181,8 @@ fn state_of(path: &Path, text: &str) -> Result<State, TrainError> {
         .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: format!("its state: {error}") })
 }
 
-/// CRC-32 over a state and tensors in the order of their names: a disk's mistakes and a kill's halves are found, and it
-/// takes a tenth of a strong hash's time, which the threads that train would have to give.
+/// CRC-32 over a state and tensors in the order of their names: it finds damage by a disk and files that
+/// were cut short. A strong hash takes ten times as long, on cores that training needs.
 struct Hasher(crc32fast::Hasher);
 
 impl Hasher {
@@ -234,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_snapshot_is_taken_into_the_memory_of_the_first() {
+    fn a_second_snapshot_reuses_the_memory_of_the_first() {
         let tensors = |value: f32| {
             let tensor = |name: &str, length| {
                 (name.to_owned(), Tensor::full([length], f64::from(value), (Kind::Float, tch::Device::Cpu)))
@@ -265,8 +255,11 @@ mod tests {
             ("buffer.count".to_owned(), Tensor::from_slice(&[7i64])),
             ("average".to_owned(), Tensor::from_slice(&[0.5f32, 0.25]).view([2, 1])),
         ];
-        super::super::write(&path, &super::super::tests::state(1), &tensors).unwrap();
+        let mut snapshot = Snapshot::default();
+        snapshot.take(&path, &tensors).unwrap();
+        let length = snapshot.write(&path, &super::super::tests::state(1)).unwrap();
         let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, length);
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
         assert_eq!(header.offset_keys(), ["buffer.count", "average", "weights"]);
         let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
