@@ -78,7 +78,12 @@ fn a_sample_with_other_names_than_study_numbers_is_refused_before_the_work() {
         command.args(["predict", "--device", "cpu", "--run"]).arg(trained("crops"));
         let out = data.path().join("out.csv");
         let text = refusal(command.arg("--data").arg(data.path()).arg("--out").arg(&out));
-        assert!(text.contains("sample submission") && text.contains(&name) && !out.exists(), "{text}");
+        assert!(
+            text.contains("sample_submission.csv\", line 2, column \"row_id\": found")
+                && text.contains(&name)
+                && !out.exists(),
+            "{text}"
+        );
     }
 }
 

@@ -31,8 +31,11 @@ pub(super) struct Writer {
 /// A write in progress.
 struct Running {
     path: PathBuf,
-    thread: JoinHandle<(Copies, Result<(PathBuf, u64), TrainError>)>,
+    thread: JoinHandle<(Copies, Saved)>,
 }
+
+/// The checkpoint's file and the bytes that were written.
+type Saved = Result<(PathBuf, u64), TrainError>;
 
 /// What a write reads: the last checkpoint's tensors and the best checkpoints.
 #[derive(Default)]
