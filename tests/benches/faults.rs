@@ -14,7 +14,8 @@
 //! After each fault the same command is started again, until it ends without an error; the last start is without a
 //! fault, on unchanged data. It has to find a run that it can continue, and it may not panic. In the end the tables,
 //! histories and the submission must equal those of an undisturbed run bit for bit. If they do not, a data file must
-//! have been changed while the run read it, and the command must have named its study.
+//! have been changed while the run read it, and the command must have named its study. A run that was created on
+//! changed data refuses the unchanged data.
 //!
 //! A file that is replaced by another of the same size and with valid pixels is not among the faults: a run's
 //! fingerprint of its data contains sizes, not pixels.
@@ -161,6 +162,8 @@ struct Story {
     text: String,
     /// Studies of which a file was changed while the command ran.
     changed: Vec<String>,
+    /// The run was created while a file was changed, and is refused with the unchanged data.
+    is_of_changed_data: bool,
     /// The first thing that does not hold.
     broken: Option<String>,
 }
@@ -197,6 +200,10 @@ impl Story {
                 changed = None;
             }
             succeeded |= attempt.code == Some(0);
+            if is_last && attempt.text.contains("contains a run on other data") && !self.changed.is_empty() {
+                self.is_of_changed_data = true;
+                return;
+            }
             if is_last && attempt.code == Some(0) {
                 return;
             }
@@ -241,6 +248,9 @@ impl Story {
         let logs: String = logs.map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
         let named = |study: &&String| self.text.contains(study.as_str()) || logs.contains(study.as_str());
         match self.changed.iter().find(named) {
+            Some(study) if self.is_of_changed_data => {
+                Ok(format!("created on changed data: study {study} was named, and the unchanged data is refused"))
+            }
             Some(study) => Ok(format!("differs, and study {study} was named")),
             None => Err(format!("{differing:?} differ, changed studies: {:?}", self.changed)),
         }
