@@ -1,8 +1,7 @@
 //! A run on one page: a self-contained HTML file without scripts and without anything to load.
 //!
 //! A [`Report`] takes tables, histories and pictures that are already there and returns text;
-//! [`Report::of_run`] gathers them from a run's folder and its data. The page holds the study numbers of the data set
-//! and nothing else that names anybody.
+//! [`Report::of_run`] gathers them from a run's folder and its data. The page has no path and no study number.
 //!
 //! ```
 //! use lumbar::anatomy::Severity;
@@ -34,8 +33,8 @@ use std::fmt;
 use crate::figure::{Figure, FigureError, FoldHistory};
 use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
 
-pub use case_image::{cam_tiles, case_image, slice_tile};
-pub use of_run::{ReportConfig, cell_cam};
+pub use case_image::{CamView, cam_tiles, case_image, slice_tile};
+pub use of_run::{ReportConfig, cell_cam, cell_tiles};
 pub use page::escape;
 pub use worst::{Mistake, WorstCell, worst_cells};
 
