@@ -22,6 +22,11 @@ pub fn runs_folder() -> PathBuf {
     named.map_or_else(|| PathBuf::from(env::var_os("LUMBAR_HOME").unwrap_or_default()).join("runs"), PathBuf::from)
 }
 
+/// Whether a program drew the images of [`data_folder`].
+pub fn is_synthetic() -> bool {
+    lumbar::data::manifest::is_synthetic(&data_folder())
+}
+
 /// The first GPU if torch can use one, else the CPU.
 pub fn device() -> Device {
     if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
@@ -30,9 +35,11 @@ pub fn device() -> Device {
 /// Versions, device and data as text.
 pub fn banner() -> String {
     let data = data_folder();
-    let which = match env::var_os("LUMBAR_DATA") {
-        Some(value) if !value.is_empty() => "LUMBAR_DATA",
-        _ => "the default data set, made by the set-up",
+    let is_named = env::var_os("LUMBAR_DATA").is_some_and(|value| !value.is_empty());
+    let which = match (is_synthetic(), is_named) {
+        (true, _) => "synthetic, drawn by lumbar-phantom: no patients",
+        (false, true) => "the folder that LUMBAR_DATA names",
+        (false, false) => "the default data set, made by the set-up",
     };
     let found = if data.is_dir() { "" } else { " (NOT FOUND)" };
     let gpu = if Cuda::is_available() {

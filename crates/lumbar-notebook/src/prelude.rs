@@ -19,9 +19,10 @@ pub use lumbar::data::study::{Study, StudyPoint, StudyPoints};
 pub use lumbar::data::{Affine2, DataSplit, SeriesId, SeriesKind, StudyId};
 pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
-    self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, Line, Marker, MontageConfig, ReferenceLine,
-    SEVERITY_COLOURS, ScoreRow, Tile, class_bars, confusion_matrices, curves, learning_curves, montage,
-    probability_distributions, reliability_diagram, score_baselines, severity_table, window_of,
+    self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LEVEL_COLOURS, LegendEntry, Line, Marker,
+    MontageConfig, ReferenceLine, SEVERITY_COLOURS, ScoreRow, Tile, class_bars, condition_colour, confusion_matrices,
+    curves, learning_curves, level_colour, montage, probability_distributions, reliability_diagram, score_baselines,
+    severity_colour, severity_table, stack_montage, ternary_plots, window_of,
 };
 pub use lumbar::metric::{
     Baselines, BootstrapConfig, Confusion, ConstantBaseline, Graded, LabelTable, PredictionTable, Score,
@@ -34,7 +35,8 @@ pub use lumbar::model::{
 };
 pub use lumbar::predict::{Predictions, Temperature, submission};
 pub use lumbar::report::{
-    Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_image, cell_cam, slice_tile, worst_cells,
+    CamView, Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_image, cell_cam, cell_tiles, slice_tile,
+    worst_cells,
 };
 pub use lumbar::run::{Fitted, Run, RunConfig};
 pub use lumbar::tasks::crops::{Annotated, CropSource, CropSourceConfig, CropsTask};

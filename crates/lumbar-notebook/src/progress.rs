@@ -9,7 +9,8 @@ use crate::printable::one_line;
 /// The time between two lines within an epoch. Workbench shuts idle machines down, and new output is what it counts.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Prints a line for each fold and each epoch of a run, and one every ten seconds in between.
+/// Prints a line for each fold, for its first and last epoch, and every ten seconds in between. Epochs are counted from
+/// 1, as in figures.
 ///
 /// ```
 /// use lumbar::train::observer::{Event, Observer};
@@ -24,6 +25,8 @@ pub struct ProgressPrinter {
     last: Instant,
     printed: usize,
     warnings: usize,
+    /// The newest epoch, if it has not been printed.
+    epoch: Option<String>,
 }
 
 impl Default for ProgressPrinter {
@@ -36,7 +39,7 @@ impl ProgressPrinter {
     /// A printer that has printed nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { last: Instant::now(), printed: 0, warnings: 0 }
+        Self { last: Instant::now(), printed: 0, warnings: 0, epoch: None }
     }
 
     /// The number of lines printed.
@@ -75,28 +78,48 @@ impl Observer for ProgressPrinter {
                      {steps} steps"
                 ));
             }
-            Event::Resumed { epoch, step, .. } => self.say(&format!("continues after {epoch} epochs, {step} steps")),
+            Event::Resumed { epoch, step, .. } => {
+                self.say(&format!("continues after {}, {}", counted(*epoch, "epoch"), counted(*step, "step")));
+            }
             Event::CheckpointDamaged { reason, .. } => {
                 self.say(&format!("the newest checkpoint is damaged ({reason}); the one before it is tried"));
             }
             Event::Step { epoch, step, steps, loss, .. } => {
-                self.at(|| format!("  epoch {epoch}, step {step} of {steps}, loss {loss:.3}"));
+                self.at(|| format!("  epoch {}, step {step} of {steps}, loss {loss:.3}", epoch + 1));
             }
             Event::StepSkipped { epoch, step, what } => {
-                self.say(&format!("  epoch {epoch}, step {step} is skipped: its {what} is not finite"));
+                self.say(&format!("  epoch {}, step {step} is skipped: its {what} is not finite", epoch + 1));
             }
             Event::EpochEnded { record, .. } => {
                 let score = record.score().map_or_else(|| "none".to_owned(), |score| format!("{score:.3}"));
-                self.say(&format!("epoch {}: loss {:.3}, validation {score}", record.epoch, record.training_loss));
+                let epoch = record.epoch + 1;
+                let text = format!("epoch {epoch}: loss {:.3}, validation {score}", record.training_loss);
+                if epoch == 1 || self.last.elapsed() >= INTERVAL {
+                    self.say(&text);
+                    self.epoch = None;
+                } else {
+                    self.epoch = Some(text);
+                }
             }
             Event::CheckpointFailed { reason, .. } => {
                 self.say(&format!("a checkpoint could not be written: {reason}; training continues"));
             }
             Event::EarlyStop { best_epoch, .. } => {
-                self.say(&format!("stopped early: no better score since epoch {best_epoch}"));
+                self.say(&format!("stopped early: no better score since epoch {}", best_epoch + 1));
             }
-            Event::FoldEnded { fold, .. } => self.say(&format!("fold {fold} is complete")),
+            Event::FoldEnded { fold, .. } => {
+                if let Some(epoch) = self.epoch.take() {
+                    self.say(&epoch);
+                }
+                self.say(&format!("fold {fold} is complete"));
+            }
             _ => {}
         }
     }
+}
+
+/// A number with a noun: `1 epoch`, `2 epochs`.
+fn counted(count: impl std::fmt::Display, noun: &str) -> String {
+    let count = count.to_string();
+    format!("{count} {noun}{}", if count == "1" { "" } else { "s" })
 }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use lumbar::anatomy::{ConditionGroup, Severity, Target};
 use lumbar::data::StudyId;
 use lumbar::figure::{
-    CellGroup, Curve, CurvePanel, Figure, FoldHistory, MontageConfig, ReferenceLine, ScoreRow, Tile,
-    confusion_matrices, curves, learning_curves, montage, probability_distributions, reliability_diagram,
-    score_baselines, severity_table,
+    CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, MontageConfig, ReferenceLine, ScoreRow, Tile,
+    class_bars, confusion_matrices, curves, learning_curves, montage, probability_distributions, reliability_diagram,
+    score_baselines, severity_table, ternary_plots,
 };
 use lumbar::metric::{
     BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, Score, score, score_intervals,
@@ -31,6 +31,9 @@ fn main() -> Boxed<()> {
     for (name, figure) in figures(&labels, &model)? {
         figure.write(folder.join(name).with_extension("png"))?;
         println!("{name}: {} × {} pixels, {} kB", figure.width_px(), figure.height_px(), figure.png().len() / 1000);
+        if let Some(fault) = figure.faults().first() {
+            return Err(format!("{name}: {fault}").into());
+        }
     }
     Ok(())
 }
@@ -115,7 +118,9 @@ fn figures(labels: &LabelTable, model: &PredictionTable) -> Boxed<Vec<(&'static 
 
     let groups = CellGroup::by_condition_group(&graded);
     let five = CellGroup::by_condition(&graded);
-    let config = MontageConfig { columns: 2, tile_px: 240, title: "a crop and its Grad-CAM".into() };
+    let fifteen = CellGroup::by_group_and_level(&graded);
+    let config =
+        MontageConfig { columns: 2, tile_px: 240, title: "a crop and its Grad-CAM".into(), ..MontageConfig::default() };
     Ok(vec![
         ("baselines", score_baselines("Score beside the reference predictors", &scores)?),
         ("learning", learning_curves("Five folds", &folds, &[constant, level("oracle", 0.41)])?),
@@ -123,13 +128,30 @@ fn figures(labels: &LabelTable, model: &PredictionTable) -> Boxed<Vec<(&'static 
         ("curves", curves("More studies, and a learning-rate range test", &[sizes(), range_test()])?),
         ("distributions", probability_distributions("Predicted probabilities by label", &groups)?),
         ("distributions-five", probability_distributions("Predicted probabilities by label", &five)?),
-        ("reliability", reliability_diagram("Reliability", &groups, 10)?),
-        ("reliability-all", reliability_diagram("Reliability", &CellGroup::all("all cells", &graded), 15)?),
+        ("distributions-cells", probability_distributions("By condition and level", &fifteen)?),
+        ("ternary", ternary_plots("All three probabilities of every cell", &groups)?),
+        ("bars", class_bars("Labels", &counts(labels))?),
+        ("reliability", reliability_diagram("Reliability", &groups)?),
+        ("reliability-all", reliability_diagram("Reliability", &CellGroup::all("all cells", &graded))?),
         ("confusion", confusion_matrices("Confusion", &groups)?),
         ("study", severity_table(&format!("Study {study}"), rows, Some(&truth))?),
         ("study-unlabelled", severity_table("An unlabelled study", rows, None)?),
         ("heat", montage(&[tile(false), tile(true)], &config)?),
     ])
+}
+
+fn counts(labels: &LabelTable) -> Vec<ClassCount> {
+    let of = |target: Target| {
+        let mut row = ClassCount { name: target.to_string(), counts: [0; 3], missing: 0 };
+        for (_, labels) in labels.iter() {
+            match labels[target.index()] {
+                Some(severity) => row.counts[severity.index()] += 1,
+                None => row.missing += 1,
+            }
+        }
+        row
+    };
+    Target::ALL.map(of).into()
 }
 
 fn sizes() -> CurvePanel {

@@ -2,20 +2,25 @@
 //!
 //! Every function takes values and returns a [`Figure`]. `lumbar-notebook` displays it; the command line writes it to a
 //! file. Text is set in DejaVu Sans, which is part of the library, so that figures look the same on machines without
-//! fonts.
+//! fonts. PNG files have twice the resolution of the page.
 //!
-//! - [`Tile`], [`montage()`]: slices with true proportions, letters for the patient's sides, markers and lines.
-//!   [`Tile::heat`] overlays a heat map, such as Grad-CAM.
+//! All figures speak one language: [`SEVERITY_COLOURS`] for severities, axes with titles, slices with a scale bar, side
+//! letters, display window and open rings around annotated points. [`Figure::faults`] says where a figure does not.
+//!
+//! - [`Tile`], [`montage()`]: slices with true proportions, scale bar, letters for the patient's sides, markers and
+//!   lines. [`Tile::heat`] overlays a heat map, such as Grad-CAM.
+//! - [`stack_montage`]: some slices of a stack, with the number of those that are not shown.
 //! - [`class_bars`]: the frequency of each severity.
 //! - [`severity_table`]: the 25 predictions of a study beside its labels.
 //! - [`score_baselines`]: a model's score beside its baselines.
 //! - [`learning_curves`], [`curves`]: training over the epochs, and any other curves.
-//! - [`probability_distributions`], [`reliability_diagram`], [`confusion_matrices`]: predictions compared with labels,
-//!   for [groups of cells](CellGroup).
+//! - [`probability_distributions`], [`ternary_plots`], [`reliability_diagram`], [`confusion_matrices`]: predictions
+//!   compared with labels, for [groups of cells](CellGroup).
 //! - [`Figure::draw`]: anything that plotters can draw.
 
 mod bars;
 mod baselines;
+mod checklist;
 mod confusion;
 mod curves;
 mod distributions;
@@ -24,21 +29,28 @@ mod error;
 mod groups;
 mod heat;
 mod montage;
+mod palette;
+mod pixels;
 mod reliability;
+mod scale;
 mod severity_table;
 mod sheet;
+mod svg;
+mod ternary;
+mod text;
 mod tile;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Once;
 
-use plotters::backend::{BitMapBackend, SVGBackend};
+use plotters::backend::BitMapBackend;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::prelude::DrawingBackend;
-use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
+use plotters::style::{FontStyle, WHITE, register_font};
 
+use self::checklist::FigureKind;
+use self::sheet::Sheet;
 use crate::data::atomic;
 
 pub use bars::{ClassCount, class_bars};
@@ -48,19 +60,16 @@ pub use curves::{Curve, CurvePanel, FoldHistory, ReferenceLine, curves, learning
 pub use distributions::probability_distributions;
 pub use error::FigureError;
 pub use groups::CellGroup;
-pub use montage::{MontageConfig, montage};
+pub use montage::{LegendEntry, MontageConfig, montage, stack_montage};
+pub use palette::{LEVEL_COLOURS, MISSING_COLOUR, SEVERITY_COLOURS, condition_colour, level_colour, severity_colour};
+pub(crate) use palette::{MODEL_COLOUR, hex};
 pub use reliability::reliability_diagram;
 pub use severity_table::severity_table;
+pub use ternary::ternary_plots;
 pub use tile::{Line, Marker, Tile, window_of};
 
-/// Colours of the three severities: blue, orange and vermilion of Okabe and Ito's palette for colour-blind readers
-/// (<https://jfly.uni-koeln.de/color/>).
-pub const SEVERITY_COLOURS: [RGBColor; 3] = [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(213, 94, 0)];
-/// Grey for missing labels.
-pub const MISSING_COLOUR: RGBColor = RGBColor(190, 190, 190);
-
-/// The font of all text in figures.
-pub(crate) const FONT: &str = "sans-serif";
+/// The font of text that is drawn with plotters.
+const FONT: &str = "sans-serif";
 
 /// A finished figure: PNG bytes, and SVG for charts.
 ///
@@ -82,19 +91,11 @@ pub struct Figure {
     height_px: u32,
     png: Vec<u8>,
     svg: Option<String>,
+    faults: Vec<String>,
 }
 
 /// The bitmap that [`Figure::draw`] passes to its closure.
 pub type Canvas<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
-
-/// Something that can be drawn as pixels and as SVG.
-pub trait Chart {
-    /// Draws on `area`, which is white.
-    ///
-    /// # Errors
-    /// [`FigureError::Drawing`] if the backend fails.
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError>;
-}
 
 impl Figure {
     /// A figure drawn with plotters on a white bitmap of `size_px` (width, height).
@@ -119,21 +120,27 @@ impl Figure {
         Self::from_rgb(alt, size_px, rgb)
     }
 
-    /// A chart as PNG and SVG.
+    /// A figure from its marks: PNG at twice the resolution, and SVG if there are no pixels among the marks.
     ///
-    /// # Errors
-    /// Those of [`Chart::draw`].
-    pub fn of_chart(alt: impl Into<String>, size_px: (u32, u32), chart: &impl Chart) -> Result<Self, FigureError> {
-        let mut figure = Self::draw(alt, size_px, |area| chart.draw(area))?;
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, size_px).into_drawing_area();
-            area.fill(&WHITE).map_err(FigureError::drawing)?;
-            chart.draw(&area)?;
-            area.present().map_err(FigureError::drawing)?;
-        }
-        figure.svg = Some(svg);
-        Ok(figure)
+    /// `draw` begins below the title. A title that needs more than one line makes the figure higher.
+    fn of_sheet(
+        alt: impl Into<String>,
+        title: &str,
+        (width_px, height_px): (i32, i32),
+        kind: FigureKind,
+        draw: impl FnOnce(&mut Sheet),
+    ) -> Result<Self, FigureError> {
+        let alt = alt.into();
+        let mut sheet = Sheet::default();
+        let more_px = sheet.title(title, f64::from(width_px - 28));
+        draw(&mut sheet);
+        let page_px = (width_px.unsigned_abs(), height_px.unsigned_abs() + more_px);
+        let (size_px, mut rgb) = pixels::render(&sheet, page_px);
+        encode::reduce(&mut rgb);
+        let png = encode::png(size_px, &rgb, pixels::DENSITY).map_err(FigureError::drawing)?;
+        let svg = svg::svg(&sheet, page_px, &alt);
+        let faults = checklist::faults(&sheet, kind, page_px);
+        Ok(Self { alt, width_px: page_px.0, height_px: page_px.1, png, svg, faults })
     }
 
     /// A figure from rows of red, green and blue bytes.
@@ -146,8 +153,27 @@ impl Figure {
         if found == 0 || found as u64 != u64::from(width_px) * u64::from(height_px) * 3 {
             return Err(FigureError::Size { width_px, height_px, bytes: found });
         }
-        let png = encode::png(size_px, &rgb).map_err(FigureError::drawing)?;
-        Ok(Self { alt: alt.into(), width_px, height_px, png, svg: None })
+        let png = encode::png(size_px, &rgb, 1).map_err(FigureError::drawing)?;
+        Ok(Self { alt: alt.into(), width_px, height_px, png, svg: None, faults: Vec::new() })
+    }
+
+    /// What is wrong with the figure, one sentence each: text that is cut off, shortened, covered by other text or
+    /// smaller than 11 pixels at 900 pixels width, an axis without a title, slices without a scale bar.
+    ///
+    /// Figures of [`Figure::draw`] and [`Figure::from_rgb`] are not checked: their content is not known.
+    ///
+    /// ```
+    /// use lumbar::figure::{Curve, CurvePanel, curves};
+    ///
+    /// let curve = Curve { name: "fold 0".into(), points: vec![(1.0, 0.9), (2.0, 0.7)] };
+    /// let mut panel = CurvePanel { curves: vec![curve], x_label: "epoch".into(), ..CurvePanel::default() };
+    /// assert!(curves("Run", &[panel.clone()])?.faults()[0].contains("no title"));
+    /// panel.title = "score".into();
+    /// assert!(curves("Run", &[panel])?.faults().is_empty());
+    /// # Ok::<(), lumbar::figure::FigureError>(())
+    /// ```
+    pub fn faults(&self) -> &[String] {
+        &self.faults
     }
 
     /// The description.
@@ -155,12 +181,12 @@ impl Figure {
         &self.alt
     }
 
-    /// Width in pixels.
+    /// Width on the page in pixels.
     pub fn width_px(&self) -> u32 {
         self.width_px
     }
 
-    /// Height in pixels.
+    /// Height on the page in pixels.
     pub fn height_px(&self) -> u32 {
         self.height_px
     }
@@ -200,7 +226,7 @@ impl fmt::Debug for Figure {
 }
 
 /// Registers the font with plotters, once.
-pub(crate) fn fonts() {
+fn fonts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // the embedded font files are valid, and a test draws with them: there is no error to handle

@@ -1,9 +1,8 @@
 //! A run on one page: a self-contained HTML file without scripts and without external resources.
 //!
 //! A [`Report`] turns tables, histories and images into text; [`Report::of_run`] reads them from a run's folder and its
-//! data. The page contains the study numbers of the data set and no other identifier: no name, no UID, no path. Images
-//! of a study are left out, with a sentence that says so, if one of its files says that the pixels may show a name
-//! (BurnedInAnnotation).
+//! data. The page contains no path, no name, no UID and no study number. Images of a study are left out, with a
+//! sentence that says so, if one of its files says that the pixels may show a name (BurnedInAnnotation).
 //!
 //! ```
 //! use lumbar::anatomy::Severity;
@@ -35,8 +34,8 @@ use std::fmt;
 use crate::figure::{Figure, FigureError, FoldHistory};
 use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
 
-pub use case_image::{cam_tiles, case_image, slice_tile};
-pub use of_run::{ReportConfig, cell_cam};
+pub use case_image::{CamView, cam_tiles, case_image, slice_tile};
+pub use of_run::{ReportConfig, cell_cam, cell_tiles};
 pub use page::escape;
 pub use worst::{Mistake, WorstCell, worst_cells};
 

@@ -92,7 +92,8 @@ fn image(tensor: &Tensor) -> Option<lumbar::figure::Figure> {
         .collect();
     let left_out = if count > shown { format!(" (first {shown} of {count})") } else { String::new() };
     let title = format!("{:?} {size:?}{left_out}  min {black:.3}  max {white:.3}", tensor.kind());
-    montage(&tiles, &MontageConfig { columns: 4, tile_px: if shown == 1 { 320 } else { 200 }, title }).ok()
+    let tile_px = if shown == 1 { 320 } else { 200 };
+    montage(&tiles, &MontageConfig { columns: 4, tile_px, title, ..MontageConfig::default() }).ok()
 }
 
 #[cfg(test)]

@@ -42,9 +42,9 @@ impl Show for History {
 
 impl Show for CellCam {
     fn show(&self) -> Shown {
-        let text = format!("{} slices, number {} counts most", self.weights.len(), self.strongest() + 1);
-        let config = MontageConfig { columns: 2, tile_px: 280, title: String::new() };
-        match montage(&cam_tiles(self), &config) {
+        let text = format!("slice {} of {} has the greatest weight", self.strongest() + 1, self.weights.len());
+        let config = MontageConfig { columns: 2, tile_px: 280, ..MontageConfig::default() };
+        match montage(&cam_tiles(self, None), &config) {
             Ok(figure) => Shown::default().text(text).png(figure.png()),
             Err(error) => Shown::default().text(format!("{text}\nno image: {error}")),
         }

@@ -179,6 +179,12 @@ impl SeriesRecord {
     }
 }
 
+/// Whether a program drew the images of a data set: the folder has the phantom's `truth/degrees.csv`.
+#[must_use]
+pub fn is_synthetic(folder: &Path) -> bool {
+    folder.join("truth").join("degrees.csv").is_file()
+}
+
 impl Manifest {
     /// Reads `folder` with everything that is in it.
     ///
@@ -209,6 +215,12 @@ impl Manifest {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Whether a program drew the images: see [`is_synthetic`]. Figures of such images say so.
+    #[must_use]
+    pub fn is_synthetic(&self) -> bool {
+        is_synthetic(&self.folder)
     }
 
     /// All studies, training half first, each half in rising order of number.

@@ -1,16 +1,15 @@
 //! A model's score and its parts beside its baselines.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
-
-use super::sheet::{Align, FRAME, GRID, Ink, MODEL_COLOUR, QUIET, Scale, Sheet, shortened};
-use super::{Chart, Figure, FigureError};
+use super::checklist::FigureKind;
+use super::palette::{FRAME, GRID, MODEL_COLOUR, QUIET};
+use super::scale::Scale;
+use super::sheet::{Align, Ink, Sheet};
+use super::{Figure, FigureError};
 use crate::metric::{Interval, ScoreIntervals};
 
-const WIDTH_PX: i32 = 960;
-const LEFT_PX: i32 = 190;
-const TOP_PX: i32 = 88;
+const WIDTH_PX: i32 = 900;
+const LEFT_PX: i32 = 150;
+const TOP_PX: i32 = 92;
 const ROW_PX: i32 = 44;
 const GAP_PX: i32 = 18;
 
@@ -23,11 +22,6 @@ pub struct ScoreRow {
     pub score: ScoreIntervals,
     /// Whether it is a baseline. Baselines are drawn in grey.
     pub is_baseline: bool,
-}
-
-struct ScoreChart<'a> {
-    title: &'a str,
-    rows: &'a [ScoreRow],
 }
 
 impl ScoreRow {
@@ -86,7 +80,7 @@ pub fn score_baselines(title: &str, rows: &[ScoreRow]) -> Result<Figure, FigureE
         .collect();
     let height = TOP_PX + i32::try_from(rows.len()).unwrap_or(1) * ROW_PX + 44;
     let alt = format!("{title}: score with interval, lower is better: {}", totals.join("; "));
-    Figure::of_chart(alt, (WIDTH_PX as u32, height.unsigned_abs()), &ScoreChart { title, rows })
+    Figure::of_sheet(alt, title, (WIDTH_PX, height + 12), FigureKind::Chart, |sheet| draw(sheet, rows))
 }
 
 fn columns(score: &ScoreIntervals) -> [Interval; 5] {
@@ -102,48 +96,45 @@ fn value_range(rows: &[ScoreRow]) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
-impl Chart for ScoreChart<'_> {
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
-        let sheet = Sheet(area);
-        sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;
-        let note = "Weighted log loss, further left is better. Lines: interval of a bootstrap over studies.";
-        sheet.text(note, (14, 42), Align::Left, Ink::NOTE)?;
-        let bottom = TOP_PX + self.rows.len() as i32 * ROW_PX;
-        let values = value_range(self.rows);
-        for (name, number) in COLUMNS.iter().zip(0..) {
-            let room = (WIDTH_PX - LEFT_PX - 14 + GAP_PX) / 5;
-            let left = LEFT_PX + number * room;
-            let right = left + room - GAP_PX;
-            let scale = Scale::new(values, (left, right));
-            sheet.text(*name, ((left + right) / 2, TOP_PX - 14), Align::Centre, Ink::HEAD)?;
-            for (value, text) in scale.ticks(4) {
-                sheet.path(&[(scale.at(value), TOP_PX), (scale.at(value), bottom)], GRID, 1)?;
-                sheet.text(text, (scale.at(value), bottom + 13), Align::Centre, Ink::TICK)?;
-            }
-            sheet.path(&[(left, bottom), (right, bottom)], FRAME, 1)?;
-            for (row, index) in self.rows.iter().zip(0..) {
-                let y = TOP_PX + index * ROW_PX + ROW_PX / 2;
-                if number == 0 {
-                    let name = shortened(&row.name, LEFT_PX - 20, Ink::BODY.size);
-                    let ink = if row.is_baseline { Ink::BODY } else { Ink::HEAD.colour(MODEL_COLOUR) };
-                    sheet.text(name, (LEFT_PX - 12, y + 6), Align::Right, ink)?;
-                }
-                let part = columns(&row.score)[number as usize];
-                let colour = if row.is_baseline { QUIET } else { MODEL_COLOUR };
-                let at = scale.at(part.estimate);
-                let ends = [part.low, part.high].map(|value| scale.at(value));
-                sheet.path(&ends.map(|x| (x, y + 6)), colour, 2)?;
-                for end in ends.into_iter().filter(|_| ends[1] > ends[0]) {
-                    sheet.path(&[(end, y + 1), (end, y + 11)], colour, 2)?;
-                }
-                sheet.dot((at, y + 6), 3, colour)?;
-                let ink = Ink { size: 12, colour, bold: !row.is_baseline };
-                let at = at.clamp(left + 16, right - 16);
-                sheet.text(format!("{:.3}", part.estimate), (at, y - 10), Align::Centre, ink)?;
-            }
-        }
-        Ok(())
+fn draw(sheet: &mut Sheet, rows: &[ScoreRow]) {
+    let note = "Further left is better. Lines: interval of a bootstrap over studies.";
+    sheet.text(note, (14, 44), Align::Left, Ink::NOTE);
+    let bottom = TOP_PX + rows.len() as i32 * ROW_PX;
+    let values = value_range(rows);
+    for (row, index) in rows.iter().zip(0..) {
+        let ink = if row.is_baseline { Ink::BODY } else { Ink::HEAD.colour(MODEL_COLOUR) };
+        let at = (LEFT_PX - 12, TOP_PX + index * ROW_PX + ROW_PX / 2 + 6);
+        sheet.text_within(&row.name, at, Align::Right, ink, LEFT_PX - 24);
     }
+    for (number, name) in (0..).zip(COLUMNS) {
+        let room = (WIDTH_PX - LEFT_PX - 14 + GAP_PX) / 5;
+        let left = LEFT_PX + number * room;
+        let right = left + room - GAP_PX;
+        let scale = Scale::new(values, (left, right));
+        sheet.text(name, ((left + right) / 2, TOP_PX - 14), Align::Centre, Ink::HEAD);
+        for (value, text) in scale.ticks(3) {
+            sheet.path(&[(scale.at(value), TOP_PX), (scale.at(value), bottom)], GRID, 1.0);
+            sheet.text(text, (scale.at(value), bottom + 13), Align::Centre, Ink::TICK);
+        }
+        sheet.path(&[(left, bottom), (right, bottom)], FRAME, 1.0);
+        for (row, index) in rows.iter().zip(0..) {
+            let y = TOP_PX + index * ROW_PX + ROW_PX / 2;
+            let part = columns(&row.score)[number as usize];
+            let colour = if row.is_baseline { QUIET } else { MODEL_COLOUR };
+            let at = scale.at(part.estimate);
+            let ends = [part.low, part.high].map(|value| scale.at(value));
+            sheet.path(&ends.map(|x| (x, y + 6)), colour, 2.0);
+            for end in ends.into_iter().filter(|_| ends[1] > ends[0]) {
+                sheet.path(&[(end, y + 1), (end, y + 11)], colour, 2.0);
+            }
+            sheet.dot((at, y + 6), 3.5, colour);
+            let ink = Ink { size: 12, colour, bold: !row.is_baseline };
+            let at = at.clamp(left + 18, right - 18);
+            sheet.text(format!("{:.3}", part.estimate), (at, y - 10), Align::Centre, ink);
+        }
+    }
+    let below = ((LEFT_PX + WIDTH_PX - 14) / 2, bottom + 36);
+    sheet.axis_titles("weighted log loss (no unit)", below, "predictor", (14, TOP_PX - 14));
 }
 
 #[cfg(test)]
@@ -165,7 +156,12 @@ mod tests {
     fn every_predictor_is_named_with_its_numbers() {
         let figure = score_baselines("t", &[row("model", 0.612, 0.05), row("uniform", 1.0986, 0.0)]).unwrap();
         let svg = figure.svg().unwrap();
-        assert!(svg.contains("model") && svg.matches("0.612").count() == 5 && svg.matches("1.099").count() == 5);
+        assert!(
+            svg.contains("model")
+                && svg.matches(">0.612</text>").count() == 5
+                && svg.matches(">1.099</text>").count() == 5
+        );
+        assert_eq!(figure.faults(), [""; 0]);
         assert!(figure.alt().contains("model 0.612 (0.562 to 0.662)"), "{}", figure.alt());
     }
 

@@ -1,25 +1,23 @@
 //! Confusion matrices side by side.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::{RGBColor, WHITE};
 
+use super::checklist::FigureKind;
 use super::groups::check;
-use super::sheet::{Align, Ink, MODEL_COLOUR, Sheet, between, readable_on, shortened};
-use super::{CellGroup, Chart, Figure, FigureError};
+use super::palette::{FRAME, MODEL_COLOUR, between, readable_on};
+use super::sheet::{Align, Ink, Sheet};
+use super::{CellGroup, Figure, FigureError};
 use crate::anatomy::Severity;
 use crate::metric::{Confusion, KappaWeights};
 
 const LEFT_PX: i32 = 118;
-const TOP_PX: i32 = 96;
-const CELL_PX: (i32, i32) = (84, 60);
-const GAP_PX: i32 = 22;
-
-struct Matrices<'a> {
-    title: &'a str,
-    groups: &'a [CellGroup],
-}
+const TOP_PX: i32 = 92;
+const CELL_PX: (i32, i32) = (80, 58);
+const GAP_PX: i32 = 16;
+/// Height of a row of matrices with the texts above and below them.
+const ROW_PX: i32 = 3 * CELL_PX.1 + 108;
+/// Matrices side by side.
+const COLUMNS: i32 = 3;
 
 /// A confusion matrix for each group: rows are labels, columns the most probable severity. Each field has the count, and
 /// below it the share of the row, which is also its colour.
@@ -51,10 +49,49 @@ pub fn confusion_matrices(title: &str, groups: &[CellGroup]) -> Result<Figure, F
         })
         .collect();
     let count = i32::try_from(groups.len()).unwrap_or(1);
-    let width = LEFT_PX + count * (3 * CELL_PX.0 + GAP_PX) - GAP_PX + 16;
-    let height = TOP_PX + 3 * CELL_PX.1 + 52;
+    let columns = count.min(COLUMNS);
+    let width = LEFT_PX + columns * (3 * CELL_PX.0 + GAP_PX) - GAP_PX + 16;
+    let height = TOP_PX + (count + COLUMNS - 1) / COLUMNS * ROW_PX - 12;
     let alt = format!("{title}: {}", recalls.join("; "));
-    Figure::of_chart(alt, (width.unsigned_abs(), height.unsigned_abs()), &Matrices { title, groups })
+    Figure::of_sheet(alt, title, (width.max(480), height), FigureKind::Chart, |sheet| {
+        sheet.text("Colour and %: share of the cells with this label.", (14, 44), Align::Left, Ink::NOTE);
+        for (group, number) in groups.iter().zip(0..) {
+            let corner = (LEFT_PX + number % COLUMNS * (3 * CELL_PX.0 + GAP_PX), TOP_PX + number / COLUMNS * ROW_PX);
+            matrix(sheet, group, corner, number % COLUMNS == 0);
+        }
+    })
+}
+
+fn matrix(sheet: &mut Sheet, group: &CellGroup, (left, top): (i32, i32), is_first: bool) {
+    let confusion = Confusion::of(&group.cells);
+    let (middle, bottom) = (left + 3 * CELL_PX.0 / 2, top + 3 * CELL_PX.1);
+    sheet.text_within(&group.name, (middle, top - 16), Align::Centre, Ink::HEAD, 3 * CELL_PX.0);
+    for row in 0..3 {
+        for column in 0..3 {
+            let at = (left + column as i32 * CELL_PX.0, top + row as i32 * CELL_PX.1);
+            cell(sheet, &confusion, row, column, at);
+        }
+    }
+    for severity in Severity::ALL {
+        let along = |cell_px: i32| severity.index() as i32 * cell_px + cell_px / 2;
+        if is_first {
+            let at = (LEFT_PX - 10, top + along(CELL_PX.1));
+            sheet.text(severity.title(), at, Align::Right, Ink::BODY);
+        }
+        let ink = Ink { size: 12, ..Ink::BODY };
+        sheet.text(severity.title(), (left + along(CELL_PX.0), bottom + 13), Align::Centre, ink);
+    }
+    let below = (middle, bottom + 33);
+    if is_first {
+        sheet.axis_titles("most probable severity", below, "label", (14, top - 16));
+    } else {
+        sheet.text("most probable severity", below, Align::Centre, Ink::NOTE);
+    }
+    let kappa = match confusion.kappa(KappaWeights::Quadratic) {
+        Some(kappa) => format!("n = {}, quadratic kappa {kappa:.2}", group.cells.len()),
+        None => format!("n = {}, kappa not defined", group.cells.len()),
+    };
+    sheet.text(kappa, (middle, bottom + 53), Align::Centre, Ink::NOTE);
 }
 
 /// The share of the cells with label `row` whose most probable severity is `column`.
@@ -63,65 +100,20 @@ fn share(confusion: &Confusion, row: usize, column: usize) -> Option<f64> {
     (total > 0).then(|| confusion.0[row][column] as f64 / total as f64)
 }
 
-impl Chart for Matrices<'_> {
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
-        let sheet = Sheet(area);
-        sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;
-        let note = "Rows: label. Columns: most probable severity. Colour and %: share of the row.";
-        sheet.text(note, (14, 42), Align::Left, Ink::NOTE)?;
-        for severity in Severity::ALL {
-            let y = TOP_PX + severity.index() as i32 * CELL_PX.1 + CELL_PX.1 / 2;
-            sheet.text(severity.title(), (LEFT_PX - 10, y), Align::Right, Ink::BODY)?;
-        }
-        let bottom = TOP_PX + 3 * CELL_PX.1;
-        for (group, number) in self.groups.iter().zip(0..) {
-            let left = LEFT_PX + number * (3 * CELL_PX.0 + GAP_PX);
-            let confusion = Confusion::of(&group.cells);
-            let name = shortened(&group.name, 3 * CELL_PX.0, Ink::HEAD.size);
-            sheet.text(name, (left + 3 * CELL_PX.0 / 2, TOP_PX - 16), Align::Centre, Ink::HEAD)?;
-            for row in 0..3 {
-                for column in 0..3 {
-                    let at = (left + column as i32 * CELL_PX.0, TOP_PX + row as i32 * CELL_PX.1);
-                    cell(&sheet, &confusion, row, column, at)?;
-                }
-            }
-            for severity in Severity::ALL {
-                let x = left + severity.index() as i32 * CELL_PX.0 + CELL_PX.0 / 2;
-                sheet.text(severity.title(), (x, bottom + 13), Align::Centre, Ink { size: 12, ..Ink::BODY })?;
-            }
-            let kappa = match confusion.kappa(KappaWeights::Quadratic) {
-                Some(kappa) => format!("n = {}, quadratic kappa {kappa:.2}", group.cells.len()),
-                None => format!("n = {}, kappa not defined", group.cells.len()),
-            };
-            sheet.text(kappa, (left + 3 * CELL_PX.0 / 2, bottom + 35), Align::Centre, Ink::NOTE)?;
-        }
-        Ok(())
-    }
-}
-
-fn cell<B: DrawingBackend>(
-    sheet: &Sheet<'_, B>,
-    confusion: &Confusion,
-    row: usize,
-    column: usize,
-    (x, y): (i32, i32),
-) -> Result<(), FigureError> {
+fn cell(sheet: &mut Sheet, confusion: &Confusion, row: usize, column: usize, (x, y): (i32, i32)) {
     let share = share(confusion, row, column);
     let colour = share.map_or(RGBColor(240, 240, 240), |share| between(WHITE, MODEL_COLOUR, share));
     let (to, middle) = ((x + CELL_PX.0 - 2, y + CELL_PX.1 - 2), x + CELL_PX.0 / 2 - 1);
-    sheet.fill((x, y), to, colour)?;
-    if row == column {
-        sheet.frame((x, y), to, MODEL_COLOUR, 2)?;
-    } else {
-        sheet.frame((x, y), to, RGBColor(200, 200, 200), 1)?;
-    }
+    sheet.fill((x, y), to, colour);
+    let (line, width) = if row == column { (MODEL_COLOUR, 2) } else { (FRAME, 1) };
+    sheet.frame((x, y), to, line, width);
     let ink = readable_on(colour);
     match share {
         Some(share) => {
-            let count = Ink { size: 17, bold: true, colour: ink };
-            sheet.text(confusion.0[row][column].to_string(), (middle, y + 22), Align::Centre, count)?;
+            let count = Ink { size: 16, bold: true, colour: ink };
+            sheet.text(confusion.0[row][column].to_string(), (middle, y + 21), Align::Centre, count);
             let percent = Ink { size: 12, bold: false, colour: ink };
-            sheet.text(format!("{:.0}%", 100.0 * share), (middle, y + 42), Align::Centre, percent)
+            sheet.text(format!("{:.0}%", 100.0 * share), (middle, y + 41), Align::Centre, percent);
         }
         None => sheet.text("–", (middle, y + CELL_PX.1 / 2), Align::Centre, Ink::NOTE),
     }
@@ -154,6 +146,7 @@ mod tests {
         let svg = figure.svg().unwrap();
         assert!(svg.contains("67%") && svg.contains("33%") && svg.contains("100%"));
         assert_eq!(svg.matches('–').count(), 3);
+        assert_eq!(figure.faults(), [""; 0]);
         assert!(figure.alt().ends_with("g: right 67% of Normal/Mild, 100% of Moderate, no Severe"), "{}", figure.alt());
     }
 

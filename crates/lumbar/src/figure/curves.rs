@@ -1,18 +1,22 @@
 //! Curves in panels: learning curves over the epochs, a score over the number of studies.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
+use plotters::style::RGBColor;
 
-use super::sheet::{Align, CURVE_COLOURS, FRAME, GRID, Ink, QUIET, Scale, Sheet, width_px};
-use super::{Chart, Figure, FigureError};
+use super::checklist::FigureKind;
+use super::palette::{CURVE_COLOURS, FRAME, GRID, QUIET};
+use super::scale::Scale;
+use super::sheet::{Align, Ink, Sheet};
+use super::text::width_px;
+use super::{Figure, FigureError};
 use crate::train::history::EpochRecord;
 
-const WIDTH_PX: i32 = 940;
-const TOP_PX: i32 = 86;
+const WIDTH_PX: i32 = 900;
+const TOP_PX: i32 = 60;
+/// Height of a line of the legend.
+const LEGEND_PX: i32 = 21;
 const PLOT_PX: i32 = 270;
 const LEFT_PX: i32 = 62;
-const BOTTOM_PX: i32 = 50;
+const BOTTOM_PX: i32 = 48;
 /// Curves with at most this many points have a dot and a tick at each.
 const FEW: usize = 6;
 
@@ -37,9 +41,9 @@ pub struct ReferenceLine {
 /// One panel of [`curves`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CurvePanel {
-    /// Text above it.
+    /// What y is, with its unit: text above the y axis.
     pub title: String,
-    /// Text below the x axis.
+    /// What x is, with its unit: text below the x axis.
     pub x_label: String,
     /// Its curves.
     pub curves: Vec<Curve>,
@@ -58,12 +62,6 @@ pub struct FoldHistory {
     pub name: String,
     /// Its epochs.
     pub records: Vec<EpochRecord>,
-}
-
-struct Curves<'a> {
-    title: &'a str,
-    panels: &'a [CurvePanel],
-    names: Vec<&'a str>,
 }
 
 /// Curves in panels side by side, with one legend.
@@ -113,9 +111,37 @@ pub fn curves(title: &str, panels: &[CurvePanel]) -> Result<Figure, FigureError>
             Some(format!("{} of {} ends at {y:.3} ({} {x})", panel.title, curve.name, panel.x_label))
         })
         .collect();
-    let height = TOP_PX + PLOT_PX + BOTTOM_PX;
     let alt = format!("{title}: {}", ends.join("; "));
-    Figure::of_chart(alt, (WIDTH_PX as u32, height as u32), &Curves { title, panels, names })
+    let places = legend_places(&names);
+    let legend_px = places.last().map_or(0, |(_, y)| y + LEGEND_PX);
+    let size = (WIDTH_PX, TOP_PX + legend_px + PLOT_PX + BOTTOM_PX);
+    Figure::of_sheet(alt, title, size, FigureKind::Chart, |sheet| {
+        for (number, (name, (x, y))) in names.iter().zip(places).enumerate() {
+            sheet.path(&[(x, 44 + y), (x + 18, 44 + y)], colour(number), 3.0);
+            sheet.text(*name, (x + 24, 44 + y), Align::Left, Ink::BODY);
+        }
+        let count = panels.len() as i32;
+        for (panel, number) in panels.iter().zip(0..) {
+            let left = LEFT_PX + number * WIDTH_PX / count;
+            let right = (number + 1) * WIDTH_PX / count - 18;
+            draw(sheet, panel, &names, (left, right), TOP_PX + legend_px);
+        }
+    })
+}
+
+/// Where the names of the legend begin, in as many lines as they need.
+fn legend_places(names: &[&str]) -> Vec<(i32, i32)> {
+    let (mut x, mut y) = (14, 0);
+    let place = |name: &&str| {
+        let width = 24 + width_px(name, Ink::BODY).ceil() as i32;
+        if x > 14 && x + width > WIDTH_PX - 14 {
+            (x, y) = (14, y + LEGEND_PX);
+        }
+        let at = (x, y);
+        x += width + 18;
+        at
+    };
+    names.iter().map(place).collect()
 }
 
 /// Training loss and validation score over the epochs, with a curve for each fold and a dot at its best epoch.
@@ -145,7 +171,7 @@ pub fn learning_curves(
     };
     let training = panel("training loss", of(&|record| record.training_loss), &[], false);
     let scores = of(&|record| record.score().unwrap_or(f64::NAN));
-    let validation = panel("validation score (lower is better)", scores, references, true);
+    let validation = panel("validation score (lower is better; dot: best epoch)", scores, references, true);
     if finite_points(&validation).next().is_none() {
         return curves(title, &[training]);
     }
@@ -184,82 +210,71 @@ fn x_ticks(panel: &CurvePanel, scale: &Scale) -> Vec<(f64, String)> {
     ticks
 }
 
-impl Chart for Curves<'_> {
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
-        let sheet = Sheet(area);
-        sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;
-        let mut x = 14;
-        for (number, name) in self.names.iter().enumerate() {
-            sheet.path(&[(x, 42), (x + 18, 42)], self.colour(number), 3)?;
-            sheet.text(*name, (x + 24, 42), Align::Left, Ink::BODY)?;
-            x += 24 + width_px(name, Ink::BODY.size) + 18;
+fn colour(number: usize) -> RGBColor {
+    CURVE_COLOURS[number % CURVE_COLOURS.len()]
+}
+
+fn draw(sheet: &mut Sheet, panel: &CurvePanel, names: &[&str], (left, right): (i32, i32), top: i32) {
+    let bottom = top + PLOT_PX;
+    let xs = range(finite_points(panel).map(|(x, _)| x), 0.0);
+    let levels = panel.references.iter().map(|line| line.value);
+    let ys = range(finite_points(panel).map(|(_, y)| y).chain(levels), 0.06);
+    let across = if panel.is_log_x { Scale::log(xs, (left, right)) } else { Scale::new(xs, (left, right)) };
+    let up = Scale::new(ys, (bottom, top));
+    for (value, text) in up.ticks(6) {
+        sheet.path(&[(left, up.at(value)), (right, up.at(value))], GRID, 1.0);
+        sheet.text(text, (left - 7, up.at(value)), Align::Right, Ink::TICK);
+    }
+    for (value, text) in x_ticks(panel, &across) {
+        sheet.path(&[(across.at(value), bottom), (across.at(value), bottom + 4)], FRAME, 1.0);
+        sheet.text(text, (across.at(value), bottom + 14), Align::Centre, Ink::TICK);
+    }
+    sheet.path(&[(left, top), (left, bottom), (right, bottom)], FRAME, 1.0);
+    let below = ((left + right) / 2, bottom + 34);
+    sheet.axis_titles(&panel.x_label, below, &panel.title, (left - 46, top - 16));
+    for line in &panel.references {
+        let y = up.at(line.value);
+        sheet.dashed((left, y), (right, y), QUIET);
+    }
+    for curve in &panel.curves {
+        let number = names.iter().position(|name| *name == curve.name).unwrap_or(0);
+        let at = |&(x, y): &(f64, f64)| (across.at(x), up.at(y));
+        for run in curve.points.split(|(x, y)| !x.is_finite() || !y.is_finite()) {
+            match run {
+                [] => {}
+                [alone] => sheet.dot(at(alone), 3.0, colour(number)),
+                several => sheet.path(&several.iter().map(at).collect::<Vec<_>>(), colour(number), 2.0),
+            }
         }
-        let count = self.panels.len() as i32;
-        for (panel, number) in self.panels.iter().zip(0..) {
-            let left = LEFT_PX + number * WIDTH_PX / count;
-            let right = (number + 1) * WIDTH_PX / count - 18;
-            self.panel(&sheet, panel, (left, right))?;
+        let finite = curve.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+        if !panel.marks_minimum && finite.clone().count() <= FEW {
+            for point in finite.clone() {
+                sheet.dot(at(point), 3.0, colour(number));
+            }
         }
-        Ok(())
+        if let Some(least) = finite.min_by(|one, other| one.1.total_cmp(&other.1)).filter(|_| panel.marks_minimum) {
+            sheet.dot(at(least), 4.0, colour(number));
+        }
+    }
+    for (value, text) in reference_texts(&panel.references, &up) {
+        sheet.text(text, (f64::from(right), value), Align::Right, Ink::TICK);
     }
 }
 
-impl Curves<'_> {
-    fn colour(&self, number: usize) -> plotters::style::RGBColor {
-        CURVE_COLOURS[number % CURVE_COLOURS.len()]
+/// Texts of the reference lines with their y coordinates: above their lines, and further up where two would overlap.
+fn reference_texts(references: &[ReferenceLine], up: &Scale) -> Vec<(f64, String)> {
+    const LINE_PX: f64 = 15.0;
+    let mut sorted: Vec<&ReferenceLine> = references.iter().collect();
+    sorted.sort_by(|one, other| one.value.total_cmp(&other.value));
+    let mut texts: Vec<(f64, String)> = Vec::new();
+    for line in sorted {
+        let mut y = f64::from(up.at(line.value)) - 9.0;
+        if let Some((below, _)) = texts.last() {
+            y = y.min(below - LINE_PX);
+        }
+        texts.push((y, format!("{} {:.3}", line.name, line.value)));
     }
-
-    fn panel<B: DrawingBackend>(
-        &self,
-        sheet: &Sheet<'_, B>,
-        panel: &CurvePanel,
-        (left, right): (i32, i32),
-    ) -> Result<(), FigureError> {
-        let (top, bottom) = (TOP_PX, TOP_PX + PLOT_PX);
-        let xs = range(finite_points(panel).map(|(x, _)| x), 0.0);
-        let levels = panel.references.iter().map(|line| line.value);
-        let ys = range(finite_points(panel).map(|(_, y)| y).chain(levels), 0.06);
-        let across = if panel.is_log_x { Scale::log(xs, (left, right)) } else { Scale::new(xs, (left, right)) };
-        let up = Scale::new(ys, (bottom, top));
-        sheet.text(&*panel.title, (left, top - 14), Align::Left, Ink::HEAD)?;
-        for (value, text) in up.ticks(6) {
-            sheet.path(&[(left, up.at(value)), (right, up.at(value))], GRID, 1)?;
-            sheet.text(text, (left - 7, up.at(value)), Align::Right, Ink::TICK)?;
-        }
-        for (value, text) in x_ticks(panel, &across) {
-            sheet.path(&[(across.at(value), bottom), (across.at(value), bottom + 4)], FRAME, 1)?;
-            sheet.text(text, (across.at(value), bottom + 14), Align::Centre, Ink::TICK)?;
-        }
-        sheet.path(&[(left, top), (left, bottom), (right, bottom)], FRAME, 1)?;
-        sheet.text(&*panel.x_label, ((left + right) / 2, bottom + 34), Align::Centre, Ink::NOTE)?;
-        for line in &panel.references {
-            let y = up.at(line.value);
-            sheet.dashed((left, y), (right, y), QUIET)?;
-            sheet.text(format!("{} {:.3}", line.name, line.value), (right, y - 8), Align::Right, Ink::TICK)?;
-        }
-        for curve in &panel.curves {
-            let number = self.names.iter().position(|name| *name == curve.name).unwrap_or(0);
-            let colour = self.colour(number);
-            let at = |&(x, y): &(f64, f64)| (across.at(x), up.at(y));
-            for run in curve.points.split(|(x, y)| !x.is_finite() || !y.is_finite()) {
-                match run {
-                    [] => {}
-                    [alone] => sheet.dot(at(alone), 3, colour)?,
-                    several => sheet.path(&several.iter().map(at).collect::<Vec<_>>(), colour, 2)?,
-                }
-            }
-            let finite = curve.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
-            if !panel.marks_minimum && finite.clone().count() <= FEW {
-                for point in finite.clone() {
-                    sheet.dot(at(point), 3, colour)?;
-                }
-            }
-            if let Some(least) = finite.min_by(|one, other| one.1.total_cmp(&other.1)).filter(|_| panel.marks_minimum) {
-                sheet.dot(at(least), 4, colour)?;
-            }
-        }
-        Ok(())
-    }
+    texts
 }
 
 #[cfg(test)]
@@ -287,6 +302,7 @@ mod tests {
         let figure = learning_curves("Run", &folds, &references).unwrap();
         let svg = figure.svg().unwrap();
         assert!(["fold 0", "fold 1", "best constant 0.950"].iter().all(|name| svg.contains(name)));
+        assert_eq!(figure.faults(), [""; 0]);
         assert!(figure.alt().contains("of fold 1 ends at 0.800 (epoch 2)"), "{}", figure.alt());
     }
 
@@ -321,6 +337,24 @@ mod tests {
         split[5].1 = f64::NAN;
         let (whole, split) = (lines(&whole), lines(&split));
         assert_eq!(split, whole + 1);
+    }
+
+    #[test]
+    fn many_names_need_more_than_one_line_and_are_all_there() {
+        let names: Vec<String> = (0..12).map(|number| format!("a network with a long name {number}")).collect();
+        let curve = |name: &String| Curve { name: name.clone(), points: vec![(1.0, 1.0), (2.0, 0.5)] };
+        let (title, x_label) = ("loss".to_owned(), "epoch".to_owned());
+        let references = ["oracle", "best constant"].map(|name| ReferenceLine { name: name.into(), value: 0.7 }).into();
+        let curves_of = names.iter().map(curve).collect();
+        let panel = CurvePanel { title, x_label, curves: curves_of, references, ..CurvePanel::default() };
+        let figure = curves(
+            "A title that is so long that it does not fit into one line of a figure which is nine \
+            hundred pixels wide, as figures in a notebook are",
+            &[panel],
+        )
+        .unwrap();
+        assert_eq!(figure.faults(), [""; 0]);
+        assert!(names.iter().all(|name| figure.svg().unwrap().contains(name)));
     }
 
     #[test]

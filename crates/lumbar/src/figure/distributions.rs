@@ -1,26 +1,35 @@
 //! The distribution of predicted probabilities among the cells of each label.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
-use plotters::style::BLACK;
+use plotters::style::{BLACK, RGBColor};
 
+use super::checklist::FigureKind;
 use super::groups::check;
-use super::sheet::{Align, FRAME, GRID, Ink, Scale, Sheet, shortened};
-use super::{CellGroup, Chart, Figure, FigureError, SEVERITY_COLOURS};
+use super::palette::{FRAME, GRID, SEVERITY_COLOURS};
+use super::scale::Scale;
+use super::sheet::{Align, Ink, Sheet};
+use super::text::{width_px, wrapped};
+use super::{CellGroup, Figure, FigureError};
 use crate::anatomy::Severity;
 
-const WIDTH_PX: u32 = 940;
-const LEFT_PX: i32 = 96;
-const RIGHT_PX: i32 = 16;
-const TOP_PX: i32 = 84;
-const STRIP_PX: i32 = 38;
-const PANEL_GAP_PX: i32 = 18;
-const COLUMN_GAP_PX: i32 = 22;
-const BOTTOM_PX: i32 = 44;
+const WIDTH_PX: i32 = 900;
+const LEFT_PX: i32 = 104;
+const RIGHT_PX: i32 = 14;
+const TOP_PX: i32 = 100;
+const STRIP_PX: i32 = 42;
+const PANEL_GAP_PX: i32 = 14;
+const COLUMN_GAP_PX: i32 = 20;
+/// Height of the strips of one group.
+const PANELS_PX: i32 = 3 * (3 * STRIP_PX + PANEL_GAP_PX) - PANEL_GAP_PX;
+/// Height of a row of groups with the texts above and below them.
+const ROW_PX: i32 = PANELS_PX + 84;
+/// Groups side by side.
+const COLUMNS: i32 = 5;
 
 /// Number of bins of each histogram.
 const BINS: usize = 25;
+
+/// Strips with fewer cells show a dot for each of them instead of bars.
+const FEW: usize = 40;
 
 /// One histogram: the predicted probability of one severity among the cells with one label.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,16 +66,12 @@ impl Strip {
     }
 }
 
-struct Distributions<'a> {
-    title: &'a str,
-    groups: &'a [CellGroup],
-}
-
 /// The distribution of the predicted probability of each severity among the cells of each label.
 ///
-/// There is a column for each group and a row for each predicted severity. A row has a strip for each label: a
-/// histogram with 25 bins from 0 to 1, scaled to its fullest bin, with a tick at the median and the number of cells. If
-/// a model separates the severities, the values in the strip of the row's own severity are larger than in the others.
+/// There is a column for each group, up to five side by side, and a row for each predicted severity. A row has a strip
+/// for each label: a histogram with 25 bins from 0 to 1, scaled to its fullest bin, with a tick at the median and the
+/// number of cells. Where there are fewer than 40 cells, each is a dot, stacked in the same bins. If a model separates
+/// the severities, the values in the strip of the row's own severity are larger than in the others.
 ///
 /// # Errors
 /// [`FigureError::Empty`] if there is no cell, [`FigureError::Values`] if a prediction is not a row of probabilities.
@@ -83,7 +88,8 @@ struct Distributions<'a> {
 /// ```
 pub fn probability_distributions(title: &str, groups: &[CellGroup]) -> Result<Figure, FigureError> {
     check("probability distributions", groups)?;
-    let height = TOP_PX + 3 * (3 * STRIP_PX + PANEL_GAP_PX) - PANEL_GAP_PX + BOTTOM_PX;
+    let count = i32::try_from(groups.len()).unwrap_or(1);
+    let rows = (count + COLUMNS - 1) / COLUMNS;
     let medians: Vec<String> = groups
         .iter()
         .filter_map(|group| {
@@ -96,75 +102,98 @@ pub fn probability_distributions(title: &str, groups: &[CellGroup]) -> Result<Fi
         })
         .collect();
     let alt = format!("{title}: histograms of predicted probabilities by label. {}", medians.join("; "));
-    Figure::of_chart(alt, (WIDTH_PX, height.unsigned_abs()), &Distributions { title, groups })
+    let columns = count.min(COLUMNS);
+    let room = WIDTH_PX - LEFT_PX - RIGHT_PX + COLUMN_GAP_PX;
+    let name_lines =
+        |group: &CellGroup| wrapped(&group.name, f64::from(room / columns - COLUMN_GAP_PX), Ink::HEAD).len() as i32;
+    // names of more than one line need room above their columns
+    let more_px = 17 * (groups.iter().map(name_lines).max().unwrap_or(1) - 1).max(0);
+    let row_px = ROW_PX + more_px;
+    Figure::of_sheet(alt, title, (WIDTH_PX, TOP_PX + rows * row_px - 22), FigureKind::Chart, |sheet| {
+        sheet.severities("cells labelled", (14, 46));
+        let note = "Black tick: median. Each strip is scaled to its fullest bin; dots are single cells.";
+        sheet.text(note, (14, 68), Align::Left, Ink::NOTE);
+        for (group, number) in groups.iter().zip(0..) {
+            let column = number % COLUMNS;
+            let x = (LEFT_PX + column * room / columns, LEFT_PX + (column + 1) * room / columns - COLUMN_GAP_PX);
+            column_of(sheet, group, x, TOP_PX + more_px + number / COLUMNS * row_px, column == 0);
+        }
+    })
 }
 
-impl Chart for Distributions<'_> {
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
-        let sheet = Sheet(area);
-        sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;
-        sheet.severities("cells labelled", (14, 44))?;
-        let count = i32::try_from(self.groups.len()).unwrap_or(1).max(1);
-        let room = WIDTH_PX as i32 - LEFT_PX - RIGHT_PX + COLUMN_GAP_PX;
-        for (group, number) in self.groups.iter().zip(0..) {
-            let x = (LEFT_PX + number * room / count, LEFT_PX + (number + 1) * room / count - COLUMN_GAP_PX);
-            let name = shortened(&group.name, x.1 - x.0, Ink::HEAD.size);
-            sheet.text(name, ((x.0 + x.1) / 2, TOP_PX - 14), Align::Centre, Ink::HEAD)?;
-            for (severity, row) in Severity::ALL.into_iter().zip(0..) {
-                let top = TOP_PX + row * (3 * STRIP_PX + PANEL_GAP_PX);
-                if number == 0 {
-                    let middle = top + 3 * STRIP_PX / 2;
-                    sheet.text("probability of", (LEFT_PX - 10, middle - 9), Align::Right, Ink::NOTE)?;
-                    let ink = Ink::BODY;
-                    sheet.text(severity.title(), (LEFT_PX - 10, middle + 8), Align::Right, ink)?;
-                }
-                panel(&sheet, group, severity, x, top)?;
-            }
-            let scale = Scale::new((0.0, 1.0), x);
-            let bottom = TOP_PX + 3 * (3 * STRIP_PX + PANEL_GAP_PX) - PANEL_GAP_PX;
-            for (value, text) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1")] {
-                sheet.text(text, (scale.at(value), bottom + 11), Align::Centre, Ink::TICK)?;
-            }
+/// The three rows of a group between the x coordinates `x`.
+fn column_of(sheet: &mut Sheet, group: &CellGroup, x: (i32, i32), top: i32, is_first: bool) {
+    let lines = wrapped(&group.name, f64::from(x.1 - x.0), Ink::HEAD).len() as i32;
+    let middle = (x.0 + x.1) / 2;
+    sheet.text_within(&group.name, (middle, top - 2 - 8 * (lines - 1).max(0)), Align::Centre, Ink::HEAD, x.1 - x.0);
+    let top = top + 12;
+    for (severity, row) in Severity::ALL.into_iter().zip(0..) {
+        let top = top + row * (3 * STRIP_PX + PANEL_GAP_PX);
+        if is_first {
+            let middle = top + 3 * STRIP_PX / 2;
+            sheet.text("probability of", (LEFT_PX - 8, middle - 9), Align::Right, Ink::NOTE);
+            sheet.text(severity.title(), (LEFT_PX - 8, middle + 9), Align::Right, Ink::BODY);
         }
-        let note = "Each strip is scaled to its fullest bin; the black tick is the median.";
-        sheet.text(note, (LEFT_PX, area.dim_in_pixel().1 as i32 - 13), Align::Left, Ink::NOTE)
+        panel(sheet, group, severity, x, top);
+    }
+    let (scale, bottom) = (Scale::new((0.0, 1.0), x), top + PANELS_PX);
+    for (value, text) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1")] {
+        sheet.text(text, (scale.at(value), bottom + 11), Align::Centre, Ink::TICK);
+    }
+    let title = if x.1 - x.0 > 150 { "predicted probability" } else { "probability" };
+    if is_first {
+        sheet.axis_titles(title, (middle, bottom + 29), "cells", (14, top - 14));
+    } else {
+        sheet.text(title, (middle, bottom + 29), Align::Centre, Ink::NOTE);
     }
 }
 
-fn panel<B: DrawingBackend>(
-    sheet: &Sheet<'_, B>,
-    group: &CellGroup,
-    predicted: Severity,
-    x: (i32, i32),
-    top: i32,
-) -> Result<(), FigureError> {
+fn panel(sheet: &mut Sheet, group: &CellGroup, predicted: Severity, x: (i32, i32), top: i32) {
     let scale = Scale::new((0.0, 1.0), x);
     for value in [0.25, 0.5, 0.75] {
-        sheet.path(&[(scale.at(value), top), (scale.at(value), top + 3 * STRIP_PX)], GRID, 1)?;
+        sheet.path(&[(scale.at(value), top), (scale.at(value), top + 3 * STRIP_PX)], GRID, 1.0);
     }
     for (label, row) in Severity::ALL.into_iter().zip(0..) {
         let strip = Strip::of(group, predicted, label);
         let floor = top + (row + 1) * STRIP_PX;
-        let room = STRIP_PX - 7;
-        for (bin, height) in strip.heights_px(room).into_iter().enumerate().filter(|(_, height)| *height > 0) {
-            let edge = |bin: usize| scale.at(bin as f64 / BINS as f64);
-            let colour = SEVERITY_COLOURS[label.index()];
-            sheet.fill((edge(bin), floor - height), (edge(bin + 1) - 1, floor - 1), colour)?;
+        let room = STRIP_PX - 16;
+        let colour = SEVERITY_COLOURS[label.index()];
+        if strip.total < FEW {
+            dots(sheet, &strip, &scale, floor, colour);
+        } else {
+            for (bin, height) in strip.heights_px(room).into_iter().enumerate().filter(|(_, height)| *height > 0) {
+                let edge = |bin: usize| scale.at(bin as f64 / BINS as f64);
+                sheet.fill((edge(bin), floor - height), (edge(bin + 1) - 1, floor - 1), colour);
+            }
         }
         if let Some(median) = strip.median {
             let at = scale.at(median);
-            sheet.path(&[(at, floor - room), (at, floor + 2)], BLACK, 2)?;
+            sheet.path(&[(at, floor - room), (at, floor + 2)], BLACK, 2.0);
         }
-        sheet.path(&[(x.0, floor), (x.1, floor)], FRAME, 1)?;
+        sheet.path(&[(x.0, floor), (x.1, floor)], FRAME, 1.0);
         let text = if strip.total == 0 { "no such label".to_owned() } else { format!("n = {}", strip.total) };
         // on the side with the lower bars
         let fullest = |bins: &[usize]| bins.iter().copied().max().unwrap_or(0);
-        let third = BINS / 3;
-        let left = fullest(&strip.counts[..third]) > fullest(&strip.counts[BINS - third..]);
+        let width = width_px(&text, Ink::TICK) / f64::from(x.1 - x.0);
+        let covered = ((width * BINS as f64).ceil() as usize).min(BINS);
+        let left = fullest(&strip.counts[..covered]) > fullest(&strip.counts[BINS - covered..]);
         let (at, align) = if left { (x.1 - 2, Align::Right) } else { (x.0 + 2, Align::Left) };
-        sheet.text(text, (at, floor - STRIP_PX + 10), align, Ink::TICK)?;
+        sheet.text(text, (at, floor - STRIP_PX + 8), align, Ink::TICK);
     }
-    Ok(())
+}
+
+/// A dot for each cell, in the middle of its bin. A stack that is higher than the strip is compressed.
+fn dots(sheet: &mut Sheet, strip: &Strip, scale: &Scale, floor: i32, colour: RGBColor) {
+    let width = f64::from(scale.at(1.0 / BINS as f64) - scale.at(0.0));
+    let radius = (width / 2.0 - 0.5).clamp(1.5, 2.5);
+    let fullest = strip.counts.iter().copied().max().unwrap_or(0).max(1);
+    let step = (2.0 * radius + 1.5).min(f64::from(STRIP_PX - 18) / fullest as f64);
+    for (bin, count) in strip.counts.iter().enumerate() {
+        let x = f64::from(scale.at((bin as f64 + 0.5) / BINS as f64));
+        for place in 0..*count {
+            sheet.dot((x, f64::from(floor) - radius - 1.5 - step * place as f64), radius, colour);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -209,6 +238,21 @@ mod tests {
         let figure = probability_distributions("t", &[group(&[(Severity::NormalMild, 0.1)])]).unwrap();
         // moderate and severe, for each of the three probabilities
         assert_eq!(figure.svg().unwrap().matches("no such label").count(), 6);
+        assert_eq!(figure.faults(), [""; 0]);
         assert!(matches!(probability_distributions("t", &[]), Err(FigureError::Empty { .. })));
+    }
+
+    #[test]
+    fn few_cells_are_dots_and_many_are_bars() {
+        let count = |cells: usize| {
+            let cells: Vec<_> = (0..cells).map(|number| (Severity::Severe, number as f64 / cells as f64)).collect();
+            let groups = ["L1/L2", "L2/L3", "L3/L4", "L4/L5", "L5/S1", "all levels of the whole lumbar spine"];
+            let groups = groups.map(|name| CellGroup { name: name.into(), ..group(&cells) });
+            let figure = probability_distributions("t", &groups).unwrap();
+            assert_eq!(figure.faults(), [""; 0]);
+            figure.svg().unwrap().matches("<circle").count()
+        };
+        // a rim and a disc, for three probabilities in six groups
+        assert_eq!((count(FEW - 1), count(FEW)), ((FEW - 1) * 2 * 3 * 6, 0));
     }
 }

@@ -54,6 +54,18 @@ impl CellGroup {
         Level::ALL.map(|level| Self::of(level.title(), graded, |target| target.level == level)).into()
     }
 
+    /// A group for each of the three condition groups at each of the five levels: 15, level by level within a condition
+    /// group.
+    #[must_use]
+    pub fn by_group_and_level(graded: &Graded) -> Vec<Self> {
+        let pairs = ConditionGroup::ALL.into_iter().flat_map(|group| Level::ALL.map(|level| (group, level)));
+        let of = |(group, level): (ConditionGroup, Level)| {
+            let keep = |target: Target| target.condition.group() == group && target.level == level;
+            Self::of(&format!("{}, {}", group.name(), level.title()), graded, keep)
+        };
+        pairs.map(of).collect()
+    }
+
     fn of(name: &str, graded: &Graded, keep: impl Fn(Target) -> bool) -> Self {
         Self { name: name.to_owned(), cells: graded.select(keep) }
     }
@@ -114,6 +126,7 @@ mod tests {
             CellGroup::by_condition_group(&graded),
             CellGroup::by_condition(&graded),
             CellGroup::by_level(&graded),
+            CellGroup::by_group_and_level(&graded),
         ] {
             assert_eq!(groups.iter().map(|group| group.cells.len()).sum::<usize>(), 24);
             check("a chart", &groups).unwrap();

@@ -5,7 +5,7 @@ use plotters::style::RGBColor;
 
 /// Colours of the bands from weak to strong: the upper half of plasma (matplotlib; van der Walt and Smith). Its
 /// lightness rises evenly, so that the order is visible without colours.
-const BANDS: [RGBColor; 5] = [
+pub(super) const BANDS: [RGBColor; 5] = [
     RGBColor(126, 3, 168),
     RGBColor(186, 51, 136),
     RGBColor(225, 100, 98),
@@ -14,7 +14,7 @@ const BANDS: [RGBColor; 5] = [
 ];
 
 /// Smaller values are not drawn.
-const MIN_STRENGTH: f32 = 0.2;
+pub(super) const MIN_STRENGTH: f32 = 0.2;
 
 /// Number of grey values under the bands, minus one. Few, so that slice, bands and text together have at most 256
 /// colours and the PNG is small.
@@ -97,12 +97,12 @@ mod tests {
         let map = Array2::from_shape_fn((8, 8), |(_, column)| if column < 4 { 0.0 } else { 1.0 });
         let slice = Array2::from_elem((32, 32), 0.5_f32);
         let tile = Tile::new(slice.view(), 0.0, 1.0).heat(map.view());
-        let config = MontageConfig { columns: 1, tile_px: 64, title: String::new() };
+        let config = MontageConfig { columns: 1, tile_px: 64, ..MontageConfig::default() };
         let figure = montage(&[tile], &config).unwrap();
         let image = image::load_from_memory(figure.png()).unwrap().to_rgb8();
-        let [red, green, blue] = image.get_pixel(6 + 8, 6 + 32).0;
+        let [red, green, blue] = image.get_pixel(2 * (6 + 8), 2 * (6 + 32)).0;
         assert!(red == green && green == blue);
-        let [red, _, blue] = image.get_pixel(6 + 56, 6 + 32).0;
+        let [red, _, blue] = image.get_pixel(2 * (6 + 56), 2 * (6 + 32)).0;
         assert!(red > blue + 40);
     }
 }

@@ -1,12 +1,20 @@
 //! Several slices in one image.
 
-use plotters::backend::BitMapBackend;
-use plotters::drawing::IntoDrawingArea;
-use plotters::element::{PathElement, Text};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{BLACK, Color, IntoFont, RGBColor, TextStyle, WHITE};
+mod footer;
+mod paint;
+mod stack;
 
-use super::{Canvas, FONT, Figure, FigureError, Tile, fonts};
+use plotters::style::RGBColor;
+
+use self::footer::{common_scale, common_window, value};
+use self::paint::SliceRectangle;
+pub use self::stack::stack_montage;
+use super::checklist::FigureKind;
+use super::palette::{LEVEL_COLOURS, SEVERITY_COLOURS, condition_colour};
+use super::sheet::{Align, Ink};
+use super::text::{width_px, wrapped};
+use super::{Figure, FigureError, Tile};
+use crate::anatomy::{Condition, Level, Severity};
 
 /// The layout of a [`montage()`].
 ///
@@ -15,6 +23,9 @@ use super::{Canvas, FONT, Figure, FigureError, Tile, fonts};
 /// | `columns` | 4 | slices in a row | ≥ 1 |
 /// | `tile_px` | 240 | width and height of the square for one slice, in pixels | 32–2048 |
 /// | `title` | empty | text above the slices | |
+/// | `row_names` | empty | a heading above each row; rows without one have none | |
+/// | `legend` | empty | what the colours of rings and lines mean | |
+/// | `is_synthetic` | false | whether the slices are drawn by a program; the figure then says so | |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MontageConfig {
     /// Slices in a row.
@@ -23,21 +34,73 @@ pub struct MontageConfig {
     pub tile_px: u32,
     /// Text above the slices.
     pub title: String,
+    /// Headings above the rows.
+    pub row_names: Vec<String>,
+    /// What the colours of rings and lines mean.
+    pub legend: Vec<LegendEntry>,
+    /// Whether the slices are synthetic, for example the phantom's:
+    /// [`Manifest::is_synthetic`](crate::data::manifest::Manifest::is_synthetic).
+    pub is_synthetic: bool,
 }
 
 impl Default for MontageConfig {
     fn default() -> Self {
-        Self { columns: 4, tile_px: 240, title: String::new() }
+        Self {
+            columns: 4,
+            tile_px: 240,
+            title: String::new(),
+            row_names: Vec::new(),
+            legend: Vec::new(),
+            is_synthetic: false,
+        }
+    }
+}
+
+/// A colour and what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegendEntry {
+    /// What it means.
+    pub name: String,
+    /// The colour.
+    pub colour: RGBColor,
+}
+
+impl LegendEntry {
+    /// An entry.
+    pub fn new(name: impl Into<String>, colour: RGBColor) -> Self {
+        Self { name: name.into(), colour }
+    }
+
+    /// The three severities in [`SEVERITY_COLOURS`].
+    #[must_use]
+    pub fn severities() -> Vec<Self> {
+        Severity::ALL.map(|severity| Self::new(severity.title(), SEVERITY_COLOURS[severity.index()])).into()
+    }
+
+    /// The five levels in [`LEVEL_COLOURS`](super::LEVEL_COLOURS).
+    #[must_use]
+    pub fn levels() -> Vec<Self> {
+        Level::ALL.map(|level| Self::new(level.title(), LEVEL_COLOURS[level.index()])).into()
+    }
+
+    /// The three condition groups in the colours of [`condition_colour`](super::condition_colour()).
+    #[must_use]
+    pub fn conditions() -> Vec<Self> {
+        let of = |condition: Condition| Self::new(condition.group().name(), condition_colour(condition));
+        [Condition::SpinalCanalStenosis, Condition::LeftNeuralForaminalNarrowing, Condition::LeftSubarticularStenosis]
+            .map(of)
+            .into()
     }
 }
 
 const GAP_PX: u32 = 6;
-const CAPTION_PX: u32 = 20;
-const TITLE_PX: u32 = 30;
-const LABEL_COLOUR: RGBColor = RGBColor(250, 250, 250);
-const LETTER_COLOUR: RGBColor = RGBColor(255, 214, 90);
+/// Smallest width of a figure: room for a title and for what is below the slices.
+const MIN_WIDTH_PX: u32 = 200;
+/// Width above which text grows, so that it can be read when the figure is shown at this width.
+const READABLE_PX: u32 = 900;
 
 /// Slices in rows. Each has true proportions, its caption below, and the letters of the patient's sides at its edges.
+/// Below all of them are the display window and a scale bar; where tiles differ in scale or window, each has its own.
 ///
 /// # Errors
 /// [`FigureError::Empty`] if there are no tiles or one has no pixels, [`FigureError::Values`] if a setting is outside
@@ -47,10 +110,11 @@ const LETTER_COLOUR: RGBColor = RGBColor(255, 214, 90);
 /// use lumbar::figure::{MontageConfig, Tile, montage};
 /// use ndarray::Array2;
 ///
-/// let tile = Tile::new(Array2::zeros((8, 8)).view(), 0.0, 1.0).caption("slice 1");
-/// let config = MontageConfig { columns: 2, tile_px: 64, ..MontageConfig::default() };
+/// let tile = Tile::new(Array2::zeros((8, 8)).view(), 0.0, 1.0).caption("slice 1").pixel_mm(1.0, 1.0);
+/// let config = MontageConfig { columns: 2, tile_px: 128, ..MontageConfig::default() };
 /// let figure = montage(&[tile.clone(), tile.clone(), tile], &config)?;
-/// assert_eq!(figure.width_px(), 2 * 64 + 3 * 6);
+/// assert_eq!(figure.width_px(), 2 * 128 + 3 * 6);
+/// assert!(figure.faults().is_empty());
 /// # Ok::<(), lumbar::figure::FigureError>(())
 /// ```
 pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureError> {
@@ -62,184 +126,99 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
     if tiles.is_empty() || tiles.iter().any(|tile| tile.grey.is_empty()) {
         return Err(FigureError::Empty { what: "montage" });
     }
-    let columns = config.columns.min(tiles.len()) as u32;
-    let rows = tiles.len().div_ceil(columns as usize) as u32;
-    let top = if config.title.is_empty() { 0 } else { TITLE_PX };
-    let width = columns * (side + GAP_PX) + GAP_PX;
-    let height = top + rows * (side + CAPTION_PX + GAP_PX) + GAP_PX;
-    let mut rgb = vec![255_u8; width as usize * height as usize * 3];
-    let rectangles: Vec<SliceRectangle> = tiles
-        .iter()
-        .zip(0_u32..)
-        .map(|(tile, number)| {
-            let corner_x = GAP_PX + number % columns * (side + GAP_PX);
-            let corner_y = top + GAP_PX + number / columns * (side + CAPTION_PX + GAP_PX);
-            SliceRectangle::fit(tile, corner_x, corner_y, side)
-        })
-        .collect();
-    for (tile, rectangle) in tiles.iter().zip(&rectangles) {
-        rectangle.paint(tile, &mut rgb, width);
+    let columns = config.columns.min(tiles.len());
+    let tiles_px = columns as u32 * (side + GAP_PX) + GAP_PX;
+    let text_px = (12 * tiles_px).div_ceil(READABLE_PX).max(12);
+    let line_px = text_px * 5 / 4 + 1;
+    let note = Ink { size: text_px, ..Ink::NOTE };
+    let captions = captions(tiles, side, text_px);
+
+    let mut y = if config.title.is_empty() { 0 } else { 34 };
+    let legend_y = y + 12;
+    if !config.legend.is_empty() {
+        y += 26;
     }
-    fonts();
-    {
-        let area = BitMapBackend::with_buffer(&mut rgb, (width, height)).into_drawing_area();
-        if !config.title.is_empty() {
-            text(&area, &config.title, (GAP_PX as i32, 8), 16, BLACK, HPos::Left, VPos::Top)?;
+    let mut rectangles = Vec::with_capacity(tiles.len());
+    let mut headings = Vec::new();
+    for (row, of_row) in tiles.chunks(columns).enumerate() {
+        if let Some(name) = config.row_names.get(row).filter(|name| !name.is_empty()) {
+            headings.push((name.as_str(), y + GAP_PX + line_px / 2));
+            y += line_px + 4;
         }
-        for (tile, rectangle) in tiles.iter().zip(&rectangles) {
-            rectangle.annotate(tile, &area)?;
+        y += GAP_PX;
+        for (tile, column) in of_row.iter().zip(0_u32..) {
+            rectangles.push(SliceRectangle::fit(tile, GAP_PX + column * (side + GAP_PX), y, side));
         }
-        area.present().map_err(FigureError::drawing)?;
+        let lines = captions[row * columns..][..of_row.len()].iter().map(Vec::len).max().unwrap_or(0);
+        y += side + lines as u32 * line_px + 4;
     }
+    let items = footer::items(tiles, &rectangles, config.is_synthetic);
+    let legend_px = legend_width(&config.legend);
+    let width = f64::from(tiles_px.max(MIN_WIDTH_PX)).max(footer::widest_px(&items, note) + 14.0).max(legend_px);
+    let places = footer::flow(&items, width - 12.0, note);
+    let lines = places.last().map_or(0, |(_, line)| line + 1);
+    let footer_y = y + line_px / 2 + 6;
+    let height = y + lines * (line_px + 4) + 10;
     let what = if config.title.is_empty() { "slices" } else { &config.title };
-    Figure::from_rgb(format!("{what}: {} images", tiles.len()), (width, height), rgb)
-}
-
-/// The rectangle of a tile's slice in the montage, in pixels.
-#[derive(Debug, Clone, Copy)]
-struct SliceRectangle {
-    x: u32,
-    y: u32,
-    width: u32,
-    height: u32,
-    /// The square around it: left, top, side.
-    square: (u32, u32, u32),
-}
-
-impl SliceRectangle {
-    /// As large as fits into the square, and centred in it.
-    fn fit(tile: &Tile, corner_x: u32, corner_y: u32, side: u32) -> Self {
-        let (height_mm, width_mm) = tile.size_mm();
-        let scale = f64::from(side) / height_mm.max(width_mm);
-        let pixels = |length_mm: f64| ((length_mm * scale).round() as u32).clamp(1, side);
-        let (width, height) = (pixels(width_mm), pixels(height_mm));
-        Self {
-            x: corner_x + (side - width) / 2,
-            y: corner_y + (side - height) / 2,
-            width,
-            height,
-            square: (corner_x, corner_y, side),
+    let synthetic = if config.is_synthetic { ", synthetic" } else { "" };
+    let alt = format!("{what}: {} images{synthetic}{}", tiles.len(), described(tiles));
+    let size = (width.ceil() as i32, height as i32);
+    Figure::of_sheet(alt, &config.title, size, FigureKind::Images, |sheet| {
+        if !config.legend.is_empty() {
+            let entries: Vec<_> = config.legend.iter().map(|entry| (entry.name.as_str(), entry.colour)).collect();
+            sheet.legend("", &entries, (14, legend_y as i32));
         }
-    }
-
-    /// Draws the slice's grey values, interpolated linearly if enlarged and averaged if reduced.
-    fn paint(&self, tile: &Tile, rgb: &mut [u8], stride: u32) {
-        let (rows, columns) = tile.grey.dim();
-        let across = Spans::new(columns, self.width as usize);
-        let down = Spans::new(rows, self.height as usize);
-        for (y, vertical) in down.0.iter().enumerate() {
-            for (x, horizontal) in across.0.iter().enumerate() {
-                let mut sum = 0.0;
-                for &(row, row_weight) in vertical {
-                    for &(column, column_weight) in horizontal {
-                        sum += f32::from(tile.grey[[row, column]]) * row_weight * column_weight;
-                    }
-                }
-                let at = ((self.y as usize + y) * stride as usize + self.x as usize + x) * 3;
-                if let Some(heat) = &tile.heat {
-                    let share = |pixel: usize, of: u32| (pixel as f64 + 0.5) / f64::from(of);
-                    let colour = heat.over(sum, share(x, self.width), share(y, self.height));
-                    rgb[at..at + 3].copy_from_slice(&colour);
-                    continue;
-                }
-                // 64 grey values: see `encode`
-                let grey = (sum / 255.0 * 63.0).round() as u32 * 255 / 63;
-                rgb[at..at + 3].fill(grey as u8);
+        for (name, y) in headings {
+            let ink = Ink { size: text_px + 1, ..Ink::HEAD };
+            sheet.text(name, (f64::from(GAP_PX), f64::from(y)), Align::Left, ink);
+        }
+        let shared = common_scale(tiles, &rectangles);
+        for ((tile, rectangle), caption) in tiles.iter().zip(&rectangles).zip(&captions) {
+            let size = (rectangle.width, rectangle.height);
+            sheet.image((rectangle.x, rectangle.y), size, rectangle.paint(tile));
+            rectangle.annotate(tile, sheet, text_px);
+            if let Some(px_per_mm) = rectangle.px_per_mm(tile).filter(|_| shared.is_none()) {
+                rectangle.scale_bar(px_per_mm, sheet, text_px);
+            }
+            let (x, y, side) = rectangle.square;
+            for (number, (line, ink)) in caption.iter().enumerate() {
+                let down = side + 4 + line_px / 2 + number as u32 * line_px;
+                let at = (f64::from(x) + f64::from(side) / 2.0, f64::from(y + down));
+                sheet.text(&**line, at, Align::Centre, *ink);
             }
         }
-    }
-
-    /// The montage's pixel coordinates of a position in the slice.
-    fn at(&self, tile: &Tile, column: f64, row: f64) -> (i32, i32) {
-        let (rows, columns) = tile.grey.dim();
-        let x = f64::from(self.x) + (column + 0.5) * f64::from(self.width) / columns as f64;
-        let y = f64::from(self.y) + (row + 0.5) * f64::from(self.height) / rows as f64;
-        (x.round() as i32, y.round() as i32)
-    }
-
-    fn annotate(&self, tile: &Tile, area: &Canvas<'_>) -> Result<(), FigureError> {
-        for line in &tile.lines {
-            let ends = [line.from, line.to].map(|[column, row]| self.at(tile, column, row));
-            area.draw(&PathElement::new(ends.to_vec(), line.colour.stroke_width(1))).map_err(FigureError::drawing)?;
-            let (x, y) = ends[1];
-            text(area, &line.label, (x - 2, y - 2), 11, LABEL_COLOUR, HPos::Right, VPos::Bottom)?;
-        }
-        for marker in &tile.markers {
-            let (x, y) = self.at(tile, marker.column, marker.row);
-            for cross in [[(x - 5, y), (x + 5, y)], [(x, y - 5), (x, y + 5)]] {
-                let stroke = marker.colour.stroke_width(2);
-                area.draw(&PathElement::new(cross.to_vec(), stroke)).map_err(FigureError::drawing)?;
-            }
-            text(area, &marker.label, (x + 7, y), 12, LABEL_COLOUR, HPos::Left, VPos::Center)?;
-        }
-        if let Some(sides) = &tile.sides {
-            let (x, y, w, h) = (self.x as i32, self.y as i32, self.width as i32, self.height as i32);
-            let put = |letters: &str, at, h, v| text(area, letters, at, 12, LETTER_COLOUR, h, v);
-            put(&sides.left, (x + 4, y + h / 2), HPos::Left, VPos::Center)?;
-            put(&sides.right, (x + w - 4, y + h / 2), HPos::Right, VPos::Center)?;
-            put(&sides.top, (x + w / 2, y + 3), HPos::Center, VPos::Top)?;
-            put(&sides.bottom, (x + w / 2, y + h - 3), HPos::Center, VPos::Bottom)?;
-        }
-        let (x, y, side) = self.square;
-        let room = (side / 7) as usize;
-        let mut caption: String = tile.caption.chars().take(room).collect();
-        if tile.caption.chars().count() > room {
-            caption.pop();
-            caption.push('…');
-        }
-        text(area, &caption, ((x + side / 2) as i32, (y + side + 3) as i32), 12, BLACK, HPos::Center, VPos::Top)
-    }
+        let corner = (f64::from(GAP_PX), f64::from(footer_y));
+        footer::draw(&items, &places, sheet, corner, f64::from(line_px + 4), note);
+    })
 }
 
-/// For each target pixel the source pixels that contribute to it, with weights that sum to one.
-struct Spans(Vec<Vec<(usize, f32)>>);
-
-impl Spans {
-    fn new(source: usize, target: usize) -> Self {
-        let step = source as f64 / target as f64;
-        Self(
-            (0..target)
-                .map(|pixel| {
-                    // a triangle with the width of the larger of the two pixels on each side
-                    let centre = (pixel as f64 + 0.5) * step - 0.5;
-                    let half_width = step.max(1.0);
-                    let first = (centre - half_width).ceil().max(0.0) as usize;
-                    let last = ((centre + half_width).floor().max(0.0) as usize).min(source - 1);
-                    let weights: Vec<_> = (first.min(last)..=last)
-                        .map(|index| (index, (1.0 - (index as f64 - centre).abs() / half_width).max(1e-6)))
-                        .collect();
-                    let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
-                    weights.into_iter().map(|(index, weight)| (index, (weight / sum) as f32)).collect()
-                })
-                .collect(),
-        )
-    }
-}
-
-/// Text; light text has a dark rim, so that it can be read on any slice.
-fn text(
-    area: &Canvas<'_>,
-    what: &str,
-    at: (i32, i32),
-    size: u32,
-    colour: RGBColor,
-    h: HPos,
-    v: VPos,
-) -> Result<(), FigureError> {
-    if what.is_empty() {
-        return Ok(());
-    }
-    let put = |at: (i32, i32), colour: &RGBColor| {
-        let style = TextStyle::from((FONT, size).into_font()).color(colour).pos(Pos::new(h, v));
-        area.draw(&Text::new(what.to_owned(), at, style)).map_err(FigureError::drawing)
+/// The lines of each tile's caption. Where display windows differ, the last line is the tile's own.
+fn captions(tiles: &[Tile], side: u32, text_px: u32) -> Vec<Vec<(String, Ink)>> {
+    let (body, note) = (Ink { size: text_px, ..Ink::BODY }, Ink { size: text_px, ..Ink::NOTE });
+    let is_shared = common_window(tiles).is_some();
+    let of = |tile: &Tile| {
+        let caption = wrapped(&tile.caption, f64::from(side), body).into_iter().map(|line| (line, body));
+        let (black, white) = tile.window;
+        let window = format!("{} {} to {}", tile.quantity, value(black), value(white));
+        let own = if is_shared { Vec::new() } else { wrapped(&window, f64::from(side), note) };
+        caption.chain(own.into_iter().map(|line| (line, note))).collect()
     };
-    let light = u32::from(colour.0) + u32::from(colour.1) + u32::from(colour.2) > 300;
-    if light && colour != WHITE {
-        for (x, y) in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
-            put((at.0 + x, at.1 + y), &BLACK)?;
-        }
-    }
-    put(at, &colour)
+    tiles.iter().map(of).collect()
+}
+
+fn legend_width(legend: &[LegendEntry]) -> f64 {
+    let entries = legend.iter().map(|entry| 34.0 + width_px(&entry.name, Ink::BODY).ceil());
+    if legend.is_empty() { 0.0 } else { 20.0 + entries.sum::<f64>() }
+}
+
+/// The captions and labels of the tiles, for readers who do not see them.
+fn described(tiles: &[Tile]) -> String {
+    let of = |tile: &Tile| {
+        let labels = tile.markers.iter().map(|marker| marker.label.as_str());
+        [tile.caption.as_str()].into_iter().chain(labels).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+    };
+    let texts: Vec<String> = tiles.iter().map(of).filter(|text| !text.is_empty()).collect();
+    if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
 }
 
 #[cfg(test)]
@@ -253,7 +232,7 @@ mod tests {
     }
 
     fn config(tile_px: u32) -> MontageConfig {
-        MontageConfig { columns: 1, tile_px, title: String::new() }
+        MontageConfig { columns: 1, tile_px, ..MontageConfig::default() }
     }
 
     #[test]
@@ -265,18 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_is_drawn_at_its_pixel() {
+    fn a_ring_is_drawn_around_its_pixel_and_leaves_it_free() {
         let marker = Marker { column: 3.0, row: 1.0, label: String::new(), colour: RGBColor(255, 0, 0) };
         let tile = Tile::new(Array2::zeros((4, 4)).view(), 0.0, 1.0).marker(marker);
         let image = decode(&montage(&[tile], &config(80)).unwrap());
-        assert_eq!(image.get_pixel(6 + 70, 6 + 30).0, [255, 0, 0]);
-        assert_eq!(image.get_pixel(6 + 30, 6 + 70).0, [0, 0, 0]);
+        // twice the resolution; a ring with a radius of 5 around (6 + 70, 6 + 30)
+        let at = |x: u32, y: u32| image.get_pixel(2 * x, 2 * y).0;
+        assert_eq!((at(6 + 75, 6 + 30), at(6 + 65, 6 + 30)), ([255, 0, 0], [255, 0, 0]));
+        assert_eq!((at(6 + 70, 6 + 30), at(6 + 30, 6 + 70)), ([0, 0, 0], [0, 0, 0]), "the lesion is uncovered");
     }
 
     #[test]
     fn weights_sum_to_one_when_enlarging_and_when_reducing() {
         for (source, target) in [(3, 17), (17, 3), (5, 5), (1, 9)] {
-            for span in Spans::new(source, target).0 {
+            for span in paint::Spans::new(source, target).0 {
                 let sum: f32 = span.iter().map(|(_, weight)| weight).sum();
                 assert!((sum - 1.0).abs() < 1e-5 && span.iter().all(|(index, _)| *index < source));
             }
@@ -287,7 +268,44 @@ mod tests {
     fn pixels_are_unchanged_at_the_same_size() {
         let values = Array2::from_shape_fn((64, 64), |(row, column)| (row * 3 + column) as f32);
         let image = decode(&montage(&[Tile::new(values.view(), 0.0, 255.0)], &config(64)).unwrap());
-        assert!(image.get_pixel(6 + 10, 6 + 20).0.iter().all(|grey| grey.abs_diff(70) <= 2));
+        assert!(image.get_pixel(2 * (6 + 10), 2 * (6 + 20)).0.iter().all(|grey| grey.abs_diff(70) <= 2));
+    }
+
+    #[test]
+    fn captions_and_titles_are_never_cut() {
+        let long = "Left Neural Foraminal Narrowing, L4/L5: Normal/Mild, labelled by one reader";
+        let tile = Tile::new(Array2::zeros((4, 4)).view(), 0.0, 1.0).pixel_mm(1.0, 1.0).caption(long);
+        let title = "a title that is longer than two tiles are wide".to_owned();
+        let row_names = vec!["first row".to_owned(), "second row".to_owned()];
+        let legend = LegendEntry::levels();
+        let config = MontageConfig { columns: 2, tile_px: 110, title, row_names, legend, is_synthetic: true };
+        let figure = montage(&vec![tile; 3], &config).unwrap();
+        assert_eq!(figure.faults(), [""; 0]);
+        assert!(figure.alt().contains("synthetic") && figure.alt().contains(long), "{}", figure.alt());
+    }
+
+    #[test]
+    fn tiles_with_one_scale_share_a_bar_and_others_have_their_own() {
+        let tile = |mm: f64| Tile::new(Array2::zeros((40, 40)).view(), 0.0, 1.0).pixel_mm(mm, mm);
+        let bars = |tiles: &[Tile]| {
+            let of = |tile: &Tile| SliceRectangle::fit(tile, 0, 0, 120);
+            let rectangles: Vec<_> = tiles.iter().map(of).collect();
+            footer::items(tiles, &rectangles, false)
+        };
+        let shared = bars(&[tile(1.0), tile(1.0)]);
+        assert_eq!(shared[0], footer::Item::Scale { length_px: 30.0, text: "10 mm".to_owned() });
+        assert!(!bars(&[tile(1.0), tile(0.5)]).iter().any(|item| matches!(item, footer::Item::Scale { .. })));
+        let figure = montage(&[tile(1.0), tile(0.5)], &config(120)).unwrap();
+        assert_eq!(figure.faults(), [""; 0]);
+        let unknown = Tile::new(Array2::zeros((4, 4)).view(), 0.0, 1.0);
+        assert_eq!(bars(&[unknown])[0], footer::Item::Note("no scale: size in mm not known".to_owned()));
+    }
+
+    #[test]
+    fn a_wide_montage_has_larger_text() {
+        let tile = Tile::new(Array2::zeros((4, 4)).view(), 0.0, 1.0).pixel_mm(1.0, 1.0).caption("slice 1");
+        let config = MontageConfig { columns: 6, tile_px: 300, ..MontageConfig::default() };
+        assert_eq!(montage(&vec![tile; 6], &config).unwrap().faults(), [""; 0]);
     }
 
     #[test]

@@ -1,26 +1,19 @@
 //! The 25 predictions of one study in one table.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::BLACK;
 
+use super::checklist::FigureKind;
 use super::groups::{check_row, short};
-use super::sheet::{Align, FRAME, Ink, QUIET, Sheet, readable_on};
-use super::{Chart, Figure, FigureError, MISSING_COLOUR, SEVERITY_COLOURS};
+use super::palette::{FRAME, QUIET, readable_on};
+use super::sheet::{Align, Ink, Sheet};
+use super::{Figure, FigureError, MISSING_COLOUR, SEVERITY_COLOURS};
 use crate::anatomy::{Condition, Level, Severity, Target};
 
 const LEFT_PX: i32 = 150;
-const TOP_PX: i32 = 96;
-const CELL_PX: (i32, i32) = (150, 58);
+const TOP_PX: i32 = 100;
+const CELL_PX: (i32, i32) = (146, 58);
 const PAD_PX: i32 = 7;
 const BAR_PX: i32 = 20;
-
-struct StudyTable<'a> {
-    title: &'a str,
-    predictions: &'a [[f64; 3]; Target::COUNT],
-    labels: Option<&'a [Option<Severity>; Target::COUNT]>,
-}
 
 /// A table of five conditions by five levels. Each cell has the probabilities of the three severities as a stacked bar,
 /// the name of the most probable one, and the label as a flag on the bar. If they differ, the cell has a black frame. A
@@ -66,9 +59,8 @@ pub fn severity_table(
         (Some(_), false) => wrong.join("; "),
     };
     let alt = format!("{title}: probabilities of the three severities, 5 conditions by 5 levels; {beside}");
-    let size = (LEFT_PX + 5 * CELL_PX.0 + 16, TOP_PX + 5 * CELL_PX.1 + 16);
-    let chart = StudyTable { title, predictions, labels };
-    Figure::of_chart(alt, (size.0.unsigned_abs(), size.1.unsigned_abs()), &chart)
+    let size = (LEFT_PX + 5 * CELL_PX.0 + 12, TOP_PX + 5 * CELL_PX.1 + 34);
+    Figure::of_sheet(alt, title, size, FigureKind::Chart, |sheet| draw(sheet, predictions, labels))
 }
 
 /// The ends of the three parts of a bar in pixels from its left.
@@ -78,77 +70,68 @@ fn ends_px(row: &[f64; 3], width_px: i32) -> [i32; 3] {
     [at(row[0]), at(row[0] + row[1]), width_px]
 }
 
-impl Chart for StudyTable<'_> {
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), FigureError> {
-        let sheet = Sheet(area);
-        sheet.text(self.title, (14, 18), Align::Left, Ink::TITLE)?;
-        let x = sheet.severities("", (14, 46))?;
-        if self.labels.is_some() {
-            sheet.frame((x + 10, 39), (x + 24, 53), BLACK, 2)?;
-            sheet.text("label is not the most probable severity", (x + 32, 46), Align::Left, Ink::BODY)?;
-        }
-        for level in Level::ALL {
-            let x = LEFT_PX + level.index() as i32 * CELL_PX.0 + CELL_PX.0 / 2;
-            sheet.text(level.title(), (x, TOP_PX - 14), Align::Centre, Ink::HEAD)?;
-        }
-        for condition in Condition::ALL {
-            let y = TOP_PX + condition.index() as i32 * CELL_PX.1;
-            sheet.text(short(condition), (LEFT_PX - 10, y + CELL_PX.1 / 2), Align::Right, Ink::BODY)?;
-            for level in Level::ALL {
-                let x = LEFT_PX + level.index() as i32 * CELL_PX.0;
-                self.cell(&sheet, Target::new(condition, level), (x, y))?;
-            }
-        }
-        Ok(())
+fn draw(
+    sheet: &mut Sheet,
+    predictions: &[[f64; 3]; Target::COUNT],
+    labels: Option<&[Option<Severity>; Target::COUNT]>,
+) {
+    let x = sheet.severities("", (14, 48));
+    if labels.is_some() {
+        sheet.frame((x + 10, 41), (x + 24, 55), BLACK, 2);
+        sheet.text("label (letter) is not the most probable severity", (x + 32, 48), Align::Left, Ink::BODY);
     }
+    for level in Level::ALL {
+        let x = LEFT_PX + level.index() as i32 * CELL_PX.0 + CELL_PX.0 / 2;
+        sheet.text(level.title(), (x, TOP_PX - 14), Align::Centre, Ink::HEAD);
+    }
+    for condition in Condition::ALL {
+        let y = TOP_PX + condition.index() as i32 * CELL_PX.1;
+        sheet.text(short(condition), (LEFT_PX - 10, y + CELL_PX.1 / 2), Align::Right, Ink::BODY);
+        for level in Level::ALL {
+            let target = Target::new(condition, level);
+            let x = LEFT_PX + level.index() as i32 * CELL_PX.0;
+            cell(sheet, &predictions[target.index()], labels.map(|labels| labels[target.index()]), (x, y));
+        }
+    }
+    let below = (LEFT_PX + 5 * CELL_PX.0 / 2, TOP_PX + 5 * CELL_PX.1 + 14);
+    sheet.axis_titles("level; bars: probability from 0 to 100%", below, "condition", (14, TOP_PX - 14));
 }
 
-impl StudyTable<'_> {
-    fn cell<B: DrawingBackend>(
-        &self,
-        sheet: &Sheet<'_, B>,
-        target: Target,
-        (x, y): (i32, i32),
-    ) -> Result<(), FigureError> {
-        let row = &self.predictions[target.index()];
-        let found = Severity::most_probable(row);
-        let share = row[found.index()] / row.iter().sum::<f64>();
-        let (left, right, top) = (x + PAD_PX, x + CELL_PX.0 - PAD_PX, y + PAD_PX);
-        let text = format!("{:.0}% {}", 100.0 * share, found.title().to_lowercase());
-        sheet.text(text, (left, top + 7), Align::Left, Ink { size: 12, ..Ink::BODY })?;
-        let bar = top + 18;
-        let mut from = 0;
-        for (end, colour) in ends_px(row, right - left).into_iter().zip(SEVERITY_COLOURS) {
-            if end > from {
-                sheet.fill((left + from, bar), (left + end, bar + BAR_PX), colour)?;
-            }
-            from = end;
+/// One target. `label` is `None` for an unlabelled study and `Some(None)` for a missing label.
+fn cell(sheet: &mut Sheet, row: &[f64; 3], label: Option<Option<Severity>>, (x, y): (i32, i32)) {
+    let found = Severity::most_probable(row);
+    let share = row[found.index()] / row.iter().sum::<f64>();
+    let (left, right, top) = (x + PAD_PX, x + CELL_PX.0 - PAD_PX, y + PAD_PX);
+    let text = format!("{:.0}% {}", 100.0 * share, found.title().to_lowercase());
+    sheet.text(text, (left, top + 7), Align::Left, Ink { size: 12, ..Ink::BODY });
+    let bar = top + 18;
+    let mut from = 0;
+    for (end, colour) in ends_px(row, right - left).into_iter().zip(SEVERITY_COLOURS) {
+        if end > from {
+            sheet.fill((left + from, bar), (left + end, bar + BAR_PX), colour);
         }
-        let Some(labels) = self.labels else { return Ok(()) };
-        match labels[target.index()] {
-            Some(label) => {
-                // a flag in the label's colour with its initial, on its part of the bar
-                let ends = ends_px(row, right - left);
-                let start = if label.index() == 0 { 0 } else { ends[label.index() - 1] };
-                let middle = (left + (start + ends[label.index()]) / 2).clamp(left + 8, right - 8);
-                let colour = SEVERITY_COLOURS[label.index()];
-                sheet.fill((middle - 8, bar + 2), (middle + 8, bar + BAR_PX - 2), readable_on(colour))?;
-                sheet.fill((middle - 7, bar + 3), (middle + 7, bar + BAR_PX - 3), colour)?;
-                let initial = &label.title()[..1];
-                let ink = Ink { size: 12, ..Ink::HEAD.colour(readable_on(colour)) };
-                sheet.text(initial, (middle, bar + BAR_PX / 2), Align::Centre, ink)?;
-                if label != found {
-                    sheet.frame((x + 2, y + 2), (x + CELL_PX.0 - 2, y + CELL_PX.1 - 4), BLACK, 2)?;
-                } else {
-                    sheet.frame((x + 2, y + 2), (x + CELL_PX.0 - 2, y + CELL_PX.1 - 4), MISSING_COLOUR, 1)?;
-                }
-            }
-            None => {
-                sheet.frame((x + 2, y + 2), (x + CELL_PX.0 - 2, y + CELL_PX.1 - 4), FRAME, 1)?;
-                sheet.text("no label", (right, top + 7), Align::Right, Ink::TICK.colour(QUIET))?;
-            }
+        from = end;
+    }
+    let frame = ((x + 2, y + 2), (x + CELL_PX.0 - 2, y + CELL_PX.1 - 4));
+    match label {
+        None => {}
+        Some(Some(label)) => {
+            // a flag in the label's colour with its initial, on its part of the bar
+            let ends = ends_px(row, right - left);
+            let start = if label.index() == 0 { 0 } else { ends[label.index() - 1] };
+            let middle = (left + (start + ends[label.index()]) / 2).clamp(left + 9, right - 9);
+            let colour = SEVERITY_COLOURS[label.index()];
+            sheet.fill((middle - 9, bar + 1), (middle + 9, bar + BAR_PX - 1), readable_on(colour));
+            sheet.fill((middle - 8, bar + 2), (middle + 8, bar + BAR_PX - 2), colour);
+            let ink = Ink { size: 12, ..Ink::HEAD.colour(readable_on(colour)) };
+            sheet.text(&label.title()[..1], (middle, bar + BAR_PX / 2), Align::Centre, ink);
+            let (colour, width) = if label == found { (MISSING_COLOUR, 1) } else { (BLACK, 2) };
+            sheet.frame(frame.0, frame.1, colour, width);
         }
-        Ok(())
+        Some(None) => {
+            sheet.frame(frame.0, frame.1, FRAME, 1);
+            sheet.text("no label", (right, bar + BAR_PX / 2), Align::Right, Ink::TICK.colour(QUIET));
+        }
     }
 }
 
@@ -172,6 +155,7 @@ mod tests {
         labels[7] = None;
         assert_eq!(svg(Some(&labels)).matches("no label").count(), 2);
         assert!(!svg(None).contains("no label"));
+        assert_eq!(severity_table("s", &rows, Some(&labels)).unwrap().faults(), [""; 0]);
     }
 
     #[test]

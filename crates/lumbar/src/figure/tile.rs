@@ -1,6 +1,6 @@
 //! One slice of a montage, with everything that is drawn on it.
 
-use lumbar_dicom::{Geometry, Slice, Stack};
+use lumbar_dicom::{Geometry, Plane, Slice, Stack};
 use ndarray::{Array2, ArrayView2};
 use plotters::style::RGBColor;
 
@@ -21,9 +21,12 @@ use crate::data::study::StudyCrop;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tile {
     pub(super) grey: Array2<u8>,
-    pub(super) row_mm: f64,
-    pub(super) column_mm: f64,
+    /// Distances between rows and between columns in mm, if known.
+    pub(super) spacing_mm: Option<(f64, f64)>,
     pub(super) caption: String,
+    /// The values that are black and white, and what they are.
+    pub(super) window: (f32, f32),
+    pub(super) quantity: &'static str,
     pub(super) sides: Option<Sides>,
     pub(super) markers: Vec<Marker>,
     pub(super) lines: Vec<Line>,
@@ -39,7 +42,7 @@ pub(super) struct Sides {
     pub(super) bottom: String,
 }
 
-/// A cross on a slice, for example at an annotated point.
+/// An open ring on a slice, for example around an annotated point, which stays visible inside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marker {
     /// Column in pixels of the slice. Whole numbers are pixel centres.
@@ -74,9 +77,10 @@ impl Tile {
         let scale = 255.0 / (white - black).max(f32::MIN_POSITIVE);
         Self {
             grey: values.mapv(|value| ((value - black) * scale).round().clamp(0.0, 255.0) as u8),
-            row_mm: 1.0,
-            column_mm: 1.0,
+            spacing_mm: None,
             caption: String::new(),
+            window: (black, white),
+            quantity: "value",
             sides: None,
             markers: Vec::new(),
             lines: Vec::new(),
@@ -95,8 +99,10 @@ impl Tile {
         let values = slice.rescaled().map_err(FigureError::drawing)?;
         let values = ArrayView2::from_shape((slice.rows, slice.columns), &values).map_err(FigureError::drawing)?;
         let mut tile = Self::new(values, black, white);
+        tile.quantity = "signal";
         if slice.is_inverted() {
             tile.grey.mapv_inplace(|grey| 255 - grey);
+            tile.window = (white, black);
         }
         if let Some(geometry) = &slice.geometry {
             tile = tile.geometry(geometry);
@@ -128,7 +134,7 @@ impl Tile {
         Ok(tile)
     }
 
-    /// Sets the text below the slice.
+    /// Sets the text below the slice. It is broken into lines where it does not fit.
     #[must_use]
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = caption.into();
@@ -138,7 +144,22 @@ impl Tile {
     /// Sets the distances between rows and between columns in mm, so that the slice has true proportions.
     #[must_use]
     pub fn pixel_mm(mut self, row_mm: f64, column_mm: f64) -> Self {
-        (self.row_mm, self.column_mm) = (row_mm, column_mm);
+        self.spacing_mm = Some((row_mm, column_mm));
+        self
+    }
+
+    /// Sets the side letters of a crop, whose orientation does not depend on the scanner (see
+    /// [`data::crop`](crate::data::crop)). In an axial or coronal crop of the mirrored patient, `is_mirrored`, left and
+    /// right are swapped; a sagittal slice shows the same sides.
+    #[must_use]
+    pub fn crop_sides(mut self, plane: Plane, is_mirrored: bool) -> Self {
+        let (mut left, mut right) = if plane == Plane::Sagittal { ("A", "P") } else { ("R", "L") };
+        let (top, bottom) = if plane == Plane::Axial { ("A", "P") } else { ("H", "F") };
+        if is_mirrored && plane != Plane::Sagittal {
+            std::mem::swap(&mut left, &mut right);
+        }
+        let [left, right, top, bottom] = [left, right, top, bottom].map(str::to_owned);
+        self.sides = Some(Sides { left, right, top, bottom });
         self
     }
 
@@ -146,7 +167,7 @@ impl Tile {
     /// for anterior and posterior, H and F for head and feet.
     #[must_use]
     pub fn geometry(mut self, geometry: &Geometry) -> Self {
-        (self.row_mm, self.column_mm) = (geometry.row_spacing_mm, geometry.column_spacing_mm);
+        self.spacing_mm = Some((geometry.row_spacing_mm, geometry.column_spacing_mm));
         self.sides = Some(Sides {
             right: letters(geometry.row_axis),
             left: letters(geometry.row_axis.map(|component| -component)),
@@ -181,10 +202,11 @@ impl Tile {
         self
     }
 
-    /// Height and width in mm.
+    /// Height and width in mm; in pixels if their distances are not known.
     pub fn size_mm(&self) -> (f64, f64) {
         let (rows, columns) = self.grey.dim();
-        (rows as f64 * self.row_mm, columns as f64 * self.column_mm)
+        let (row_mm, column_mm) = self.spacing_mm.unwrap_or((1.0, 1.0));
+        (rows as f64 * row_mm, columns as f64 * column_mm)
     }
 }
 
@@ -243,6 +265,8 @@ mod tests {
     fn a_sagittal_slice_shows_the_face_on_the_left_and_the_head_on_top() {
         let sagittal = Geometry::new([0.0; 3], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], [1.0, 1.0]).unwrap();
         let tile = Tile::new(Array2::zeros((2, 2)).view(), 0.0, 1.0).geometry(&sagittal);
+        let from_plane = tile.clone().crop_sides(lumbar_dicom::Plane::Sagittal, true);
+        assert_eq!(from_plane.sides, tile.sides);
         let sides = tile.sides.unwrap();
         assert_eq!([sides.left, sides.right, sides.top, sides.bottom], ["A", "P", "H", "F"]);
     }
@@ -270,6 +294,10 @@ mod tests {
         let sides = Tile::of_crop(&crop, 0).unwrap().sides.unwrap();
         assert_eq!([sides.left, sides.right, sides.top, sides.bottom], ["L", "R", "A", "P"]);
         assert!(Tile::of_crop(&crop, 1).is_err());
+        // the same letters from the plane alone
+        let pixels = crop.pixels.index_axis(ndarray::Axis(0), 0);
+        let from_plane = Tile::new(pixels, 0.0, 1.0).crop_sides(lumbar_dicom::Plane::Axial, true);
+        assert_eq!(from_plane.sides, Tile::of_crop(&crop, 0).unwrap().sides);
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! The image of a badly predicted cell.
 
-use plotters::style::RGBColor;
+use lumbar_dicom::Plane;
 
 use crate::anatomy::Target;
 use crate::data::SeriesKind;
 use crate::data::study::Study;
 use crate::explain::CellCam;
-use crate::figure::{Figure, FigureError, Marker, MontageConfig, Tile, montage, window_of};
+use crate::figure::{Figure, FigureError, Marker, MontageConfig, Tile, condition_colour, montage, window_of};
 
-/// Colour of the annotation: sky blue of Okabe and Ito's palette, which no slice and no heat map has.
-const MARK: RGBColor = RGBColor(86, 180, 233);
+/// Which slices a [`CellCam`] shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CamView {
+    /// Their plane. The orientation is that of [crops](crate::data::crop).
+    pub plane: Plane,
+    /// Height and width in the patient, if they are the same for every study.
+    pub size_mm: Option<(f64, f64)>,
+}
 
-/// The slice that shows a position best, with a cross there.
+/// The slice that shows a position best, with an open ring around it.
 ///
 /// `None` if no series of the target's kind has a position in the patient, or if the slice's file says that its pixels
 /// may show a name ([`Slice::burned_in_annotation`](lumbar_dicom::Slice::burned_in_annotation)).
@@ -27,34 +33,46 @@ pub fn slice_tile(study: &Study, target: Target, position_mm: [f64; 3]) -> Resul
     let slice = stack.slices.get(nearest.slice).filter(|slice| !slice.burned_in_annotation);
     let Some(slice) = slice else { return Ok(None) };
     let (column, row) = (nearest.projection.column, nearest.projection.row);
-    let marker = Marker { column, row, label: target.level.title().to_owned(), colour: MARK };
+    let colour = condition_colour(target.condition);
+    let marker = Marker { column, row, label: target.level.title().to_owned(), colour };
     let number = slice.instance_number.map_or_else(String::new, |number| format!(", slice {number}"));
     let tile = Tile::of_slice(slice, window_of(stack)?)?;
     Ok(Some(tile.caption(format!("{}{number}", kind.title())).marker(marker)))
 }
 
-/// What the network saw of a cell: the slice that counts most, without and with the map.
+/// What the network saw of a cell: the slice with the greatest weight, without and with the map. With `view` the tiles
+/// have side letters and a scale.
 #[must_use]
-pub fn cam_tiles(cam: &CellCam) -> Vec<Tile> {
+pub fn cam_tiles(cam: &CellCam, view: Option<CamView>) -> Vec<Tile> {
     let place = cam.strongest();
     let Some((slice, map)) = cam.slice(place) else { return Vec::new() };
     let finite = slice.iter().copied().filter(|value| value.is_finite());
     let (black, white) = finite.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let mut tile = Tile::new(slice.view(), black, white);
+    if let Some(CamView { plane, size_mm }) = view {
+        tile = tile.crop_sides(plane, cam.is_mirrored);
+        if let Some((height_mm, width_mm)) = size_mm {
+            let (rows, columns) = slice.dim();
+            tile = tile.pixel_mm(height_mm / rows as f64, width_mm / columns as f64);
+        }
+    }
     let mirrored = if cam.is_mirrored { ", mirrored" } else { "" };
-    let tile = Tile::new(slice.view(), black, white);
-    let seen = format!("seen: {} of {}{mirrored}", place + 1, cam.weights.len());
+    let seen = match cam.weights.len() {
+        1 => format!("what the network saw{mirrored}"),
+        count => format!("what the network saw{mirrored}: slice {} of {count}", place + 1),
+    };
     // the features may lower the severity's logit everywhere
-    let heat = if map.iter().any(|value| *value > 0.0) { "Grad-CAM" } else { "Grad-CAM: nowhere" };
+    let heat = if map.iter().any(|value| *value > 0.0) { "Grad-CAM" } else { "Grad-CAM: zero everywhere" };
     vec![tile.clone().caption(seen), tile.heat(map.view()).caption(heat)]
 }
 
-/// Slice, crop and map side by side.
+/// Slice, crop and map side by side. `is_synthetic` says whether a program drew the slices.
 ///
 /// # Errors
 /// When `tiles` is empty.
-pub fn case_image(target: Target, tiles: &[Tile]) -> Result<Figure, FigureError> {
-    let config = MontageConfig { columns: 3, tile_px: 250, title: target.to_string() };
-    montage(tiles, &config)
+pub fn case_image(target: Target, tiles: &[Tile], is_synthetic: bool) -> Result<Figure, FigureError> {
+    let title = target.to_string();
+    montage(tiles, &MontageConfig { columns: 3, tile_px: 250, title, is_synthetic, ..MontageConfig::default() })
 }
 
 #[cfg(test)]
@@ -65,13 +83,17 @@ mod tests {
     #[test]
     fn the_slice_with_the_greatest_weight_is_shown_and_called_mirrored_if_it_is() {
         let slices = Array3::from_shape_fn((3, 8, 8), |(_, row, column)| (row + column) as f32);
-        for (is_mirrored, caption) in [(true, "seen: 2 of 3, mirrored"), (false, "seen: 2 of 3")] {
+        for (is_mirrored, caption) in
+            [(true, "what the network saw, mirrored: slice 2 of 3"), (false, "what the network saw: slice 2 of 3")]
+        {
             let weights = vec![0.2, 0.7, 0.1];
             let cam = CellCam { slices: slices.clone(), maps: &slices / 14.0, weights, is_mirrored };
-            let tiles = cam_tiles(&cam);
+            let view = CamView { plane: Plane::Axial, size_mm: Some((40.0, 40.0)) };
+            let tiles = cam_tiles(&cam, Some(view));
             assert_eq!(tiles.len(), 2);
             assert!(format!("{:?}", tiles[0]).contains(&format!("{caption:?}")));
-            assert_eq!(case_image(Target::ALL[0], &tiles).unwrap().width_px(), 2 * 250 + 3 * 6);
+            let figure = case_image(Target::ALL[0], &tiles, true).unwrap();
+            assert_eq!((figure.width_px(), figure.faults()), (2 * 250 + 3 * 6, &[][..]));
         }
     }
 }

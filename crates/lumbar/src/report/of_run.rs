@@ -5,19 +5,21 @@ use std::sync::Arc;
 use tch::Device;
 
 use super::{
-    Baseline, BaselineKind, Mistake, Report, WorstCase, WorstCell, cam_tiles, case_image, slice_tile, worst_cells,
+    Baseline, BaselineKind, CamView, Mistake, Report, WorstCase, WorstCell, cam_tiles, case_image, slice_tile,
+    worst_cells,
 };
 use crate::anatomy::{Severity, Target};
 use crate::config::check_range;
+use crate::data::channels::plane_of;
 use crate::data::loader::{BoxError, Loader, LoaderConfig, Plan};
 use crate::data::manifest::{Manifest, StudyRecord};
 use crate::data::study::{Study, StudyPoints};
-use crate::data::{DataSplit, StudyId};
+use crate::data::{DataSplit, SeriesKind, StudyId};
 use crate::explain::{CellCam, ExplainCell};
-use crate::figure::FoldHistory;
+use crate::figure::{FoldHistory, Tile};
 use crate::metric::{BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, read_predictions};
 use crate::run::{Run, RunError};
-use crate::tasks::{GradingTask, GradingVisitor, Task, TaskVisitor};
+use crate::tasks::{GradingTask, GradingVisitor, Task, TaskConfig, TaskVisitor};
 use crate::train::{TrainError, checkpoint};
 
 /// What goes into a report.
@@ -84,6 +86,9 @@ impl Report {
         report.baselines = baselines(run, oracle, missing.is_empty())?;
         for baseline in &mut report.baselines {
             baseline.predictions = baseline.predictions.filter(is_there);
+        }
+        if manifest.is_some_and(Manifest::is_synthetic) {
+            report.facts.push(("images".to_owned(), "synthetic: drawn by lumbar-phantom, not MRI".to_owned()));
         }
         for fold in 0..run.fold_count() {
             let records = run.history(fold)?.records()?;
@@ -163,22 +168,20 @@ fn worst_case(run: &Run, manifest: Option<&Manifest>, cell: WorstCell, device: D
     let Some(record) = record else {
         return WorstCase { cell, image: None, remark: "No image: the data set lacks this study.".to_owned() };
     };
+    // the errors name files, and the page has no paths
+    const UNREADABLE: &str = "No image: the study cannot be read. `lumbar inspect` says why.";
+    let unreadable = |cell| WorstCase { cell, image: None, remark: UNREADABLE.to_owned() };
     match tiles(run, record, &cell, device) {
-        Ok((tiles, remark)) if !tiles.is_empty() => match case_image(cell.target, &tiles) {
+        Ok((tiles, remark)) if !tiles.is_empty() => match case_image(cell.target, &tiles, manifest.is_synthetic()) {
             Ok(image) => WorstCase { cell, image: Some(image), remark },
-            Err(error) => WorstCase { cell, image: None, remark: format!("No image: {error}.") },
+            Err(_) => unreadable(cell),
         },
         Ok((_, remark)) => WorstCase { cell, image: None, remark },
-        Err(error) => WorstCase { cell, image: None, remark: format!("No image: {error}.") },
+        Err(_) => unreadable(cell),
     }
 }
 
-fn tiles(
-    run: &Run,
-    record: &StudyRecord,
-    cell: &WorstCell,
-    device: Device,
-) -> Result<(Vec<crate::figure::Tile>, String), BoxError> {
+fn tiles(run: &Run, record: &StudyRecord, cell: &WorstCell, device: Device) -> Result<(Vec<Tile>, String), BoxError> {
     let study = Study::open(record)?;
     if study.has_burned_in_annotation() {
         return Ok((Vec::new(), BURNED_IN.to_owned()));
@@ -191,7 +194,7 @@ fn tiles(
     let severity = Severity::most_probable(&cell.probabilities);
     let remark = match cell_cam(run, record, cell.target, severity, device)? {
         Some(cam) => {
-            tiles.extend(cam_tiles(&cam));
+            tiles.extend(cam_tiles(&cam, Some(cam_view(run, cell.target))));
             format!("Grad-CAM of {severity}, by the fold that was not trained on this study.")
         }
         None => "No image shows this target: it is predicted from the prior.".to_owned(),
@@ -212,6 +215,30 @@ pub fn cell_cam(
     device: Device,
 ) -> Result<Option<CellCam>, BoxError> {
     run.visit_grading(Explain { run, record, target, severity, device })?
+}
+
+/// The tiles of [`cell_cam`]: what the network saw, without and with the map. Empty if no image shows the target.
+///
+/// # Errors
+/// Those of [`cell_cam`].
+pub fn cell_tiles(
+    run: &Run,
+    record: &StudyRecord,
+    target: Target,
+    severity: Severity,
+    device: Device,
+) -> Result<Vec<Tile>, BoxError> {
+    let cam = cell_cam(run, record, target, severity, device)?;
+    Ok(cam.map_or_else(Vec::new, |cam| cam_tiles(&cam, Some(cam_view(run, target)))))
+}
+
+/// The plane of a target's slices, and the size of crops if the run has crops.
+fn cam_view(run: &Run, target: Target) -> CamView {
+    let size_mm = match &run.config().task {
+        TaskConfig::Crops(task) => Some((task.source.crop.height_mm, task.source.crop.width_mm)),
+        _ => None,
+    };
+    CamView { plane: plane_of(SeriesKind::annotated_for(target.condition)), size_mm }
 }
 
 struct Explain<'a> {

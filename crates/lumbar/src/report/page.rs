@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 
-use crate::figure::Figure;
+use crate::figure::{Figure, MODEL_COLOUR, SEVERITY_COLOURS, hex};
 
 /// Text as HTML shows it literally.
 #[must_use]
@@ -48,10 +48,10 @@ pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> Strin
 pub(super) fn inline_figure(figure: &Figure, caption: &str) -> String {
     let alt = escape(figure.alt());
     let body = match figure.svg() {
-        // the element alone: HTML allows no XML declaration
+        // The SVG has the description itself. The element alone: HTML allows no XML declaration.
         Some(svg) => {
             let svg = svg.find("<svg").map_or(svg, |start| &svg[start..]);
-            format!("<div role=\"img\" aria-label=\"{alt}\">{svg}</div>")
+            format!("<div>{svg}</div>")
         }
         None => {
             let png = base64::engine::general_purpose::STANDARD.encode(figure.png());
@@ -78,7 +78,9 @@ pub(super) fn page(title: &str, head: &str, sections: &[Section]) -> String {
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{head}\n<nav>"
+         <title>{title}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{head}\n\
+         <nav aria-label=\"sections\">",
+        style()
     );
     for Section { id, title, .. } in sections {
         let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
@@ -87,30 +89,37 @@ pub(super) fn page(title: &str, head: &str, sections: &[Section]) -> String {
     for Section { id, title, body } in sections {
         let _ = write!(html, "<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n");
     }
-    html.push_str("</body>\n</html>\n");
+    html.push_str("</main>\n</body>\n</html>\n");
     html
+}
+
+/// The page's style, in the colours of the figures.
+fn style() -> String {
+    let [_, moderate, severe] = SEVERITY_COLOURS.map(hex);
+    STYLE.replace("$model", &hex(MODEL_COLOUR)).replace("$moderate", &moderate).replace("$severe", &severe)
 }
 
 const STYLE: &str = "
 body{font:15px/1.5 'DejaVu Sans',Verdana,sans-serif;color:#1a1a1a;background:#fff;max-width:1010px;margin:24px auto;padding:0 18px}
-h1{font-size:26px;margin:0 0 8px}h2{font-size:20px;margin:38px 0 8px;border-bottom:2px solid #0072b2;padding-bottom:4px}
-h3{font-size:16px;margin:22px 0 6px}
+h1{font-size:26px;margin:0 0 8px}h2{font-size:20px;margin:38px 0 8px;border-bottom:2px solid $model;padding-bottom:4px}
+h3{font-size:16px;margin:22px 0 6px}h4{font-size:14px;margin:4px 0}
 p{max-width:78ch;margin:8px 0}
-.warning{border-left:5px solid #d55e00;background:#fdf1e8;padding:8px 14px;font-weight:bold}
-.note{border-left:5px solid #e69f00;background:#fdf7e8;padding:6px 14px}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:#606060}dd{margin:0}
-nav{margin:14px 0}nav a{margin-right:16px;color:#0072b2}
+.warning{border-left:5px solid $severe;background:#fdf1e8;padding:8px 14px;font-weight:bold}
+.note{border-left:5px solid $moderate;background:#fdf7e8;padding:6px 14px}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:#545454}dd{margin:0}
+nav{margin:14px 0}nav a{margin-right:16px;color:$model}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:12.5px;font-variant-numeric:tabular-nums;margin:10px 0}
-caption{text-align:left;color:#606060;padding-bottom:4px}
+caption{text-align:left;color:#545454;padding-bottom:4px}
 th,td{padding:3px 7px;border-bottom:1px solid #e2e2e2;text-align:right;white-space:nowrap}
 th{font-weight:bold}tbody th{font-weight:normal}th:first-child{text-align:left}
-tbody th b{color:#0072b2}
-td small{color:#606060;font-weight:normal}
-figure{margin:14px 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#606060;font-size:13px;max-width:78ch}
+tbody th b{color:$model}
+td small{color:#545454;font-weight:normal}
+figure{margin:14px 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#545454;font-size:13px;max-width:78ch}
+a:focus-visible{outline:3px solid $moderate}
 .cases{display:grid;grid-template-columns:1fr;gap:18px}.case{border:1px solid #d0d0d0;padding:10px 14px}
 .case p{margin:4px 0}
-@media print{nav{display:none}figure,.case{break-inside:avoid}}
+@media print{body{max-width:none;margin:0}nav{display:none}section,table{break-inside:auto}figure,.case,tr{break-inside:avoid}h2,h3,h4{break-after:avoid}}
 ";
 
 #[cfg(test)]
@@ -120,6 +129,12 @@ mod tests {
     #[test]
     fn text_from_data_cannot_become_markup() {
         assert_eq!(escape("<b a=\"1\">&"), "&lt;b a=&quot;1&quot;&gt;&amp;");
+    }
+
+    #[test]
+    fn the_style_has_the_colours_of_the_figures_and_no_name_is_left() {
+        let style = style();
+        assert!(!style.contains('$') && style.contains(&hex(SEVERITY_COLOURS[2])), "{style}");
     }
 
     #[test]

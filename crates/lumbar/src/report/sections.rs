@@ -7,15 +7,12 @@ use super::{BaselineKind, DISCLAIMER, Mistake, Report, ReportError, WorstCase};
 use crate::anatomy::{Condition, Severity, Target};
 use crate::figure::{
     CellGroup, ClassCount, ReferenceLine, ScoreRow, class_bars, confusion_matrices, learning_curves,
-    probability_distributions, reliability_diagram, score_baselines,
+    probability_distributions, reliability_diagram, score_baselines, ternary_plots,
 };
 use crate::metric::{
     Graded, Interval, LabelTable, MetricError, ScoreIntervals, Summary, by_group, by_target, score_difference,
     score_intervals,
 };
-
-/// Bins of the reliability diagrams.
-const BINS: usize = 10;
 
 /// What a section needs of a predictor.
 struct Judged {
@@ -234,12 +231,19 @@ fn probabilities_section(graded: &Graded, groups: &[CellGroup]) -> Result<String
     let pooled = probability_distributions("Predicted probabilities by label, sides and levels pooled", groups)?;
     let conditions = CellGroup::by_condition(graded);
     let apart = probability_distributions("The same for each condition, levels pooled", &conditions)?;
-    let levels = probability_distributions("The same for each level, conditions pooled", &CellGroup::by_level(graded))?;
-    Ok(inline_figure(&pooled, caption) + &inline_figure(&apart, "") + &inline_figure(&levels, ""))
+    let levels = CellGroup::by_group_and_level(graded);
+    let levels = probability_distributions("The same for each condition and level, sides pooled", &levels)?;
+    let ternary = ternary_plots("All three probabilities of every cell", groups)?;
+    let corners =
+        "Each dot is one labelled cell; at a corner the model is certain, in the middle it gives a third to each.";
+    Ok(inline_figure(&pooled, caption)
+        + &inline_figure(&ternary, corners)
+        + &inline_figure(&apart, "")
+        + &inline_figure(&levels, ""))
 }
 
 fn reliability_section(groups: &[CellGroup]) -> Result<String, ReportError> {
-    let figure = reliability_diagram("Observed share against predicted probability", groups, BINS)?;
+    let figure = reliability_diagram("Observed share against predicted probability", groups)?;
     let caption = "A model that is trained with the score's weights of 1, 2 and 4 gives rare, heavy severities more \
                    probability than their share: severe is then below the diagonal, and that is what the score \
                    asks for. Whiskers take cells as independent and are too narrow: the cells of a study are not.";
@@ -265,23 +269,22 @@ fn worst_section(worst: &[WorstCase]) -> String {
             continue;
         }
         let _ = write!(html, "<h3>{title}</h3>\n<div class=\"cases\">\n");
-        for case in cases {
-            html.push_str(&worst_case(case));
+        for (number, case) in cases.enumerate() {
+            html.push_str(&worst_case(case, number + 1));
         }
         html.push_str("</div>\n");
     }
     html
 }
 
-fn worst_case(case: &WorstCase) -> String {
+fn worst_case(case: &WorstCase, number: usize) -> String {
     let cell = &case.cell;
     let predicted: Vec<String> = Severity::ALL
         .iter()
         .map(|severity| format!("{} {}", severity.title(), percent(cell.probabilities[severity.index()])))
         .collect();
     let mut html = format!(
-        "<div class=\"case\"><p><b>Study {}, {}</b>: labelled <b>{}</b>, predicted {}; loss {:.2}</p>",
-        cell.study,
+        "<div class=\"case\"><h4>Case {number}: {}</h4><p>labelled <b>{}</b>, predicted {}; loss {:.2}</p>",
         escape(&cell.target.to_string()),
         cell.truth,
         predicted.join(", "),

@@ -49,7 +49,7 @@ fn full(sharpness: f64) -> Report {
     };
     report.histories.push(FoldHistory { name: "fold 0".into(), records: vec![record; 2] });
     let tile = Tile::new(ndarray::Array2::zeros((8, 8)).view(), 0.0, 1.0);
-    let image = montage(&[tile], &MontageConfig { columns: 1, tile_px: 64, title: String::new() }).unwrap();
+    let image = montage(&[tile], &MontageConfig { columns: 1, tile_px: 64, ..MontageConfig::default() }).unwrap();
     for mistake in [Mistake::Missed, Mistake::FalseAlarm] {
         for cell in worst_cells(&graded, mistake, 2) {
             report.worst.push(WorstCase { cell, image: Some(image.clone()), remark: "a & b".into() });
@@ -75,9 +75,59 @@ fn the_page_contains_every_section_and_loads_nothing() {
 }
 
 #[test]
+fn every_image_has_a_description_and_headings_do_not_skip_a_level() {
+    let page = full(3.0).html().unwrap();
+    let mut level = 0;
+    for rest in page.split("<h").skip(1) {
+        let Some(next) = rest.chars().next().and_then(|digit| digit.to_digit(10)) else { continue };
+        assert!(next <= level + 1, "h{next} after h{level}");
+        level = next;
+    }
+    for tag in ["<img ", "<svg "] {
+        let name = if tag == "<img " { "alt=\"" } else { "aria-label=\"" };
+        for image in page.split(tag).skip(1) {
+            let head = image.split('>').next().unwrap();
+            let text = head.split(name).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+            assert!(text.len() > 5, "{head}");
+        }
+    }
+    assert!(page.contains("<html lang=\"en\">") && page.contains("<main>"));
+}
+
+#[test]
+fn the_page_has_no_study_number() {
+    let mut report = full(3.0);
+    // numbers that nothing else on the page can have
+    let study = 987_654_321;
+    for case in &mut report.worst {
+        case.cell.study = StudyId(study);
+    }
+    assert!(!report.html().unwrap().contains(&study.to_string()));
+}
+
+#[test]
 fn tags_are_closed() {
     let page = full(3.0).html().unwrap();
-    for tag in ["section", "table", "tr", "td", "th", "figure", "figcaption", "div", "svg", "p", "dl", "nav"] {
+    for tag in [
+        "section",
+        "table",
+        "tr",
+        "td",
+        "th",
+        "figure",
+        "figcaption",
+        "div",
+        "svg",
+        "p",
+        "dl",
+        "nav",
+        "main",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "text",
+    ] {
         let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
     }
