@@ -7,12 +7,14 @@
 //! |---|---|---|
 //! | [`whole_study`] | one network for all 25 targets | all slices of a study |
 //! | [`crops`] | a network for each plane | crops around the annotated points |
+//! | [`locate`] | a U-Net that finds the points | sagittal slices |
 //!
 //! Adding one: a folder with a config that implements [`Task`], and a line in the table. A task that grades studies
 //! uses [`grading::Grading`] as its objective; another one brings its own [`Objective`].
 
 pub mod crops;
 pub mod grading;
+pub mod locate;
 mod table;
 pub mod whole_study;
 
@@ -101,12 +103,13 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
     /// The network and what it looks at, in a few words for reports.
     fn description(&self) -> String;
 
-    /// The objective of a fold, from all known labels and the studies that it trains on.
+    /// The objective of a fold, from its data, all known labels and the studies that it trains on.
     ///
     /// # Errors
     /// When the device does not exist.
     fn objective(
         &self,
+        dataset: &Self::Dataset,
         labels: &LabelTable,
         training: &[StudyId],
         device: Device,

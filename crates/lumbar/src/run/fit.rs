@@ -15,6 +15,7 @@ use crate::metric::{Graded, PredictionTable};
 use crate::predict::Temperature;
 use crate::tasks::{Task, TaskError, TaskVisitor};
 use crate::train::checkpoint::CheckpointFolder;
+use crate::train::Objective;
 use crate::train::config::Scope;
 use crate::train::fold::{FoldOutcome, load_weights};
 use crate::train::network::Network;
@@ -27,7 +28,7 @@ pub enum Fitted {
     Stopped,
     /// The folds that were asked for are trained; others are not yet.
     Partly,
-    /// All folds are trained and merged, the temperatures are fitted.
+    /// All folds are trained and merged; if the task grades, the temperatures are fitted.
     Complete,
     /// The config's scope is less than full: nothing was saved.
     Tried,
@@ -72,6 +73,10 @@ impl Run {
         if !self.missing_folds().is_empty() {
             return Ok(Fitted::Partly);
         }
+        if !self.config.task.grades() {
+            self.config.task.visit(Merge(self))?;
+            return Ok(Fitted::Complete);
+        }
         let temperature =
             Temperature::fit(&Graded::join(&self.labels, &self.folds_of_run.merge::<PredictionTable>()?)?);
         let path = self.folder.join("temperature.toml");
@@ -106,7 +111,7 @@ impl Run {
             let seed = self.config.train.seed.wrapping_mul(1_000).wrapping_add(fold as u64);
             let network = task.network(Some(seed), pretrained.as_ref(), device)?;
             let split = self.split(fold)?;
-            let objective = task.objective(&self.labels, &split.training, device)?;
+            let objective = task.objective(&dataset, &self.labels, &split.training, device)?;
             let outcome = self.folds_of_run.fit_fold(fold, &network, &dataset, &objective, device, stop, &mut both)?;
             let stopped = matches!(outcome, FoldOutcome::Stopped);
             if stopped || (stop.is_stopped() && fold != folds[folds.len() - 1]) {
@@ -195,5 +200,17 @@ impl TaskVisitor for FitFolds<'_> {
 
     fn visit<T: Task>(self, task: &T) -> Self::Output {
         self.run.fit_folds(task, self.folds, self.device, self.stop, self.observer)
+    }
+}
+
+/// Merges the folds' tables, whatever they hold.
+struct Merge<'a>(&'a Run);
+
+impl TaskVisitor for Merge<'_> {
+    type Output = Result<(), RunError>;
+
+    fn visit<T: Task>(self, _: &T) -> Self::Output {
+        self.0.folds_of_run.merge::<<T::Objective as Objective>::Table>()?;
+        Ok(())
     }
 }

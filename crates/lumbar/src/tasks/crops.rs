@@ -129,7 +129,13 @@ impl Task for CropsTask {
         )
     }
 
-    fn objective(&self, labels: &LabelTable, training: &[StudyId], device: Device) -> Result<Grading, TrainError> {
+    fn objective(
+        &self,
+        _: &CropSource,
+        labels: &LabelTable,
+        training: &[StudyId],
+        device: Device,
+    ) -> Result<Grading, TrainError> {
         Grading::new(&self.loss, labels, training, device)
     }
 }

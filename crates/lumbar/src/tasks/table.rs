@@ -53,8 +53,29 @@ macro_rules! unit {
     };
 }
 
+/// Runs a grading visitor with a task that grades; the task's name for another.
+macro_rules! visit_if {
+    (grades, $visitor:ident, $task:ident, $name:literal) => {
+        Ok($visitor.visit($task))
+    };
+    (locates, $visitor:ident, $task:ident, $name:literal) => {{
+        let _ = $task;
+        Err($name)
+    }};
+}
+
+/// Whether a task grades.
+macro_rules! grades {
+    (grades) => {
+        true
+    };
+    (locates) => {
+        false
+    };
+}
+
 macro_rules! tasks {
-    ($($(#[$doc:meta])* $variant:ident = $config:ty, $name:literal, $preset:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $config:ty, $name:literal, $preset:literal, $what:ident;)*) => {
         /// What is trained on what: the table `[task]` of a run's config.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -100,7 +121,15 @@ macro_rules! tasks {
             /// The task's name, if it does not.
             pub fn visit_grading<V: GradingVisitor>(&self, visitor: V) -> Result<V::Output, &'static str> {
                 match self {
-                    $(Self::$variant(task) => Ok(visitor.visit(task)),)*
+                    $(Self::$variant(task) => visit_if!($what, visitor, task, $name),)*
+                }
+            }
+
+            /// Whether it grades studies.
+            #[must_use]
+            pub const fn grades(&self) -> bool {
+                match self {
+                    $(Self::$variant(_) => grades!($what),)*
                 }
             }
         }
@@ -137,12 +166,15 @@ macro_rules! tasks {
     };
 }
 
-// The table of tasks: variant, config, name in a config, name of the preset.
+// The table of tasks: variant, config, name in a config, name of the preset, and whether it grades studies or finds
+// points.
 tasks! {
     /// One network from all slices of a study to all its targets.
-    WholeStudy = super::whole_study::WholeStudyTask, "whole_study", "whole-study";
+    WholeStudy = super::whole_study::WholeStudyTask, "whole_study", "whole-study", grades;
     /// A network for each plane, from crops around the annotated points.
-    Crops = super::crops::CropsTask, "crops", "crops";
+    Crops = super::crops::CropsTask, "crops", "crops", grades;
+    /// A U-Net that finds the points of canal and foramina on sagittal slices.
+    Locate = super::locate::LocateTask, "locate", "locate", locates;
 }
 
 impl fmt::Display for Preset {
@@ -174,6 +206,6 @@ mod tests {
             assert_eq!(preset.name().replace('-', "_"), task.name());
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops");
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate");
     }
 }
