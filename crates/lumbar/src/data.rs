@@ -10,6 +10,7 @@ pub mod cached;
 pub mod channels;
 pub mod crop;
 pub mod folds;
+pub mod found_points;
 mod ids;
 pub mod intensity;
 pub mod loader;
@@ -21,4 +22,5 @@ pub mod study;
 pub mod table;
 
 pub use affine::Affine2;
+pub use found_points::{FoundPoint, FoundPoints, PointOrigin};
 pub use ids::{DataSplit, SeriesId, SeriesKind, StudyId};
