@@ -178,9 +178,8 @@ impl GroupNorm {
     }
 
     pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        let out = xs
-            .f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), Self::EPS, true)
-            .doing(&self.name)?;
+        let out =
+            xs.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), Self::EPS, true).doing(&self.name)?;
         pass.record_layer(|| LayerRow {
             name: self.name.clone(),
             kind: "group norm".to_owned(),

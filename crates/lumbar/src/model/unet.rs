@@ -140,7 +140,8 @@ impl UNet {
         for (number, &width) in config.widths.iter().enumerate().rev().skip(1) {
             let depth = 2 * count - 2 - number;
             let mut at = root.at(&format!("up{number}")).part(Part::Head, depth);
-            let project = ConvNorm::new(&mut at, "project", ConvSpec::new(channels, width, 1, 1), None, Activation::None)?;
+            let project =
+                ConvNorm::new(&mut at, "project", ConvSpec::new(channels, width, 1, 1), None, Activation::None)?;
             up.push(Up { project, block: Block::new(&mut at, "block", width, width, 1)? });
             channels = width;
         }
@@ -172,7 +173,8 @@ impl Module for UNet {
     fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let (size, reduction) = (xs.size(), self.config.reduction());
         let fits = |side: &i64| *side > 0 && side % reduction as i64 == 0;
-        if !matches!(&size[..], [_, channels, height, width] if *channels == self.config.in_chans && fits(height) && fits(width)) {
+        if !matches!(&size[..], [_, channels, height, width] if *channels == self.config.in_chans && fits(height) && fits(width))
+        {
             let expected =
                 format!("[batch, {}, height, width] with sides in multiples of {reduction}", self.config.in_chans);
             return Err(Error::Shape { what: "images of a U-Net".to_owned(), expected, found: size });

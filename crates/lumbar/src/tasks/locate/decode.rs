@@ -3,10 +3,10 @@
 use crate::anatomy::{Condition, ConditionGroup, Level, Side, Target};
 use crate::data::found_points::{FoundPoint, PointOrigin, StudyFoundPoints};
 
+use super::MAPS;
 use super::chain::{Candidate, Chain, best_chain, distance};
 use super::grid::{ImageGrid, StackGrid, StackPosition};
 use super::truth::SIDE_MM;
-use super::MAPS;
 
 const LEVELS: usize = Level::ALL.len();
 /// A point is the centroid of the probability within this distance of its peak.
@@ -65,9 +65,7 @@ impl StackMaps<'_> {
         let mut plane = vec![0.0; area];
         let mut sum = 0.0;
         for slice in (0..slices).filter(|&slice| allowed(slice) && largest.is_finite()) {
-            for ((value, plane), logit) in
-                values[slice * area..].iter_mut().zip(&mut plane).zip(slice_of(slice))
-            {
+            for ((value, plane), logit) in values[slice * area..].iter_mut().zip(&mut plane).zip(slice_of(slice)) {
                 *value = f64::from(logit - largest).exp();
                 *plane += *value;
                 sum += *value;
@@ -95,9 +93,8 @@ impl StackMaps<'_> {
     /// The most probable place within `radius_mm` of `near_mm`: the peak's centroid, and its slice's. `None` where all
     /// probabilities are 0.
     fn find(&self, probability: &Probability, near_mm: [f64; 2], radius_mm: f64) -> Option<Found> {
-        let (peak, peak_mm) = self
-            .within(near_mm, radius_mm)
-            .max_by(|a, b| probability.plane[a.0].total_cmp(&probability.plane[b.0]))?;
+        let (peak, peak_mm) =
+            self.within(near_mm, radius_mm).max_by(|a, b| probability.plane[a.0].total_cmp(&probability.plane[b.0]))?;
         let (area, slices) = (self.area(), self.grid.offsets_mm.len());
         let at_peak = |slice: usize| probability.values[slice * area + peak];
         let own = (0..slices).max_by(|&a, &b| at_peak(a).total_cmp(&at_peak(b)))?;
@@ -128,8 +125,9 @@ impl StackMaps<'_> {
         let mut peaks: Vec<[f64; 2]> = Vec::new();
         for pixel in order.into_iter().take_while(|&pixel| together[pixel] > LEAST_SHARE) {
             let (row, column) = (pixel / columns, pixel % columns);
-            let around = (row.saturating_sub(1)..(row + 2).min(rows))
-                .flat_map(|row| (column.saturating_sub(1)..(column + 2).min(columns)).map(move |at| row * columns + at));
+            let around = (row.saturating_sub(1)..(row + 2).min(rows)).flat_map(|row| {
+                (column.saturating_sub(1)..(column + 2).min(columns)).map(move |at| row * columns + at)
+            });
             let position = self.image.map_position([column as f64, row as f64]);
             let is_peak = around.into_iter().all(|other| together[other] <= together[pixel]);
             if is_peak && peaks.iter().all(|peak| distance(*peak, position) > APART_MM) {
@@ -150,7 +148,8 @@ fn sagittal(point_mm: [f64; 3]) -> [f64; 2] {
 fn joined(found: &[Option<([f64; 3], f64)>]) -> Option<([f64; 3], f64)> {
     let of_stacks = found.iter().flatten();
     let (best_mm, best) = *of_stacks.clone().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    let near = of_stacks.filter(|(at_mm, _)| (0..3).map(|k| (at_mm[k] - best_mm[k]).powi(2)).sum::<f64>().sqrt() <= CENTROID_MM);
+    let near = of_stacks
+        .filter(|(at_mm, _)| (0..3).map(|k| (at_mm[k] - best_mm[k]).powi(2)).sum::<f64>().sqrt() <= CENTROID_MM);
     let (mut sums, mut total) = ([0.0; 3], 0.0);
     for (at_mm, mass) in near {
         total += mass;

@@ -68,7 +68,8 @@ impl Objective for Locating {
     ) -> Result<(), TrainError> {
         check_maps(output, truth)?;
         let area = output.size()[1..].iter().product::<i64>() as usize;
-        let logits = Vec::<f32>::try_from(output.f_to_device(Device::Cpu)?.f_to_kind(tch::Kind::Float)?.f_flatten(0, -1)?)?;
+        let logits =
+            Vec::<f32>::try_from(output.f_to_device(Device::Cpu)?.f_to_kind(tch::Kind::Float)?.f_flatten(0, -1)?)?;
         for (place, &study) in studies.iter().enumerate() {
             let mut start = 0;
             let mut stacks = Vec::new();

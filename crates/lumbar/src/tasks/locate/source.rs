@@ -231,8 +231,7 @@ impl LocateSource {
         image: ImageGrid,
     ) -> SampleMaps {
         let (width, height) = (self.config.width_px, self.config.height_px);
-        let positions: [_; SAGITTAL] =
-            std::array::from_fn(|target| points[target].map(|point| grid.project(point)));
+        let positions: [_; SAGITTAL] = std::array::from_fn(|target| points[target].map(|point| grid.project(point)));
         let places = positions.map(|position| {
             let position = position?;
             let at = augmentation.point(image.image_pixel([position.back_mm, position.down_mm]), width, height)?;

@@ -62,7 +62,8 @@ pub(super) fn block(record: &StudyRecord, config: &LocateSourceConfig) -> Result
     about.warnings.extend(study.warnings.iter().map(ToString::to_string));
     let mut pixels = Vec::new();
     for kind in [SeriesKind::SagittalT1, SeriesKind::SagittalT2] {
-        let of_kind = study.series_of(kind).flat_map(|series| series.data.stacks.iter().map(move |stack| (series, stack)));
+        let of_kind =
+            study.series_of(kind).flat_map(|series| series.data.stacks.iter().map(move |stack| (series, stack)));
         let sagittal = of_kind.filter(|(_, stack)| stack.plane() == Some(Plane::Sagittal));
         // of equally large ones the first, in rising order of series
         let largest = sagittal.enumerate().max_by_key(|(place, (_, stack))| (stack.slices.len(), Reverse(*place)));

@@ -107,7 +107,8 @@ impl SampleMaps {
         for (target, point) in points.iter().enumerate() {
             let Some((at, left_mm)) = *point else { continue };
             let allowed = |slice: usize| target < levels || sides[(target - levels) * offsets_mm.len() + slice] == 0.0;
-            let across = |slice: usize| if allowed(slice) { (offsets_mm[slice] - left_mm) / sigma_mm } else { f64::INFINITY };
+            let across =
+                |slice: usize| if allowed(slice) { (offsets_mm[slice] - left_mm) / sigma_mm } else { f64::INFINITY };
             if (0..offsets_mm.len()).all(|slice| across(slice).abs() > SHOWN_SIGMAS) {
                 continue;
             }
