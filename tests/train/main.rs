@@ -3,6 +3,7 @@
 mod crops;
 mod finished;
 mod init;
+mod locate;
 mod mixed;
 mod networks;
 mod objective;
