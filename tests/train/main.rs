@@ -2,6 +2,7 @@
 
 mod crops;
 mod finished;
+mod full;
 mod init;
 mod locate;
 mod mixed;

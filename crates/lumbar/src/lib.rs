@@ -159,6 +159,7 @@ pub mod data;
 pub mod explain;
 pub mod figure;
 mod hash;
+mod linear;
 pub mod metric;
 pub mod model;
 pub mod predict;

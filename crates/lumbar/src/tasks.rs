@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use tch::Device;
 
 use crate::data::StudyId;
+use crate::data::found_points::FoundPoints;
 use crate::data::loader::{BoxError, Dataset, Tensors};
 use crate::data::manifest::StudyRecord;
 use crate::metric::LabelTable;
@@ -94,6 +95,21 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
         progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self::Dataset, TaskError>;
 
+    /// Decodes studies as [`Task::open`] does, to be looked at around points that were found in place of annotated ones.
+    ///
+    /// # Errors
+    /// As [`Task::open`], and [`TaskError::NoPoints`] when the task looks at no points, which is the default.
+    fn open_at(
+        &self,
+        records: &[&StudyRecord],
+        points: &FoundPoints,
+        cache: Option<&Path>,
+        progress: &dyn lumbar_dicom::ReadProgress,
+    ) -> Result<Self::Dataset, TaskError> {
+        let _ = (records, points, cache, progress);
+        Err(TaskError::NoPoints { task: Self::title() })
+    }
+
     /// What was missing or unreadable in a study's files, in words.
     fn warnings(dataset: &Self::Dataset, study: StudyId) -> Vec<String>;
 
@@ -132,6 +148,12 @@ pub enum TaskError {
     /// Studies could not be decoded or cached.
     #[error("{0}")]
     Data(BoxError),
+    /// The task does not look at points.
+    #[error("{task} does not look at points: a localiser is of no use to it")]
+    NoPoints {
+        /// The task's title.
+        task: &'static str,
+    },
     /// Decoding was stopped on request.
     #[error("the decoding of studies was stopped")]
     Stopped,

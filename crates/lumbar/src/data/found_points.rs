@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::table::{Row, Seen, Table, TableError};
+use super::names::quoted_path;
+use super::table::{Column, Row, Seen, Table, TableError};
 use super::{StudyId, atomic};
 use crate::anatomy::{Condition, Level, Target, UnknownName};
 
@@ -108,10 +110,10 @@ pub enum FoundPointsError {
     #[error(transparent)]
     Table(#[from] TableError),
     /// The file cannot be written.
-    #[error("cannot write {}: {source}", super::names::quoted_path(path))]
+    #[error("cannot write {}: {source}", quoted_path(path))]
     Write {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// The cause.
         source: std::io::Error,
     },
@@ -199,6 +201,26 @@ impl FoundPoints {
         self.studies.is_empty()
     }
 
+    /// A hash of its positions: the same points give the same text, other points another.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for (study, points) in self.iter() {
+            hash.update(study.0.to_le_bytes());
+            for point in points {
+                hash.update([u8::from(point.is_some())]);
+                point.iter().flat_map(|point| point.position_mm).for_each(|value| hash.update(value.to_le_bytes()));
+            }
+        }
+        crate::hash::hex(&hash.finalize())
+    }
+
+    /// The studies for which `keep` returns true.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(StudyId) -> bool) -> Self {
+        Self { studies: self.studies.iter().filter(|(study, _)| keep(**study)).map(|(id, row)| (*id, *row)).collect() }
+    }
+
     /// Writes the table as CSV: study by study in rising order, targets in the order of [`Target::ALL`]. Reading it
     /// gives the same bits.
     ///
@@ -274,7 +296,7 @@ fn is_valid(point: &FoundPoint) -> bool {
     point.position_mm.iter().all(|value| value.is_finite()) && (0.0..=1.0).contains(&point.reliability)
 }
 
-fn share(row: Row<'_>, column: super::table::Column) -> Result<f64, TableError> {
+fn share(row: Row<'_>, column: Column) -> Result<f64, TableError> {
     let expected = "a number from 0 to 1";
     let value = row.finite(column, expected)?;
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(row.wrong(column, expected)) }

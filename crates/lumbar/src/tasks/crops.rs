@@ -14,7 +14,7 @@ use tch::{Device, Kind};
 pub use config::{CropSourceConfig, CropsTask};
 pub use decoded::{CacheProgress, CropCache};
 pub use network::{CropGrader, Crops, GroupCrops};
-pub use points::{Annotated, Points};
+pub use points::{Annotated, Found, Points};
 pub use source::CropSource;
 
 use super::grading::{GradeTruth, Grading};
@@ -22,6 +22,7 @@ use super::{Task, TaskError};
 use crate::data::StudyId;
 use crate::data::augment::AugmentConfig;
 use crate::data::crop::CropConfig;
+use crate::data::found_points::FoundPoints;
 use crate::data::manifest::StudyRecord;
 use crate::metric::LabelTable;
 use crate::model::{Architecture, Inference, Init, LevelConfig, LevelModel, Module as _, PretrainedWeights};
@@ -102,15 +103,17 @@ impl Task for CropsTask {
         cache: Option<&Path>,
         progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<CropSource, TaskError> {
-        let Some(folder) = cache else { return CropSource::open(records, &Annotated, &self.source) };
-        let cache = CropCache { folder: folder.to_owned(), stop: StopToken::new() };
-        let report = |at: CacheProgress| {
-            progress.progress(at.done, at.total);
-            if progress.is_cancelled() {
-                cache.stop.stop();
-            }
-        };
-        CropSource::open_cached(records, &Annotated, &self.source, &cache, &report)?.ok_or(TaskError::Stopped)
+        self.open_around(&Annotated, records, cache, progress)
+    }
+
+    fn open_at(
+        &self,
+        records: &[&StudyRecord],
+        points: &FoundPoints,
+        cache: Option<&Path>,
+        progress: &dyn lumbar_dicom::ReadProgress,
+    ) -> Result<CropSource, TaskError> {
+        self.open_around(&Found(points), records, cache, progress)
     }
 
     fn warnings(dataset: &CropSource, study: StudyId) -> Vec<String> {
@@ -137,5 +140,25 @@ impl Task for CropsTask {
         device: Device,
     ) -> Result<Grading, TrainError> {
         Grading::new(&self.loss, labels, training, device)
+    }
+}
+
+impl CropsTask {
+    fn open_around(
+        &self,
+        points: &dyn Points,
+        records: &[&StudyRecord],
+        cache: Option<&Path>,
+        progress: &dyn lumbar_dicom::ReadProgress,
+    ) -> Result<CropSource, TaskError> {
+        let Some(folder) = cache else { return CropSource::open(records, points, &self.source) };
+        let cache = CropCache { folder: folder.to_owned(), stop: StopToken::new() };
+        let report = |at: CacheProgress| {
+            progress.progress(at.done, at.total);
+            if progress.is_cancelled() {
+                cache.stop.stop();
+            }
+        };
+        CropSource::open_cached(records, points, &self.source, &cache, &report)?.ok_or(TaskError::Stopped)
     }
 }

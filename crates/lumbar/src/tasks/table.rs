@@ -138,21 +138,24 @@ macro_rules! tasks {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Preset {
             $($(#[$doc])* $variant,)*
+            /// A localiser, and the crop grader on the points that it finds: for studies without annotations.
+            Full,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len()] = [$(Self::$variant),*];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 1] = [$(Self::$variant,)* Self::Full];
 
-            /// `whole-study`, `crops`.
+            /// `whole-study`, `crops`, `full`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $preset,)*
+                    Self::Full => "full",
                 }
             }
 
-            /// The task and how it is trained.
+            /// The task and how it is trained. That of `full` is the crop grader's; its localiser is a stage of the run.
             #[must_use]
             pub fn config(self) -> (TaskConfig, TrainConfig) {
                 match self {
@@ -160,6 +163,7 @@ macro_rules! tasks {
                         let (task, train) = <$config>::preset();
                         (TaskConfig::$variant(task), train)
                     })*
+                    Self::Full => Self::Crops.config(),
                 }
             }
         }
@@ -203,9 +207,10 @@ mod tests {
             task.check().unwrap();
             train.check().unwrap();
             assert_eq!(preset.name().parse(), Ok(preset));
-            assert_eq!(preset.name().replace('-', "_"), task.name());
+            let own = if preset == Preset::Full { Preset::Crops } else { preset };
+            assert_eq!(own.name().replace('-', "_"), task.name());
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate");
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full");
     }
 }
