@@ -27,6 +27,8 @@ use crate::tasks::TaskError;
 
 /// Where a pair of slices begins, in slices from the one that is nearest to a point.
 const FIRST_OF_PAIR: [isize; 6] = [-2, -1, -1, 0, 0, 1];
+/// Slices of a training sample that may show anything.
+const ANYWHERE: usize = 2;
 
 /// Mean and standard deviation of images in 0…1, about.
 const NORMALISATION: Normalisation = Normalisation { mean: 0.25, std: 0.25 };
@@ -193,20 +195,21 @@ impl LocateSource {
         Ok(StackSample { pixels: images, grid, maps })
     }
 
-    /// Slices of a training sample: a pair of neighbours about a canal point, about a left and about a right foramen.
-    /// Pairs teach how the probability falls from slice to slice; the other pairs show where a target is not.
+    /// Slices of a training sample: a pair of neighbours about a canal point, another about a foramen of one side, and
+    /// slices from anywhere. Pairs teach how the probability falls from slice to slice, the others where it is low.
     fn chosen(grid: &StackGrid, points: &[Option<[f64; 3]>; Target::COUNT], random: &mut Generator) -> Vec<usize> {
         let count = grid.offsets_mm.len();
-        let mut chosen = Vec::new();
-        for group in 0..SAGITTAL / Level::ALL.len() {
+        let mut chosen = [0; ANYWHERE].map(|_: usize| random.random_range(0..count.max(1))).to_vec();
+        // one map serves both sides
+        let foramen = random.random_range(1..SAGITTAL / Level::ALL.len());
+        for group in [0, foramen] {
             let level = random.random_range(0..Level::ALL.len());
             let first = FIRST_OF_PAIR[random.random_range(0..FIRST_OF_PAIR.len())];
-            let anywhere = random.random_range(0..count.max(1));
             let point = points[group * Level::ALL.len() + level].map(|point| grid.project(point).left_mm);
-            let nearest = point.and_then(|left_mm| grid.nearest(left_mm)).map_or(anywhere, |(slice, _)| slice);
-            let pair = [first, first + 1].map(|step| nearest.saturating_add_signed(step));
-            chosen.extend(pair.into_iter().filter(|slice| *slice < count));
+            let Some((nearest, _)) = point.and_then(|left_mm| grid.nearest(left_mm)) else { continue };
+            chosen.extend([first, first + 1].map(|step| nearest.saturating_add_signed(step)));
         }
+        chosen.retain(|slice| *slice < count);
         chosen.sort_unstable();
         chosen.dedup();
         chosen
