@@ -11,10 +11,13 @@ use super::truth::SIDE_MM;
 const LEVELS: usize = Level::ALL.len();
 /// A point is the centroid of the probability within this distance of its peak.
 const CENTROID_MM: f64 = 8.0;
+/// How often the window of a centroid is moved to the centroid.
+const CENTROIDS: usize = 4;
 /// Candidates for discs are at least this far apart: neighbouring ones of real spines are 20 mm and more.
 const APART_MM: f64 = 10.0;
-/// A candidate has at least this share of the probability of a map.
-const LEAST_SHARE: f64 = 1e-3;
+/// A candidate's pixel has at least this share of the probability of a map: three times as much as in a flat map, and
+/// a twentieth of the peak of a map that is sure.
+const LEAST_SHARE: f64 = 4e-3;
 /// Probability that a map is wrong altogether: no place is less likely than this.
 const FLOOR: f64 = 1e-3;
 /// A foramen is at most this far from the canal's point of its level, in the sagittal plane: it is about 5 mm in front
@@ -88,6 +91,11 @@ impl StackMaps<'_> {
         })
     }
 
+    /// The probability within a centroid's radius in a flat map.
+    fn chance(&self) -> f64 {
+        std::f64::consts::PI * (CENTROID_MM / self.image.map_pixel_mm()).powi(2) / self.area() as f64
+    }
+
     fn mass(&self, probability: &Probability, at_mm: [f64; 2]) -> f64 {
         self.within(at_mm, CENTROID_MM).map(|(pixel, _)| probability.plane[pixel]).sum()
     }
@@ -100,10 +108,22 @@ impl StackMaps<'_> {
         let (area, slices) = (self.area(), self.grid.offsets_mm.len());
         let at_peak = |slice: usize| probability.values[slice * area + peak];
         let own = (0..slices).max_by(|&a, &b| at_peak(a).total_cmp(&at_peak(b)))?;
-        let offsets = &self.grid.offsets_mm;
+        let mut found = None;
+        let mut centre = StackPosition { back_mm: peak_mm[0], down_mm: peak_mm[1], left_mm: self.grid.offsets_mm[own] };
+        // the first window is about a pixel, the later ones about the centroid before
+        for _ in 0..CENTROIDS {
+            let next = self.centroid(probability, centre)?;
+            (centre, found) = (next.at, Some(next));
+        }
+        found
+    }
+
+    /// The centroid of the probability about a place; `None` where all of it is 0.
+    fn centroid(&self, probability: &Probability, about: StackPosition) -> Option<Found> {
+        let (area, offsets) = (self.area(), &self.grid.offsets_mm);
         let (mut mass, mut sums) = (0.0, [0.0; 3]);
-        for slice in (0..slices).filter(|&slice| (offsets[slice] - offsets[own]).abs() <= CENTROID_MM) {
-            for (pixel, [back_mm, down_mm]) in self.within(peak_mm, CENTROID_MM) {
+        for slice in (0..offsets.len()).filter(|&slice| (offsets[slice] - about.left_mm).abs() <= CENTROID_MM) {
+            for (pixel, [back_mm, down_mm]) in self.within([about.back_mm, about.down_mm], CENTROID_MM) {
                 let value = probability.values[slice * area + pixel];
                 mass += value;
                 for (sum, at) in sums.iter_mut().zip([back_mm, down_mm, offsets[slice]]) {
@@ -220,7 +240,8 @@ fn chain_of(stacks: &[StackMaps<'_>], canal: &[[Probability; LEVELS]]) -> (Vec<[
         let evidence = std::array::from_fn(|level| {
             let of_stack = |(stack, canal): (&StackMaps<'_>, &[Probability; LEVELS])| {
                 let near = stack.grid.project(*place_mm);
-                (stack.mass(&canal[level], [near.back_mm, near.down_mm]) + FLOOR).ln()
+                let mass = stack.mass(&canal[level], [near.back_mm, near.down_mm]);
+                ((mass + FLOOR) / (stack.chance() + FLOOR)).ln()
             };
             stacks.iter().zip(canal).map(of_stack).sum()
         });
@@ -248,7 +269,7 @@ mod tests {
     use crate::tasks::locate::LocateSourceConfig;
     use lumbar_dicom::Geometry;
 
-    const SLICES: usize = 9;
+    const SLICES: usize = 13;
     const GAP_MM: f64 = 4.0;
 
     /// A stack in the middle of the patient, its maps flat.
@@ -263,7 +284,7 @@ mod tests {
             let image = ImageGrid::of(&LocateSourceConfig::default());
             let (rows, columns) = image.map_size();
             let middle = Geometry::new([0.0; 3], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], [1.0, 1.0]).unwrap();
-            let offsets = (0..SLICES).map(|slice| (slice as f64 - 4.0) * GAP_MM).collect();
+            let offsets = (0..SLICES).map(|slice| (slice as f64 - 6.0) * GAP_MM).collect();
             let grid = StackGrid::new(SeriesKind::SagittalT2, &middle, [0.0, 0.0], offsets);
             Self { grid, image, logits: vec![-12.0; SLICES * MAPS * rows * columns] }
         }
@@ -328,7 +349,7 @@ mod tests {
         for target in Target::ALL {
             match points[target.index()] {
                 Some(found) => {
-                    assert!(off_mm(&found, expected_mm(target)) < 0.7, "{target}: {found:?}");
+                    assert!(off_mm(&found, expected_mm(target)) < 0.8, "{target}: {found:?}");
                     assert!(found.reliability > 0.3, "{target}: {found:?}");
                 }
                 None => assert_eq!(target.condition.group(), ConditionGroup::Subarticular, "{target}"),
@@ -352,9 +373,9 @@ mod tests {
         // the map of L2/L3 shows the foramen of L3/L4 more clearly than its own
         maps.peak(LEVELS + 1, foramen_mm(Level::L3L4, Side::Left), 3.0);
         let target = Target::new(Condition::LeftNeuralForaminalNarrowing, Level::L2L3);
-        let (right, wrong) = (maps.points()[target.index()].unwrap(), Maps::spine().points()[target.index()].unwrap());
-        assert!(off_mm(&right, foramen_mm(Level::L2L3, Side::Left)) < 1.0, "{right:?}");
-        assert!(right.reliability < 0.3 * wrong.reliability, "{right:?} {wrong:?}");
+        let [unsure, sure] = [maps, Maps::spine()].map(|maps| maps.points()[target.index()].unwrap());
+        assert!(off_mm(&unsure, foramen_mm(Level::L2L3, Side::Left)) < 1.5, "{unsure:?}");
+        assert!(unsure.reliability < 0.3 * sure.reliability, "{unsure:?} {sure:?}");
     }
 
     #[test]
