@@ -120,9 +120,6 @@ impl Spent {
                 self.validated += *validation;
                 let score = serde_json::to_string(&record.validation).unwrap_or_default();
                 self.last = format!("loss {:.3}, validation {score}", record.training_loss);
-                if std::env::var_os("LOCATE_EPOCHS").is_some() {
-                    println!("  epoch {}: {}", record.epoch, self.last);
-                }
             }
             _ => {}
         }

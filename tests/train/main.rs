@@ -4,6 +4,7 @@ mod crops;
 mod finished;
 mod full;
 mod init;
+mod locate;
 mod mixed;
 mod networks;
 mod objective;

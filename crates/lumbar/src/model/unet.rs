@@ -129,8 +129,9 @@ impl UNet {
             let part = if number == 0 { Part::Stem } else { Part::Stage(number - 1) };
             let mut at = root.at(&format!("down{number}")).part(part, number);
             let mut blocks = vec![Block::new(&mut at, "0", channels, width, 2)?];
-            // the deepest features see the whole image: one more block there costs little
-            for repeat in 1..if number + 1 == count { 3 } else { 2 } {
+            // large maps cost most, and the deepest features see the whole image
+            let more = if number == 0 { 0 } else { 1 + usize::from(number + 1 == count) };
+            for repeat in 1..=more {
                 blocks.push(Block::new(&mut at, &repeat.to_string(), width, width, 1)?);
             }
             down.push(blocks);

@@ -55,7 +55,7 @@ impl Task for LocateTask {
     type Objective = Locating;
 
     fn preset() -> (Self, TrainConfig) {
-        let mut train = TrainConfig { epochs: 14, batch_size: 2, ema_decay: 0.97, ..TrainConfig::default() };
+        let mut train = TrainConfig { epochs: 18, batch_size: 2, ema_decay: 0.97, ..TrainConfig::default() };
         train.optimizer.lr = 3e-3;
         (Self::default(), train)
     }

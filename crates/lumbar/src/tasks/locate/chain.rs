@@ -20,7 +20,7 @@ const STEP_SPREAD: f64 = 0.22;
 /// Spread of the direction. Wide, too: scoliosis, slips and a tilted patient turn steps by as much.
 const DIRECTION_SPREAD_DEG: f64 = 16.0;
 /// Log-odds of a level without a point: it is outside of the image, or no map shows it.
-const MISSING: f64 = -7.0;
+const MISSING: f64 = -1.5;
 /// Two assignments differ if a level's points are farther apart than this.
 const OTHER_MM: f64 = 12.0;
 
@@ -29,7 +29,7 @@ const OTHER_MM: f64 = 12.0;
 pub(super) struct Candidate {
     /// Millimetres to the back and to the feet.
     pub(super) at_mm: [f64; 2],
-    /// Log probability that each level's map gives this place.
+    /// Log-odds of this place in each level's map against a flat map, the sum over series.
     pub(super) evidence: [f64; LEVELS],
 }
 
@@ -122,9 +122,13 @@ pub(super) fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
 mod tests {
     use super::*;
 
+    /// The evidence of a map that is sure.
+    const SURE: f64 = 5.5;
+
     /// Candidates 35 mm apart; the evidence is strong for the level of the same number, minus `first`.
     fn discs(count: usize, first: usize, strength: f64) -> Vec<Candidate> {
-        let evidence = |disc: usize| std::array::from_fn(|level| if level + first == disc { 0.0 } else { -strength });
+        let evidence =
+            |disc: usize| std::array::from_fn(|level| if level + first == disc { SURE } else { SURE - strength });
         (0..count).map(|disc| Candidate { at_mm: [0.0, 35.0 * disc as f64], evidence: evidence(disc) }).collect()
     }
 
@@ -142,8 +146,8 @@ mod tests {
     fn two_levels_that_collapse_onto_one_disc_are_pulled_apart() {
         let mut candidates = discs(5, 0, 3.0);
         // the map of L3/L4 prefers the disc of L4/L5
-        candidates[3].evidence[2] = 0.0;
-        candidates[2].evidence[2] = -1.0;
+        candidates[3].evidence[2] = SURE;
+        candidates[2].evidence[2] = SURE - 1.0;
         assert_eq!(best_chain(&candidates).levels, [0, 1, 2, 3, 4].map(Some));
     }
 
@@ -163,7 +167,7 @@ mod tests {
         assert_eq!(levels, [4, 3, 2, 1, 0].map(Some));
         // maps upside down: no chain follows them
         for (number, candidate) in candidates.iter_mut().enumerate() {
-            candidate.evidence = std::array::from_fn(|level| if level == number { 0.0 } else { -2.0 });
+            candidate.evidence = std::array::from_fn(|level| if level == number { SURE } else { SURE - 2.0 });
         }
         let named: Vec<usize> = best_chain(&candidates).levels.into_iter().flatten().collect();
         assert!(named.windows(2).all(|pair| pair[0] > pair[1]), "{named:?}");

@@ -26,7 +26,6 @@ pub struct LocateTask {
 /// |---|---|---|---|
 /// | `pixel_mm` | 2 | side of an image's pixel in the patient | 0.5–8 |
 /// | `width_px`, `height_px` | 112, 144 | size of an image about the middle of the slice; multiples of the network's reduction | 16–1024 |
-/// | `slices` | 5 | slices of each series in a training step: at canal and foramina, the others at random | 3–64 |
 /// | `sigma_mm` | 5 | standard deviation of the Gaussian around a point that a map is compared with | 1–20 |
 /// | `intensity` | percentiles of the series | what becomes 0…1 | see [`IntensityConfig`] |
 /// | `augment` | ± 15°, 0.8–1.2, shifts of 0.19 | of training images; mirroring has no effect | see [`AugmentConfig`] |
@@ -37,7 +36,6 @@ pub struct LocateSourceConfig {
     pub pixel_mm: f64,
     pub width_px: usize,
     pub height_px: usize,
-    pub slices: usize,
     pub sigma_mm: f64,
     pub intensity: IntensityConfig,
     pub augment: AugmentConfig,
@@ -61,7 +59,6 @@ impl Default for LocateSourceConfig {
             pixel_mm: 2.0,
             width_px: 112,
             height_px: 144,
-            slices: 5,
             sigma_mm: 5.0,
             intensity: IntensityConfig::default(),
             augment,
@@ -90,7 +87,6 @@ impl LocateTask {
                 return Err(ConfigError::new(field, side, format!("a multiple of {reduction}")));
             }
         }
-        check_range("source.slices", source.slices, 3, 64)?;
         check_range("source.sigma_mm", source.sigma_mm, 1.0, 20.0)?;
         source.intensity.check()?;
         source.augment.check()

@@ -25,6 +25,11 @@ use crate::data::random::{Generator, generator};
 use crate::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
 use crate::tasks::TaskError;
 
+/// Where a pair of slices begins, in slices from the one that is nearest to a point.
+const FIRST_OF_PAIR: [isize; 6] = [-2, -1, -1, 0, 0, 1];
+/// Slices of a training sample that may show anything.
+const ANYWHERE: usize = 2;
+
 /// Mean and standard deviation of images in 0…1, about.
 const NORMALISATION: Normalisation = Normalisation { mean: 0.25, std: 0.25 };
 
@@ -145,7 +150,7 @@ impl LocateSource {
         let image = ImageGrid::of(&self.config);
         let mut random = generator(plan.seed, plan.epoch, study, &format!("locate/{}", stored.grid.kind.title()));
         let (chosen, augmentation) = if plan.augmented {
-            let chosen = self.chosen(&stored.grid, points, &mut random);
+            let chosen = Self::chosen(&stored.grid, points, &mut random);
             (chosen, augment.draw(*width_px, *height_px, &mut random))
         } else {
             ((0..stored.grid.offsets_mm.len()).collect(), Augmentation::NONE)
@@ -190,36 +195,23 @@ impl LocateSource {
         Ok(StackSample { pixels: images, grid, maps })
     }
 
-    /// Slices of a training sample: at a canal point, at a left and at a right foramen, or their neighbours; the rest
-    /// at random.
-    fn chosen(
-        &self,
-        grid: &StackGrid,
-        points: &[Option<[f64; 3]>; Target::COUNT],
-        random: &mut Generator,
-    ) -> Vec<usize> {
+    /// Slices of a training sample: a pair of neighbours about a canal point, another about a foramen of one side, and
+    /// slices from anywhere. Pairs teach how the probability falls from slice to slice, the others where it is low.
+    fn chosen(grid: &StackGrid, points: &[Option<[f64; 3]>; Target::COUNT], random: &mut Generator) -> Vec<usize> {
         let count = grid.offsets_mm.len();
-        let mut chosen = Vec::new();
-        let mut add = |slice: usize| {
-            if !chosen.contains(&slice) {
-                chosen.push(slice);
-            }
-        };
-        for group in 0..SAGITTAL / Level::ALL.len() {
+        let mut chosen = [0; ANYWHERE].map(|_: usize| random.random_range(0..count.max(1))).to_vec();
+        // one map serves both sides
+        let foramen = random.random_range(1..SAGITTAL / Level::ALL.len());
+        for group in [0, foramen] {
             let level = random.random_range(0..Level::ALL.len());
-            let step = [-1, 0, 0, 0, 1][random.random_range(0..5)];
-            let Some(point) = points[group * Level::ALL.len() + level] else { continue };
-            if let Some((slice, _)) = grid.nearest(grid.project(point).left_mm) {
-                add(slice.saturating_add_signed(step).min(count - 1));
-            }
+            let first = FIRST_OF_PAIR[random.random_range(0..FIRST_OF_PAIR.len())];
+            let point = points[group * Level::ALL.len() + level].map(|point| grid.project(point).left_mm);
+            let Some((nearest, _)) = point.and_then(|left_mm| grid.nearest(left_mm)) else { continue };
+            chosen.extend([first, first + 1].map(|step| nearest.saturating_add_signed(step)));
         }
-        for _ in 0..4 * self.config.slices {
-            let slice = random.random_range(0..count.max(1));
-            if count > 0 && chosen.len() < self.config.slices && !chosen.contains(&slice) {
-                chosen.push(slice);
-            }
-        }
+        chosen.retain(|slice| *slice < count);
         chosen.sort_unstable();
+        chosen.dedup();
         chosen
     }
 
