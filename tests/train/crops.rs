@@ -98,6 +98,7 @@ fn the_phantoms_files_become_batches_folds_and_a_submission() {
         task: &task,
         networks: &[network(0), network(1)],
         prior: &prior,
+        points: None,
         temperature: Temperature::ONE,
         config: &PredictConfig::default(),
         loader: LoaderConfig::default(),

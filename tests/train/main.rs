@@ -2,7 +2,9 @@
 
 mod crops;
 mod finished;
+mod full;
 mod init;
+mod locate;
 mod mixed;
 mod networks;
 mod objective;

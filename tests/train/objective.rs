@@ -135,11 +135,21 @@ fn a_regression_is_trained_resumed_and_merged_like_a_grader() {
                     asked.stop();
                 }
             };
-            let outcome = run.fit_fold(0, &network(), &dataset, &Regression, Device::Cpu, &stop, &mut observer);
+            let outcome =
+                run.fit_fold(0, &network(), [&dataset, &dataset], &Regression, Device::Cpu, &stop, &mut observer);
             assert_eq!(outcome.unwrap(), FoldOutcome::Stopped);
         }
         for fold in 0..2 {
-            run.fit_fold(fold, &network(), &dataset, &Regression, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
+            run.fit_fold(
+                fold,
+                &network(),
+                [&dataset, &dataset],
+                &Regression,
+                Device::Cpu,
+                &StopToken::new(),
+                &mut Silent,
+            )
+            .unwrap();
         }
         let history = fs::read_to_string(run.fold_folder(0).join("history.jsonl")).unwrap();
         (run.merge::<Found>().unwrap(), history)
@@ -157,7 +167,7 @@ fn a_regression_is_trained_resumed_and_merged_like_a_grader() {
     let folder = scratch();
     let run = CrossValidation::open(folder.path(), &mixed, folds.clone()).unwrap();
     let error = run
-        .fit_fold(0, &network(), &dataset, &Regression, Device::Cpu, &StopToken::new(), &mut Silent)
+        .fit_fold(0, &network(), [&dataset, &dataset], &Regression, Device::Cpu, &StopToken::new(), &mut Silent)
         .unwrap_err()
         .to_string();
     assert!(error.contains("the inputs of this task cannot be mixed"), "{error}");

@@ -36,7 +36,7 @@ fn config(preset: Preset) -> RunConfig {
                 set(&format!("task.whole_study.spine.{plane}"), "3");
             }
         }
-        Preset::Crops => {
+        Preset::Crops | Preset::Locate | Preset::Full => {
             set("task.crops.source.crop.width_px", "24");
             set("task.crops.source.crop.height_px", "24");
             set("train.epochs", "1");
@@ -214,6 +214,6 @@ fn settings_are_refused_by_name_with_what_is_allowed() {
     assert!(error.contains("mine.toml") && error.contains("missing field `task`"), "{error}");
     assert_eq!(
         "crop".parse::<Preset>().unwrap_err().to_string(),
-        "no preset is called \"crop\", expected one of whole-study, crops"
+        "no preset is called \"crop\", expected one of whole-study, crops, locate, full"
     );
 }

@@ -214,7 +214,7 @@ where
     N: Network,
     D: Dataset<Inputs = N::Inputs, Truth = GradeTruth> + Labelled,
 {
-    run.fit_fold(fold, network, dataset, &objective(run, fold, &**dataset), Device::Cpu, stop, observer)
+    run.fit_fold(fold, network, [dataset, dataset], &objective(run, fold, &**dataset), Device::Cpu, stop, observer)
 }
 
 /// Trains all folds on the CPU and merges them.

@@ -26,6 +26,7 @@ mod output;
 mod completions;
 mod device;
 mod inspect;
+mod locate;
 mod output_file;
 mod phantom;
 mod predict;
@@ -88,6 +89,13 @@ enum Command {
     /// The file is validated before it is written: every row of the sample once, in its order, finite, at least 0,
     /// summing to 1.
     Predict(predict::Arguments),
+    /// Find the points of studies with a run's localiser, and write them as a table
+    ///
+    /// The studies are those that `predict` would predict. Each has 25 rows: the position in patient mm (LPS), the slice
+    /// that shows it best with its pixels, and the reliability, the probability that the point is within 6 mm of where a
+    /// reader would put it. Cells are empty where no point was found, or no slice of the series on which the condition
+    /// is graded covers it.
+    Locate(locate::Arguments),
     /// Score predictions as the competition does, with intervals, beside predictors that saw no image
     ///
     /// Of a run: its out-of-fold table. Of a file: any submission, against a table of labels. Intervals are from a
@@ -126,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Train(arguments) => train::run(&arguments),
         Command::Predict(arguments) => done(predict::run(&arguments)),
+        Command::Locate(arguments) => done(locate::run(&arguments)),
         Command::Score(arguments) => done(score::run(&arguments)),
         Command::Report(arguments) => done(report::run(&arguments)),
         Command::Completions(arguments) => done(completions::run(&arguments)),

@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The data set's own sample, or one of its test half, or of all of it.
-fn sample(manifest: &Manifest) -> Result<Sample> {
+pub(crate) fn sample(manifest: &Manifest) -> Result<Sample> {
     let path = manifest.folder().join("sample_submission.csv");
     if path.exists() {
         return Ok(Sample::read(&path)?);
@@ -103,7 +103,7 @@ fn sample(manifest: &Manifest) -> Result<Sample> {
 }
 
 /// The sample's studies; one that the data set does not have is a study without series.
-fn records(manifest: &Manifest, sample: &Sample) -> Vec<StudyRecord> {
+pub(crate) fn records(manifest: &Manifest, sample: &Sample) -> Vec<StudyRecord> {
     let record = |&id: &StudyId| {
         let found = manifest.study(DataSplit::Test, id).or_else(|| manifest.study(DataSplit::Train, id));
         found.cloned().unwrap_or_else(|| StudyRecord {

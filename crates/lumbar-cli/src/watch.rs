@@ -62,6 +62,7 @@ impl Observer for Watch {
     fn event(&mut self, event: &Event) {
         let fold = self.fold;
         match event {
+            Event::StageStarted { stage } => self.line(&format!("the {stage} is trained, or continued")),
             Event::Preparing { done, total } => self.at(*done as u64, *total as u64, "studies decoded"),
             Event::StudyWarning { study, .. } => *self.warnings.entry(*study).or_default() += 1,
             Event::FoldStarted { fold, training, validation, parameters, steps } => {

@@ -65,6 +65,7 @@ impl ProgressPrinter {
 impl Observer for ProgressPrinter {
     fn event(&mut self, event: &Event) {
         match event {
+            Event::StageStarted { stage } => self.say(&format!("the {stage} is trained, or continued")),
             Event::Preparing { done, total } => self.at(|| format!("{done} of {total} studies decoded")),
             Event::StudyWarning { .. } => self.warnings += 1,
             Event::FoldStarted { fold, training, validation, parameters, steps } => {

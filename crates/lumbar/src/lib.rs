@@ -23,7 +23,7 @@
 //! | [`metric`] | the competition's score with confidence intervals, ranking, agreement, calibration, baselines |
 //! | [`model`] | networks equal to timm's, their weights, the whole-study model and the crop grader |
 //! | [`train`] | training of one fold: optimizer, schedule, loss, checkpoints, exact resume |
-//! | `tasks` | what is trained on what: whole studies, or crops around annotated points |
+//! | `tasks` | what is trained on what: whole studies, crops around points, or slices on which points are found |
 //! | [`predict`] | from trained folds to probabilities and a valid submission |
 //! | [`explain`] | Grad-CAM: which pixels a prediction depends on |
 //! | [`figure`] | images and charts as PNG and SVG bytes |
@@ -116,6 +116,8 @@
 //! | cell | one target of one study |
 //! | label | the severity of a cell according to a radiologist; it may be missing |
 //! | annotation | a point in a slice where a radiologist saw a target |
+//! | found point | a position in the patient where a localiser found a target |
+//! | reliability | the probability that a found point is within 6 mm of the annotated one |
 //!
 //! ## Training and prediction
 //!
@@ -148,7 +150,8 @@
 //!
 //! # What is not here
 //!
-//! - No localiser: crops are taken at annotated points. Scores of the crop grader are scores *given good points*.
+//! - No recess points from axial images: a run with a localiser finds canal and foramina on sagittal slices and carries
+//!   the recesses from there. Scores of the preset `crops` are scores *given good points*; those of `full` are not.
 //! - No pretrained weights: they can be loaded from timm's files, but none are part of the library.
 //! - No training on several GPUs or machines.
 //! - No validation on patients: the numbers in the README are from synthetic studies.
@@ -159,6 +162,7 @@ pub mod data;
 pub mod explain;
 pub mod figure;
 mod hash;
+mod linear;
 pub mod metric;
 pub mod model;
 pub mod predict;

@@ -42,7 +42,9 @@ pub use baselines::{Baselines, FoldOf};
 pub use bootstrap::{
     BootstrapConfig, Interval, ScoreIntervals, interval, paired_interval, score_difference, score_intervals,
 };
-pub use calibration::{ReliabilityBin, brier, classwise_calibration_error, ranked_probability_score, reliability};
+pub use calibration::{
+    ReliabilityBin, brier, classwise_calibration_error, ranked_probability_score, reliability, reliability_of,
+};
 pub use constant::ConstantBaseline;
 pub use error::MetricError;
 pub use label_rows::{read_labels, write_labels};

@@ -10,6 +10,7 @@
 //! | [`weights`] | strict reading and writing of safetensors files |
 //! | [`pretrained`], [`hub`] | [`Init`], where first weights come from; the cache of the Hugging Face hub |
 //! | [`spine`], [`level`] | the whole-study model, the crop grader |
+//! | [`unet`] | the U-Net: maps as large as half the image |
 //! | [`inference`], [`summary`] | models folded for inference; tables of layers |
 //!
 //! The module reads and writes weight files and no others. Randomness is passed in as seeds: first weights depend on the
@@ -60,6 +61,7 @@ pub mod resnet;
 pub mod spine;
 pub mod stages;
 pub mod summary;
+pub mod unet;
 pub mod weights;
 
 pub use architecture::Architecture;
@@ -77,4 +79,5 @@ pub use registry::{Entry, Part, Registry, Role};
 pub use resnet::ResNet;
 pub use spine::{SpineConfig, SpineModel, SpineOutput};
 pub use summary::Summary;
+pub use unet::{UNet, UNetConfig};
 pub use weights::{LoadOptions, LoadReport};

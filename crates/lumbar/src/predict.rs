@@ -2,8 +2,13 @@
 //! the submission's writer and its validator.
 
 mod ensemble;
+mod locate;
+mod point_reliability;
 pub mod submission;
 mod temperature;
 
+pub(crate) use ensemble::mixed;
 pub use ensemble::{Ensemble, PredictConfig, Predictions, StudyWarnings};
+pub use locate::{Localisers, LocateError, Located};
+pub use point_reliability::{GOOD_POINT_MM, PointErrors, PointReliability, PointReport, median_points};
 pub use temperature::Temperature;

@@ -15,12 +15,23 @@
 //! | `cache/` | studies decoded for training; may be deleted |
 //! | `fold-0/` … | history, events, checkpoints and out-of-fold table of each fold |
 //! | `out_of_fold.csv`, `temperature.toml` | when all folds are trained |
+//!
+//! A run with a [`LocateStage`] has more:
+//!
+//! | in the folder | |
+//! |---|---|
+//! | `locate/` | the localiser's own run, trained first, on the same folds |
+//! | `locate/annotated.csv` | the annotated points in patient mm |
+//! | `locate/recess.json` | where recesses are beside canal and foramina, for each fold and for new studies |
+//! | `locate/fold-0/points.csv` … | what the fold's localiser found in the fold's studies, not calibrated |
+//! | `points.csv`, `reliability.json` | out-of-fold points with calibrated reliabilities, when all localisers are trained |
 
 mod config;
 mod data;
 mod error;
 mod fit;
 mod init;
+mod locate;
 mod log;
 mod predict;
 
@@ -29,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 
-pub use config::{FoldConfig, RunConfig};
+pub use config::{FoldConfig, LocateStage, RunConfig};
 pub use data::DataRecord;
 pub use error::RunError;
 pub use fit::Fitted;
@@ -63,6 +74,8 @@ pub struct Run {
     records: Vec<StudyRecord>,
     /// The cache with pretrained weights of the hub.
     hub: Option<HubCache>,
+    /// The run of the localiser, if there is one.
+    localiser: Option<Box<Run>>,
 }
 
 impl Run {
@@ -80,7 +93,12 @@ impl Run {
             return Err(RunError::NothingLabelled { folder: manifest.folder().to_owned() });
         }
         let data = DataRecord::of(manifest.folder(), &records)?;
+        let localiser = |config: &RunConfig| {
+            let config = config.of_localiser()?;
+            Some(Self::create(&folder.join("locate"), &config, manifest).map(Box::new))
+        };
         if !folder.join("run.toml").exists() {
+            localiser(config).transpose()?;
             let labels = labels_of(&records)?;
             let labelled: Vec<_> = records.iter().filter_map(|study| Some((study.id, study.labels?))).collect();
             let folds = Folds::new(&labelled, config.folds.count, config.folds.seed)?;
@@ -102,7 +120,8 @@ impl Run {
         if !differences.is_empty() {
             return Err(RunError::OtherData { folder: folder.to_owned(), differences });
         }
-        Ok(Self { records, ..run })
+        let localiser = localiser(config).transpose()?;
+        Ok(Self { records, localiser, ..run })
     }
 
     /// Opens a run from its folder alone: to predict, to score, to report.
@@ -121,6 +140,7 @@ impl Run {
             studies.push(folds.split(fold)?.1.to_vec());
         }
         let folds_of_run = CrossValidation::open(folder, &config.train, studies)?;
+        let localiser = config.locate.as_ref().map(|_| Self::open(&folder.join("locate")).map(Box::new)).transpose()?;
         Ok(Self {
             data: DataRecord::read(&folder.join("data.json"))?,
             labels: read_labels(&folder.join("labels.csv"))?,
@@ -131,6 +151,7 @@ impl Run {
             folds_of_run,
             records: Vec::new(),
             hub: None,
+            localiser,
         })
     }
 
@@ -156,6 +177,12 @@ impl Run {
     #[must_use]
     pub const fn data(&self) -> &DataRecord {
         &self.data
+    }
+
+    /// The run of its localiser; `None` if it grades at annotated points.
+    #[must_use]
+    pub fn localiser(&self) -> Option<&Self> {
+        self.localiser.as_deref()
     }
 
     /// Which fold each study is in.
@@ -218,11 +245,17 @@ impl Run {
         if path.exists() { Ok(History::read(&path)?) } else { Ok(History::default()) }
     }
 
-    /// The out-of-fold predictions of all its studies, not scaled and without mirror images.
+    /// The out-of-fold predictions of all its studies, not scaled and without mirror images. In a run with a localiser
+    /// they are grades at found points, mixed with the prior by the points' reliabilities.
     ///
     /// # Errors
     /// [`TrainError::MissingFolds`] names the folds that are not trained to their end.
     pub fn out_of_fold(&self) -> Result<PredictionTable, RunError> {
+        self.mixed(self.graded_out_of_fold()?)
+    }
+
+    /// The out-of-fold grades, not mixed.
+    fn graded_out_of_fold(&self) -> Result<PredictionTable, RunError> {
         let path = self.folder.join("out_of_fold.csv");
         if path.exists() { Ok(read_predictions(&path)?) } else { Ok(self.folds_of_run.merge()?) }
     }
@@ -233,7 +266,8 @@ impl Run {
     /// # Errors
     /// Those of [`Run::out_of_fold`].
     pub fn out_of_fold_scaled(&self) -> Result<PredictionTable, RunError> {
-        Ok(Temperature::out_of_fold(&self.labels, &self.out_of_fold()?, |study| self.fold_of(study))?)
+        let graded = self.graded_out_of_fold()?;
+        self.mixed(Temperature::out_of_fold(&self.labels, &graded, |study| self.fold_of(study))?)
     }
 
     /// The temperatures that fit the out-of-fold predictions best. [`Run::predict`] scales by them.
@@ -243,7 +277,7 @@ impl Run {
     pub fn temperature(&self) -> Result<Temperature, RunError> {
         let path = self.folder.join("temperature.toml");
         if !path.exists() {
-            return Ok(Temperature::fit(&Graded::join(&self.labels, &self.out_of_fold()?)?));
+            return Ok(Temperature::fit(&Graded::join(&self.labels, &self.graded_out_of_fold()?)?));
         }
         let text = fs::read_to_string(&path).map_err(|source| RunError::file(&path, source))?;
         toml::from_str(&text).map_err(|error| RunError::format(&path, error.to_string().trim_end()))

@@ -7,12 +7,14 @@
 //! |---|---|---|
 //! | [`whole_study`] | one network for all 25 targets | all slices of a study |
 //! | [`crops`] | a network for each plane | crops around the annotated points |
+//! | [`locate`] | a U-Net that finds the points | sagittal slices |
 //!
 //! Adding one: a folder with a config that implements [`Task`], and a line in the table. A task that grades studies
 //! uses [`grading::Grading`] as its objective; another one brings its own [`Objective`].
 
 pub mod crops;
 pub mod grading;
+pub mod locate;
 mod table;
 pub mod whole_study;
 
@@ -23,6 +25,7 @@ use serde::de::DeserializeOwned;
 use tch::Device;
 
 use crate::data::StudyId;
+use crate::data::found_points::FoundPoints;
 use crate::data::loader::{BoxError, Dataset, Tensors};
 use crate::data::manifest::StudyRecord;
 use crate::metric::LabelTable;
@@ -102,6 +105,21 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
         progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self::Dataset, TaskError>;
 
+    /// Decodes studies as [`Task::open`] does, to be looked at around points that were found in place of annotated ones.
+    ///
+    /// # Errors
+    /// As [`Task::open`], and [`TaskError::NoPoints`] when the task looks at no points, which is the default.
+    fn open_at(
+        &self,
+        records: &[&StudyRecord],
+        points: &FoundPoints,
+        cache: Option<&Path>,
+        progress: &dyn lumbar_dicom::ReadProgress,
+    ) -> Result<Self::Dataset, TaskError> {
+        let _ = (records, points, cache, progress);
+        Err(TaskError::NoPoints { task: Self::title() })
+    }
+
     /// What was missing or unreadable in a study's files, in words.
     fn warnings(dataset: &Self::Dataset, study: StudyId) -> Vec<String>;
 
@@ -111,12 +129,13 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
     /// The network and what it looks at, in a few words for reports.
     fn description(&self) -> String;
 
-    /// The objective of a fold, from all known labels and the studies that it trains on.
+    /// The objective of a fold, from its data, all known labels and the studies that it trains on.
     ///
     /// # Errors
     /// When the device does not exist.
     fn objective(
         &self,
+        dataset: &Self::Dataset,
         labels: &LabelTable,
         training: &[StudyId],
         device: Device,
@@ -139,6 +158,12 @@ pub enum TaskError {
     /// Studies could not be decoded or cached.
     #[error("{0}")]
     Data(BoxError),
+    /// The task does not look at points.
+    #[error("{task} does not look at points: a localiser is of no use to it")]
+    NoPoints {
+        /// The task's title.
+        task: &'static str,
+    },
     /// Decoding was stopped on request.
     #[error("the decoding of studies was stopped")]
     Stopped,

@@ -1,6 +1,7 @@
 //! The command from files to submissions: runs that are killed, stopped and refused, studies with every fault.
 
 mod faults;
+mod full;
 mod output;
 mod report;
 mod resume;
@@ -47,6 +48,17 @@ fn train(preset: &str, run: &Path) -> Command {
             "task.whole_study.spine.sagittal_t2_slices=2",
             "task.whole_study.spine.axial_t2_slices=2",
             "task.whole_study.source.channels.size_px=32",
+        ],
+        "full" => &[
+            "task.crops.source.crop.width_px=24",
+            "task.crops.source.crop.height_px=24",
+            "train.epochs=1",
+            "locate.train.epochs=1",
+            "locate.train.batch_size=2",
+            "locate.task.source.slices=3",
+            "locate.task.source.pixel_mm=4",
+            "locate.task.source.width_px=64",
+            "locate.task.source.height_px=80",
         ],
         _ => &["task.crops.source.crop.width_px=24", "task.crops.source.crop.height_px=24", "train.epochs=1"],
     };

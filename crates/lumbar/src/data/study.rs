@@ -17,6 +17,7 @@ use super::names::{one_line, relative};
 use super::{DataSplit, SeriesId, SeriesKind, StudyId};
 
 pub use cut::StudyCrop;
+pub(crate) use points::instance_of;
 pub use points::{PointError, StudyPoint, StudyPoints};
 
 /// An opened study: the headers of its files.

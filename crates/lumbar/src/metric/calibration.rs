@@ -1,3 +1,5 @@
+use serde::Serialize;
+
 use super::Cell;
 
 /// Mean over the cells of Σ over severities (p − [is it])², 0–2; none without cells.
@@ -29,7 +31,7 @@ pub fn ranked_probability_score(cells: &[Cell]) -> Option<f64> {
 }
 
 /// One bin of a reliability curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ReliabilityBin {
     /// How many cells fall into the bin.
     pub count: usize,
@@ -43,9 +45,16 @@ pub struct ReliabilityBin {
 /// empty. A bin holds its upper edge and not its lower one; the first holds 0.
 #[must_use]
 pub fn reliability(cells: &[Cell], class: usize, bins: usize) -> Vec<ReliabilityBin> {
+    let events: Vec<(f64, bool)> =
+        cells.iter().map(|cell| (cell.probabilities()[class], cell.truth.index() == class)).collect();
+    reliability_of(&events, bins)
+}
+
+/// Reliability of (probability, whether it happened) pairs, in bins as in [`reliability`].
+#[must_use]
+pub fn reliability_of(events: &[(f64, bool)], bins: usize) -> Vec<ReliabilityBin> {
     let mut sums = vec![(0usize, 0.0, 0.0); bins.max(1)];
-    for cell in cells {
-        let probability = cell.probabilities()[class];
+    for &(probability, happened) in events {
         // the first inner edge that is not below the probability, as scikit-learn's calibration_curve
         let edge = |index: usize| index as f64 / bins as f64;
         let mut bin = ((probability * bins as f64).ceil() as usize).clamp(1, bins) - 1;
@@ -58,7 +67,7 @@ pub fn reliability(cells: &[Cell], class: usize, bins: usize) -> Vec<Reliability
         let (count, predicted, observed) = &mut sums[bin];
         *count += 1;
         *predicted += probability;
-        *observed += f64::from(u8::from(cell.truth.index() == class));
+        *observed += f64::from(u8::from(happened));
     }
     sums.into_iter()
         .filter(|(count, ..)| *count > 0)

@@ -1,4 +1,4 @@
-//! Batch norm and layer norm.
+//! Batch norm, layer norm and group norm.
 
 use tch::Tensor;
 
@@ -151,5 +151,42 @@ impl LayerNorm {
         self.weight = self.weight.f_detach()?.f_to_kind(kind)?;
         self.bias = self.bias.f_detach()?.f_to_kind(kind)?;
         Ok(())
+    }
+}
+
+/// Group norm over the channels of images (Wu and He 2018, arXiv:1803.08494). ε is 1e-5, PyTorch's default.
+///
+/// Its statistics are those of the image itself: it needs no batch and has no running statistics.
+#[derive(Debug)]
+pub struct GroupNorm {
+    name: String,
+    groups: i64,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl GroupNorm {
+    const EPS: f64 = 1e-5;
+
+    pub(crate) fn new(builder: &mut Builder<'_>, channels: i64, groups: i64) -> Result<Self> {
+        Ok(Self {
+            name: builder.path().to_owned(),
+            groups,
+            weight: builder.tensor("weight", &[channels], Role::NormWeight, Fill::Const(1.0))?,
+            bias: builder.tensor("bias", &[channels], Role::NormBias, Fill::Const(0.0))?,
+        })
+    }
+
+    pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let out =
+            xs.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), Self::EPS, true).doing(&self.name)?;
+        pass.record_layer(|| LayerRow {
+            name: self.name.clone(),
+            kind: "group norm".to_owned(),
+            output: out.size(),
+            parameters: self.weight.numel() + self.bias.numel(),
+            macs: 0,
+        });
+        Ok(out)
     }
 }

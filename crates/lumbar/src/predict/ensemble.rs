@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tch::{Device, TchError, Tensor};
 
-use super::Temperature;
+use super::{Located, Temperature};
 use crate::anatomy::Target;
 use crate::config::{ConfigError, check_range};
 use crate::data::StudyId;
+use crate::data::found_points::{FoundPoint, FoundPoints};
 use crate::data::loader::{BoxError, Dataset, Loader, LoaderConfig, Plan, Tensors};
 use crate::data::manifest::StudyRecord;
 use crate::metric::{ConstantBaseline, PredictionTable};
@@ -62,6 +63,22 @@ pub struct Predictions {
     pub warnings: Vec<StudyWarnings>,
 }
 
+impl Predictions {
+    /// Adds what was missing when points were looked for, before the other warnings of a study and each once.
+    pub fn add_warnings(&mut self, located: &Located) {
+        for &study in self.table.studies() {
+            let Some(new) = located.warnings.get(&study) else { continue };
+            match self.warnings.iter_mut().find(|warnings| warnings.study == study) {
+                Some(StudyWarnings { warnings, .. }) => {
+                    let own = std::mem::replace(warnings, new.clone());
+                    warnings.extend(own.into_iter().filter(|warning| !new.contains(warning)));
+                }
+                None => self.warnings.push(StudyWarnings { study, from_prior: 0, warnings: new.clone() }),
+            }
+        }
+    }
+}
+
 /// A study of which something was missing or unreadable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StudyWarnings {
@@ -82,6 +99,9 @@ pub struct Ensemble<'a, T, N> {
     pub networks: &'a [N],
     /// What is predicted for targets that no image shows.
     pub prior: &'a ConstantBaseline,
+    /// Where to look, for studies without annotations: the grade of a target is mixed with the prior by the reliability
+    /// of its point. Without them the task looks at annotated points, if it looks at points.
+    pub points: Option<&'a FoundPoints>,
     /// A temperature for each condition group.
     pub temperature: Temperature,
     /// How.
@@ -115,13 +135,14 @@ where
         let dataset = OnDemand {
             task: self.task.clone(),
             records: records.iter().map(|record| (record.id, (*record).clone())).collect(),
+            points: self.points.map(|points| points.filter(|study| studies.contains(&study))),
             flip: self.config.flip,
         };
         let plan = Plan::in_order(&studies, self.config.batch_size);
         let mut predictions = Predictions { table: PredictionTable::new(), warnings: Vec::new() };
         for batch in Loader::start(Arc::new(dataset), plan, &self.loader, self.device)? {
             let batch = batch?;
-            for (study, row) in batch.studies.iter().zip(self.mean(&batch.inputs, batch.studies.len())?) {
+            for (study, row) in batch.studies.iter().zip(self.mean(&batch.inputs, &batch.studies)?) {
                 predictions.table.insert(*study, row)?;
             }
             let hidden = hidden_counts(&batch.inputs.plain.1)?;
@@ -139,9 +160,9 @@ where
     fn mean(
         &self,
         batch: &PlainAndMirrored<T::Inputs>,
-        studies: usize,
+        studies: &[StudyId],
     ) -> Result<Vec<[[f64; 3]; Target::COUNT]>, TrainError> {
-        let mut sums = vec![[[0.0; 3]; Target::COUNT]; studies];
+        let mut sums = vec![[[0.0; 3]; Target::COUNT]; studies.len()];
         for network in self.networks {
             let plain = visible_rows(network, &batch.plain)?;
             let mirrored = batch.mirrored.as_ref().map(|mirrored| visible_rows(network, mirrored)).transpose()?;
@@ -150,9 +171,14 @@ where
                     Some(mirrored) => mean_with_mirrored(&plain[place], &mirrored[place]),
                     None => plain[place],
                 };
+                let points = self.points.and_then(|points| points.get(studies[place]));
                 for target in Target::ALL {
                     let index = target.index();
-                    let row = row[index].map_or(self.prior.rows()[index], |cell| self.temperature.scale(target, &cell));
+                    let prior = &self.prior.rows()[index];
+                    let row = row[index].map_or(*prior, |cell| {
+                        let graded = self.temperature.scale(target, &cell);
+                        points.map_or(graded, |points| mixed(&graded, prior, points[index]))
+                    });
                     for (sum, value) in sum[index].iter_mut().zip(row) {
                         *sum += value / self.networks.len() as f64;
                     }
@@ -161,6 +187,12 @@ where
         }
         Ok(sums)
     }
+}
+
+/// A grade mixed with the prior by the reliability of the target's point; the prior where there is no point.
+pub(crate) fn mixed(graded: &[f64; 3], prior: &[f64; 3], point: Option<FoundPoint>) -> [f64; 3] {
+    let share = point.map_or(0.0, |point| point.reliability);
+    std::array::from_fn(|class| share * graded[class] + (1.0 - share) * prior[class])
 }
 
 fn visible_rows<N: Network>(
@@ -180,6 +212,7 @@ fn hidden_counts(truth: &GradeTruth) -> Result<Vec<usize>, TchError> {
 struct OnDemand<T> {
     task: T,
     records: HashMap<StudyId, StudyRecord>,
+    points: Option<FoundPoints>,
     flip: bool,
 }
 
@@ -217,7 +250,10 @@ impl<T: Task<Truth = GradeTruth>> Dataset for OnDemand<T> {
 
     fn sample(&self, plan: &Plan, study: StudyId) -> Result<DecodedSample<T>, BoxError> {
         let record = self.records.get(&study).ok_or("the study was not asked for")?;
-        let dataset = self.task.open(&[record], None, &())?;
+        let dataset = match &self.points {
+            Some(points) => self.task.open_at(&[record], points, None, &())?,
+            None => self.task.open(&[record], None, &())?,
+        };
         let plain = dataset.sample(plan, study)?;
         let mirrored = self.flip.then(|| dataset.sample(&mirror(plan), study)).transpose()?;
         let warnings = T::warnings(&dataset, study);

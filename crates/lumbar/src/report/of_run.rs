@@ -186,16 +186,26 @@ fn tiles(run: &Run, record: &StudyRecord, cell: &WorstCell, device: Device) -> R
     if study.has_burned_in_annotation() {
         return Ok((Vec::new(), BURNED_IN.to_owned()));
     }
-    let point = StudyPoints::locate(&study, record).points[cell.target.index()];
     let mut tiles = Vec::new();
-    if let Some(position_mm) = point.position_mm() {
+    let mut reliability = String::new();
+    let position_mm = if run.localiser().is_some() {
+        let points = run.points()?;
+        let point = points.get(record.id).and_then(|points| points[cell.target.index()]);
+        reliability = point.map_or_else(String::new, |point| {
+            format!(" The point was found by the localiser, reliability {:.2}.", point.reliability)
+        });
+        point.map(|point| point.position_mm)
+    } else {
+        StudyPoints::locate(&study, record).points[cell.target.index()].position_mm()
+    };
+    if let Some(position_mm) = position_mm {
         tiles.extend(slice_tile(&study, cell.target, position_mm)?);
     }
     let severity = Severity::most_probable(&cell.probabilities);
     let remark = match cell_cam(run, record, cell.target, severity, device)? {
         Some(cam) => {
             tiles.extend(cam_tiles(&cam, Some(cam_view(run, cell.target))));
-            format!("Grad-CAM of {severity}, by the fold that was not trained on this study.")
+            format!("Grad-CAM of {severity}, by the fold that was not trained on this study.{reliability}")
         }
         None => "No image shows this target: it is predicted from the prior.".to_owned(),
     };
@@ -256,7 +266,10 @@ impl GradingVisitor for Explain<'_> {
         let study = self.record.id;
         let fold = self.run.fold_of(study).ok_or_else(|| format!("study {study} is in no fold of the run"))?;
         let network = self.run.network::<T>(fold, self.device)?;
-        let dataset = Arc::new(task.open(&[self.record], None, &())?);
+        let dataset = Arc::new(match self.run.localiser() {
+            Some(_) => task.open_at(&[self.record], &self.run.points()?, None, &())?,
+            None => task.open(&[self.record], None, &())?,
+        });
         let plan = Plan::in_order(&[study], 1);
         let mut batches = Loader::start(dataset, plan, &LoaderConfig::default(), self.device)?;
         let batch = batches.next().ok_or("the batch of the study was not made")??;

@@ -3,9 +3,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
-use crate::config::check_range;
+use crate::config::{ConfigError, check_range};
 use crate::predict::PredictConfig;
-use crate::tasks::{Preset, TaskConfig};
+use crate::tasks::locate::LocateTask;
+use crate::tasks::{Preset, Task as _, TaskConfig};
 use crate::train::config::differences;
 use crate::train::{TrainConfig, TrainError};
 
@@ -17,6 +18,7 @@ use crate::train::{TrainConfig, TrainError};
 /// | `folds` | 5, seed 0 | how studies are split: see [`FoldConfig`] |
 /// | `train` | see there | how each fold is trained: see [`TrainConfig`] |
 /// | `predict` | see there | how studies are predicted afterwards: see [`PredictConfig`] |
+/// | `locate` | none | finds the points that the grader looks at: see [`LocateStage`] |
 ///
 /// ```
 /// use lumbar::run::RunConfig;
@@ -45,6 +47,31 @@ pub struct RunConfig {
     /// How studies are predicted afterwards.
     #[serde(default)]
     pub predict: PredictConfig,
+    /// Finds the points that the grader looks at. Without it, the grader looks at annotated points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locate: Option<LocateStage>,
+}
+
+/// The localiser of a run: trained first, on the same folds.
+///
+/// | field | default | purpose |
+/// |---|---|---|
+/// | `task` | see there | the localiser: see [`LocateTask`] |
+/// | `train` | those of its preset | how each of its folds is trained: see [`TrainConfig`] |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LocateStage {
+    /// The localiser.
+    pub task: LocateTask,
+    /// How each of its folds is trained.
+    pub train: TrainConfig,
+}
+
+impl Default for LocateStage {
+    fn default() -> Self {
+        let (task, train) = LocateTask::preset();
+        Self { task, train }
+    }
 }
 
 /// How studies are split into folds.
@@ -141,6 +168,18 @@ impl RunConfig {
         check_range("folds.count", self.folds.count, 2, 100)?;
         check_range("folds.seed", self.folds.seed, 0, i64::MAX as u64)?;
         self.predict.check()?;
+        if let Some(stage) = &self.locate {
+            if !matches!(self.task, TaskConfig::Crops(_)) {
+                return Err(ConfigError::new(
+                    "locate",
+                    "a localiser",
+                    format!("none: {} does not look at points", self.task.name()),
+                )
+                .into());
+            }
+            stage.task.check()?;
+            stage.train.check()?;
+        }
         Ok(self.train.check()?)
     }
 
@@ -150,6 +189,9 @@ impl RunConfig {
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut other = other.clone();
         other.train.loader = self.train.loader;
+        if let (Some(stage), Some(own)) = (&mut other.locate, &self.locate) {
+            stage.train.loader = own.train.loader;
+        }
         differences(self, &other)
     }
 
@@ -157,6 +199,15 @@ impl RunConfig {
     #[must_use]
     pub fn preset(preset: Preset) -> Self {
         let (task, train) = preset.config();
-        Self { task, folds: FoldConfig::default(), train, predict: PredictConfig::default() }
+        let locate = (preset == Preset::Full).then(LocateStage::default);
+        Self { task, folds: FoldConfig::default(), train, predict: PredictConfig::default(), locate }
+    }
+
+    /// The config of the localiser's own run; `None` without a localiser.
+    #[must_use]
+    pub(super) fn of_localiser(&self) -> Option<Self> {
+        let LocateStage { task, train } = self.locate.clone()?;
+        let (folds, predict) = (self.folds.clone(), self.predict.clone());
+        Some(Self { task: TaskConfig::Locate(task), folds, train, predict, locate: None })
     }
 }

@@ -2,7 +2,9 @@ use std::path::{Path, PathBuf};
 
 use crate::data::cache::CacheError;
 use crate::data::folds::FoldError;
+use crate::data::found_points::FoundPointsError;
 use crate::metric::{MetricError, TableFileError};
+use crate::predict::LocateError;
 use crate::tasks::TaskError;
 use crate::train::TrainError;
 
@@ -31,6 +33,18 @@ pub enum RunError {
     /// The task could not be set up.
     #[error(transparent)]
     Task(#[from] TaskError),
+    /// A table of found points.
+    #[error(transparent)]
+    Points(#[from] FoundPointsError),
+    /// Points could not be looked for.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// The run has no localiser.
+    #[error("the run in {} has no localiser: train one with --preset full", folder.display())]
+    NoLocaliser {
+        /// The run folder.
+        folder: PathBuf,
+    },
     /// A setting out of range.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),

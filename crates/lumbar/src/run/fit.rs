@@ -9,11 +9,13 @@ use tch::Device;
 
 use super::{EventLog, Run, RunError};
 use crate::data::atomic;
+use crate::data::found_points::FoundPoints;
 use crate::data::loader::panic_message;
 use crate::data::manifest::StudyRecord;
 use crate::metric::{Graded, PredictionTable};
 use crate::predict::Temperature;
 use crate::tasks::{Task, TaskError, TaskVisitor};
+use crate::train::Objective;
 use crate::train::checkpoint::CheckpointFolder;
 use crate::train::config::Scope;
 use crate::train::fold::{FoldOutcome, load_weights};
@@ -27,7 +29,7 @@ pub enum Fitted {
     Stopped,
     /// The folds that were asked for are trained; others are not yet.
     Partly,
-    /// All folds are trained and merged, the temperatures are fitted.
+    /// All folds are trained and merged; if the task grades, the temperatures are fitted.
     Complete,
     /// The config's scope is less than full: nothing was saved.
     Tried,
@@ -57,6 +59,15 @@ impl Run {
         if self.records.is_empty() {
             return Err(RunError::NoData { folder: self.folder.clone() });
         }
+        if let Some(localiser) = &self.localiser {
+            observer.event(&Event::StageStarted { stage: "localiser" });
+            match localiser.fit(fold, device, stop, observer)? {
+                Fitted::Complete => self.write_points()?,
+                Fitted::Partly => {}
+                outcome @ (Fitted::Stopped | Fitted::Tried) => return Ok(outcome),
+            }
+            observer.event(&Event::StageStarted { stage: "grader" });
+        }
         let missing = self.missing_folds();
         let wanted: Vec<usize> = folds.into_iter().filter(|fold| missing.contains(fold)).collect();
         if !wanted.is_empty() {
@@ -71,6 +82,10 @@ impl Run {
         }
         if !self.missing_folds().is_empty() {
             return Ok(Fitted::Partly);
+        }
+        if !self.config.task.grades() {
+            self.config.task.visit(Merge(self))?;
+            return Ok(Fitted::Complete);
         }
         let temperature =
             Temperature::fit(&Graded::join(&self.labels, &self.folds_of_run.merge::<PredictionTable>()?)?);
@@ -93,9 +108,17 @@ impl Run {
         if pretrained.is_some() {
             task.network(None, pretrained.as_ref(), Device::Cpu)?;
         }
-        let Some(dataset) = self.training_data(task, stop, observer)? else { return Ok(Fitted::Stopped) };
+        let Some(dataset) = self.decoded(task, None, stop, observer)? else { return Ok(Fitted::Stopped) };
         let dataset = Arc::new(dataset);
         for &fold in folds {
+            let mut validation = Arc::clone(&dataset);
+            if self.localiser.is_some() {
+                let found = self.fold_points(fold)?;
+                match self.decoded(task, Some(&found), stop, observer)? {
+                    Some(at_found_points) => validation = Arc::new(at_found_points),
+                    None => return Ok(Fitted::Stopped),
+                }
+            }
             let folder = self.fold_folder(fold);
             fs::create_dir_all(&folder).map_err(|error| RunError::file(&folder, error))?;
             let mut log = EventLog::append(&folder.join("events.jsonl"));
@@ -107,8 +130,9 @@ impl Run {
             let network = task.network(Some(seed), pretrained.as_ref(), device)?;
             let split = self.split(fold)?;
             task.start(&network, &self.labels, &split.training)?;
-            let objective = task.objective(&self.labels, &split.training, device)?;
-            let outcome = self.folds_of_run.fit_fold(fold, &network, &dataset, &objective, device, stop, &mut both)?;
+            let objective = task.objective(&dataset, &self.labels, &split.training, device)?;
+            let datasets = [&dataset, &validation];
+            let outcome = self.folds_of_run.fit_fold(fold, &network, datasets, &objective, device, stop, &mut both)?;
             let stopped = matches!(outcome, FoldOutcome::Stopped);
             if stopped || (stop.is_stopped() && fold != folds[folds.len() - 1]) {
                 return Ok(Fitted::Stopped);
@@ -117,21 +141,29 @@ impl Run {
         Ok(Fitted::Partly)
     }
 
-    /// Decodes the run's studies and reports progress; `None` if stopped on request.
-    fn training_data<T: Task>(
+    /// Decodes the run's studies, or those with found points at these points, and reports progress; `None` if stopped
+    /// on request.
+    fn decoded<T: Task>(
         &self,
         task: &T,
+        found: Option<&FoundPoints>,
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Option<T::Dataset>, RunError> {
-        let cache: PathBuf = self.folder.join("cache").join(self.config.task.name());
-        let records: Vec<&StudyRecord> = self.records.iter().collect();
+        let name = self.config.task.name();
+        let name = if found.is_some() { format!("{name}-found") } else { name.to_owned() };
+        let cache: PathBuf = self.folder.join("cache").join(name);
+        let is_wanted = |record: &&StudyRecord| found.is_none_or(|found| found.get(record.id).is_some());
+        let records: Vec<&StudyRecord> = self.records.iter().filter(is_wanted).collect();
         let dataset = std::thread::scope(|scope| {
             let (sender, progress) = channel();
             let (records, cache) = (&records, &cache);
             let opening = scope.spawn(move || {
                 let forward = Forward { sender, stop: stop.clone() };
-                task.open(records, Some(cache), &forward)
+                match found {
+                    Some(found) => task.open_at(records, found, Some(cache), &forward),
+                    None => task.open(records, Some(cache), &forward),
+                }
             });
             for (done, total) in progress {
                 observer.event(&Event::Preparing { done, total });
@@ -143,9 +175,10 @@ impl Run {
             _ if stop.is_stopped() => return Ok(None),
             dataset => dataset?,
         };
-        for &study in self.labels.studies() {
-            for warning in T::warnings(&dataset, study) {
-                observer.event(&Event::StudyWarning { study, warning });
+        // told once: what is found in a study's files is the same at other points
+        for record in records.iter().filter(|_| found.is_none()) {
+            for warning in T::warnings(&dataset, record.id) {
+                observer.event(&Event::StudyWarning { study: record.id, warning });
             }
         }
         Ok(Some(dataset))
@@ -196,5 +229,17 @@ impl TaskVisitor for FitFolds<'_> {
 
     fn visit<T: Task>(self, task: &T) -> Self::Output {
         self.run.fit_folds(task, self.folds, self.device, self.stop, self.observer)
+    }
+}
+
+/// Merges the folds' tables, whatever they hold.
+struct Merge<'a>(&'a Run);
+
+impl TaskVisitor for Merge<'_> {
+    type Output = Result<(), RunError>;
+
+    fn visit<T: Task>(self, _: &T) -> Self::Output {
+        self.0.folds_of_run.merge::<<T::Objective as Objective>::Table>()?;
+        Ok(())
     }
 }

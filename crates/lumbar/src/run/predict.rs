@@ -3,6 +3,7 @@
 use tch::Device;
 
 use super::{Run, RunError};
+use crate::data::found_points::FoundPoints;
 use crate::data::manifest::StudyRecord;
 use crate::predict::{Ensemble, Predictions, Temperature};
 use crate::tasks::grading::GradeTruth;
@@ -12,7 +13,8 @@ use crate::train::network::Network;
 
 impl Run {
     /// Predicts studies of any data set with all folds: the mean over folds and mirror images, probabilities scaled by
-    /// the run's temperatures, the prior where no image shows a target: see [`Ensemble::predict`].
+    /// the run's temperatures, the prior where no image shows a target: see [`Ensemble::predict`]. A run with a
+    /// localiser finds the points first ([`Run::locate`]) and mixes grades with the prior by their reliabilities.
     ///
     /// No study is refused: what cannot be read is reported and predicted from the prior. `progress` is called with
     /// the number of studies that are done and of all.
@@ -30,13 +32,25 @@ impl Run {
         if !missing.is_empty() {
             return Err(TrainError::MissingFolds { missing, total: self.fold_count() }.into());
         }
-        self.visit_grading(Predict { run: self, records, device, progress })?
+        if self.localiser.is_none() {
+            return self.visit_grading(Predict { run: self, records, points: None, device, progress })?;
+        }
+        // each study counts once: half of it when its points are found
+        let total = records.len();
+        let located = self.locate(records, device, &mut |done, _| progress(done / 2, total))?;
+        let mut second = |done: usize, _: usize| progress(usize::midpoint(total, done), total);
+        let points = Some(&located.points);
+        let predict = Predict { run: self, records, points, device, progress: &mut second };
+        let mut predictions = self.visit_grading(predict)??;
+        predictions.add_warnings(&located);
+        Ok(predictions)
     }
 }
 
 struct Predict<'a> {
     run: &'a Run,
     records: &'a [&'a StudyRecord],
+    points: Option<&'a FoundPoints>,
     device: Device,
     progress: &'a mut dyn FnMut(usize, usize),
 }
@@ -70,6 +84,7 @@ impl Predict<'_> {
             task,
             networks,
             prior: &self.run.prior,
+            points: self.points,
             temperature,
             config: &config.predict,
             loader: config.train.loader,

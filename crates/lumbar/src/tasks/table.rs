@@ -53,8 +53,29 @@ macro_rules! unit {
     };
 }
 
+/// Runs a grading visitor with a task that grades; the task's name for another.
+macro_rules! visit_if {
+    (grades, $visitor:ident, $task:ident, $name:literal) => {
+        Ok($visitor.visit($task))
+    };
+    (locates, $visitor:ident, $task:ident, $name:literal) => {{
+        let _ = $task;
+        Err($name)
+    }};
+}
+
+/// Whether a task grades.
+macro_rules! grades {
+    (grades) => {
+        true
+    };
+    (locates) => {
+        false
+    };
+}
+
 macro_rules! tasks {
-    ($($(#[$doc:meta])* $variant:ident = $config:ty, $name:literal, $preset:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $config:ty, $name:literal, $preset:literal, $what:ident;)*) => {
         /// What is trained on what: the table `[task]` of a run's config.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -100,7 +121,15 @@ macro_rules! tasks {
             /// The task's name, if it does not.
             pub fn visit_grading<V: GradingVisitor>(&self, visitor: V) -> Result<V::Output, &'static str> {
                 match self {
-                    $(Self::$variant(task) => Ok(visitor.visit(task)),)*
+                    $(Self::$variant(task) => visit_if!($what, visitor, task, $name),)*
+                }
+            }
+
+            /// Whether it grades studies.
+            #[must_use]
+            pub const fn grades(&self) -> bool {
+                match self {
+                    $(Self::$variant(_) => grades!($what),)*
                 }
             }
         }
@@ -109,21 +138,24 @@ macro_rules! tasks {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Preset {
             $($(#[$doc])* $variant,)*
+            /// A localiser, and the crop grader on the points that it finds: for studies without annotations.
+            Full,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len()] = [$(Self::$variant),*];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 1] = [$(Self::$variant,)* Self::Full];
 
-            /// `whole-study`, `crops`.
+            /// `whole-study`, `crops`, `full`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $preset,)*
+                    Self::Full => "full",
                 }
             }
 
-            /// The task and how it is trained.
+            /// The task and how it is trained. That of `full` is the crop grader's; its localiser is a stage of the run.
             #[must_use]
             pub fn config(self) -> (TaskConfig, TrainConfig) {
                 match self {
@@ -131,18 +163,22 @@ macro_rules! tasks {
                         let (task, train) = <$config>::preset();
                         (TaskConfig::$variant(task), train)
                     })*
+                    Self::Full => Self::Crops.config(),
                 }
             }
         }
     };
 }
 
-// The table of tasks: variant, config, name in a config, name of the preset.
+// The table of tasks: variant, config, name in a config, name of the preset, and whether it grades studies or finds
+// points.
 tasks! {
     /// One network from all slices of a study to all its targets.
-    WholeStudy = super::whole_study::WholeStudyTask, "whole_study", "whole-study";
+    WholeStudy = super::whole_study::WholeStudyTask, "whole_study", "whole-study", grades;
     /// A network for each plane, from crops around the annotated points.
-    Crops = super::crops::CropsTask, "crops", "crops";
+    Crops = super::crops::CropsTask, "crops", "crops", grades;
+    /// A U-Net that finds the points of canal and foramina on sagittal slices.
+    Locate = super::locate::LocateTask, "locate", "locate", locates;
 }
 
 impl fmt::Display for Preset {
@@ -171,9 +207,10 @@ mod tests {
             task.check().unwrap();
             train.check().unwrap();
             assert_eq!(preset.name().parse(), Ok(preset));
-            assert_eq!(preset.name().replace('-', "_"), task.name());
+            let own = if preset == Preset::Full { Preset::Crops } else { preset };
+            assert_eq!(own.name().replace('-', "_"), task.name());
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops");
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full");
     }
 }

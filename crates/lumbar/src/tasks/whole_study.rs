@@ -102,7 +102,13 @@ impl Task for WholeStudyTask {
         format!("{} over {t1} + {t2} + {axial} slices of {size} pixels", spine.architecture)
     }
 
-    fn objective(&self, labels: &LabelTable, training: &[StudyId], device: Device) -> Result<Grading, TrainError> {
+    fn objective(
+        &self,
+        _: &StudySource,
+        labels: &LabelTable,
+        training: &[StudyId],
+        device: Device,
+    ) -> Result<Grading, TrainError> {
         Grading::new(&self.loss, labels, training, device)
     }
 }

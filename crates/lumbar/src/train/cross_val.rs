@@ -74,7 +74,8 @@ impl CrossValidation {
         Some(FoldSplit { fold, training: others.flat_map(|(_, studies)| studies.clone()).collect(), validation })
     }
 
-    /// Trains one fold, or continues with it: see [`FoldJob::fit`].
+    /// Trains one fold, or continues with it: see [`FoldJob::fit`]. The two data sets make the batches of training and of
+    /// validation.
     ///
     /// # Errors
     /// When there is no such fold, and those of [`FoldJob::fit`].
@@ -83,7 +84,7 @@ impl CrossValidation {
         &self,
         fold: usize,
         network: &N,
-        dataset: &Arc<D>,
+        [dataset, validation]: [&Arc<D>; 2],
         objective: &O,
         device: Device,
         stop: &StopToken,
@@ -97,7 +98,7 @@ impl CrossValidation {
         let split = self.split(fold).ok_or(TrainError::Nothing("there is no such fold"))?;
         let folder = self.fold_folder(fold);
         let (split, config, folder) = (&split, &self.config, folder.as_path());
-        FoldJob { network, dataset, objective, split, config, device, folder }.fit(stop, observer)
+        FoldJob { network, dataset, validation, objective, split, config, device, folder }.fit(stop, observer)
     }
 
     /// The out-of-fold table of all folds, written to `out_of_fold.csv` too.

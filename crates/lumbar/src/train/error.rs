@@ -118,6 +118,9 @@ pub enum TrainError {
     /// A table of labels or probabilities.
     #[error(transparent)]
     Table(#[from] crate::metric::TableFileError),
+    /// A table of found points.
+    #[error(transparent)]
+    Points(#[from] crate::data::found_points::FoundPointsError),
     /// Studies cannot be mixed in this task.
     #[error("the {what} of this task cannot be mixed: set mix.mixup_p and mix.cutmix_p to 0")]
     NotMixable {

@@ -43,8 +43,10 @@ pub enum FoldOutcome<T> {
 pub struct FoldJob<'a, N, D, O> {
     /// The network; its weights are trained in place.
     pub network: &'a N,
-    /// Makes the batches.
+    /// Makes the batches that are trained on.
     pub dataset: &'a Arc<D>,
+    /// Makes the batches of validation studies: `dataset`, or one that sees them as new studies are seen.
+    pub validation: &'a Arc<D>,
     /// What is optimised.
     pub objective: &'a O,
     /// Training and validation studies.
@@ -96,6 +98,7 @@ where
 
 struct Fold<'a, N, D, O> {
     cycle: Loop<'a, N, D, O>,
+    validation: &'a Arc<D>,
     split: &'a FoldSplit,
     folder: PathBuf,
     writer: Writer,
@@ -119,7 +122,7 @@ where
         checkpoints: CheckpointFolder,
         stop: &'a StopToken,
     ) -> Result<Self, TrainError> {
-        let FoldJob { network, dataset, objective, split, config, device, folder } = *job;
+        let FoldJob { network, dataset, validation, objective, split, config, device, folder } = *job;
         let batches = plan::training(config, &split.training, 0).batches.len();
         let steps = (batches.div_ceil(config.accumulate) * epochs(config)) as u64;
         Ok(Self {
@@ -134,6 +137,7 @@ where
                 fold: split.fold,
                 stop,
             },
+            validation,
             split,
             folder: folder.to_owned(),
             writer: Writer::new(checkpoints, Duration::from_secs(config.checkpoint_seconds)),
@@ -271,7 +275,9 @@ where
     /// Predicts the validation studies, with the averaged weights if there are any.
     fn validate(&mut self) -> Result<O::Table, TrainError> {
         self.optimizer.swap_average()?;
-        let table = self.cycle.predict(&self.split.validation);
+        let schedule = self.cycle.schedule.clone();
+        let validation = Loop { dataset: self.validation, schedule, ..self.cycle };
+        let table = validation.predict(&self.split.validation);
         self.optimizer.swap_average()?;
         table
     }

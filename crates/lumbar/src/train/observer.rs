@@ -17,6 +17,11 @@ use crate::data::StudyId;
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
+    /// A stage of a run with several starts or continues.
+    StageStarted {
+        /// `localiser` or `grader`.
+        stage: &'static str,
+    },
     /// Studies are read and decoded, before the first fold.
     Preparing {
         /// Studies that are ready.

@@ -21,8 +21,16 @@ impl Fingerprint {
     /// # Errors
     /// When the metadata of a listed file cannot be read.
     pub fn of_manifest(manifest: &Manifest) -> Result<Self, CacheError> {
+        Self::of_studies(manifest.studies())
+    }
+
+    /// Of the images and annotations of some studies, as the manifest lists them.
+    ///
+    /// # Errors
+    /// When the metadata of a listed file cannot be read.
+    pub fn of_studies<'a>(studies: impl IntoIterator<Item = &'a StudyRecord>) -> Result<Self, CacheError> {
         let mut hash = Sha256::new();
-        for study in manifest.studies() {
+        for study in studies {
             add_study(&mut hash, study)?;
         }
         Ok(Self(hash.finalize().into()))

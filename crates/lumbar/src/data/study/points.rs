@@ -2,9 +2,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use lumbar_dicom::Slice;
+
 use super::Study;
 use crate::anatomy::{Condition, Mirror, Target};
 use crate::data::SeriesId;
+use crate::data::found_points::{FoundPoint, PointOrigin, StudyFoundPoints};
 use crate::data::manifest::{PointRecord, StudyRecord};
 
 /// Why an annotation has no position in the patient.
@@ -56,15 +59,10 @@ pub enum PointError {
 pub(super) fn locate(study: &Study, point: &PointRecord) -> Result<[f64; 3], PointError> {
     let PointRecord { series, instance, x_px, y_px, .. } = *point;
     let found = study.series(series).ok_or(PointError::NoSeries { series })?;
-    // The table means the number in the file's name. InstanceNumber is not always the same.
-    let stem = |path: &Path| path.file_stem()?.to_str()?.parse::<u32>().ok();
     let slice = found
         .data
         .slices()
-        .find(|slice| match slice.path().and_then(stem) {
-            Some(stem) => stem == instance,
-            None => slice.instance_number.is_some_and(|number| i64::from(number) == i64::from(instance)),
-        })
+        .find(|slice| instance_of(slice) == Some(instance))
         .ok_or(PointError::NoInstance { series, instance })?;
     let (columns, rows) = (slice.columns, slice.rows);
     let inside = |at: f64, size: usize| (-0.5..=size as f64 - 0.5).contains(&at);
@@ -73,6 +71,13 @@ pub(super) fn locate(study: &Study, point: &PointRecord) -> Result<[f64; 3], Poi
     }
     let geometry = slice.geometry.ok_or(PointError::NoGeometry { series, instance })?;
     Ok(geometry.patient_at(x_px, y_px))
+}
+
+/// The instance number of a slice, as the competition's tables mean it: the number in the file's name. InstanceNumber
+/// is not always the same, and counts only where the name is no number.
+pub(crate) fn instance_of(slice: &Slice) -> Option<u32> {
+    let stem = |path: &Path| path.file_stem()?.to_str()?.parse::<u32>().ok();
+    slice.path().and_then(stem).or_else(|| slice.instance_number?.try_into().ok())
 }
 
 /// The position of one target, and how it is known.
@@ -151,6 +156,17 @@ impl StudyPoints {
             }
         });
         Self { points, failures }
+    }
+
+    /// The annotated points alone, as a table of found points has them.
+    #[must_use]
+    pub fn annotated(&self) -> StudyFoundPoints {
+        self.points.map(|point| match point {
+            StudyPoint::Annotated { position_mm, .. } => {
+                Some(FoundPoint { position_mm, reliability: 1.0, origin: PointOrigin::Annotated })
+            }
+            _ => None,
+        })
     }
 
     /// The position of `target`.

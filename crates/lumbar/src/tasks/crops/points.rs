@@ -1,7 +1,9 @@
 use crate::anatomy::Target;
+use crate::data::SeriesKind;
+use crate::data::found_points::FoundPoints;
 use crate::data::loader::BoxError;
 use crate::data::manifest::StudyRecord;
-use crate::data::study::{Study, StudyPoint, StudyPoints};
+use crate::data::study::{Study, StudyPoints};
 
 /// Returns where the targets of a study are: from the annotations, or from a localiser.
 pub trait Points: Send + Sync {
@@ -22,14 +24,32 @@ pub struct Annotated;
 
 impl Points for Annotated {
     fn points(&self, study: &Study, record: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError> {
-        Ok(StudyPoints::locate(study, record).points.map(|point| match point {
-            StudyPoint::Annotated { position_mm, .. } => Some(position_mm),
-            _ => None,
-        }))
+        Ok(StudyPoints::locate(study, record).annotated().map(|point| point.map(|point| point.position_mm)))
     }
 
     fn origin(&self) -> String {
         // the name in earlier versions, so that their caches stay valid
         "marks".to_owned()
+    }
+}
+
+/// The points that a localiser found. A target is visible only where a slice of the series on which it is graded
+/// covers its point: there is always a nearest slice, and it may show something else.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a>(pub &'a FoundPoints);
+
+impl Points for Found<'_> {
+    fn points(&self, study: &Study, _: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError> {
+        let points = self.0.get(study.id).ok_or("no points were looked for in it")?;
+        Ok(Target::ALL.map(|target| {
+            let position_mm = points[target.index()]?.position_mm;
+            let kind = SeriesKind::annotated_for(target.condition);
+            let seen = study.find(position_mm, kind, None)?;
+            seen.place.nearest.covered.then_some(position_mm)
+        }))
+    }
+
+    fn origin(&self) -> String {
+        format!("found {}", self.0.fingerprint())
     }
 }

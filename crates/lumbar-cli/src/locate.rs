@@ -1,0 +1,71 @@
+//! `lumbar locate`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use lumbar::data::manifest::{Manifest, StudyRecord};
+use lumbar::data::point_table::write_point_table;
+use lumbar::run::Run;
+use serde_json::json;
+
+use crate::device::DeviceArgs;
+use crate::progress::Progress;
+use crate::{output_file, predict};
+
+/// A trained run with a localiser, studies, and the file to write.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// A run whose localisers are all trained (`train --preset full`)
+    #[arg(long, value_name = "FOLDER")]
+    run: PathBuf,
+    /// The data set, a folder in the competition's layout
+    #[arg(long, value_name = "FOLDER")]
+    data: PathBuf,
+    /// The table to write, in CSV
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Replace the file when it exists
+    #[arg(long)]
+    overwrite: bool,
+    /// Print one JSON value instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Finds, writes, and lists the warnings.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    output_file::check(&arguments.out, arguments.overwrite, "--overwrite")?;
+    let device = arguments.device.set_up()?;
+    let run = Run::open(&arguments.run)?;
+    let start = Instant::now();
+    let manifest = Manifest::read(&arguments.data)?;
+    let records = predict::records(&manifest, &predict::sample(&manifest)?);
+    let records: Vec<&StudyRecord> = records.iter().collect();
+    let progress = Progress::new("studies");
+    let located = run.locate(&records, device, &mut |done, total| progress.at(done, total))?;
+    drop(progress);
+    write_point_table(&arguments.out, &records, &located.points)?;
+    let found: usize = located.points.iter().map(|(_, points)| points.iter().flatten().count()).sum();
+    let seconds = start.elapsed().as_secs_f64();
+    if arguments.json {
+        // A path that is not UTF-8 has no JSON form: shown with replacement characters.
+        let (out, studies) = (arguments.out.display().to_string(), records.len());
+        let warnings: Vec<_> = located
+            .warnings
+            .iter()
+            .map(|(study, warnings)| json!({"study": study.to_string(), "warnings": warnings}))
+            .collect();
+        let value =
+            json!({"out": out, "studies": studies, "points": found, "seconds": seconds, "study_warnings": warnings});
+        return print_line!("{value}");
+    }
+    for (study, warnings) in &located.warnings {
+        for warning in warnings {
+            print_line!("warning: study {study}: {warning}")?;
+        }
+    }
+    print_line!("{}: {} studies, {found} points, {seconds:.1} s", arguments.out.display(), records.len())
+}

@@ -1,0 +1,44 @@
+//! From bare DICOM to points and grades.
+
+use std::fs;
+
+use lumbar_tests::scratch;
+
+use super::{json, lumbar, phantom, ran, refusal, train, trained};
+
+#[test]
+fn a_full_run_locates_and_predicts_a_study_without_annotations() {
+    let folder = scratch();
+    let run = folder.path().join("run");
+    let told = ran(&mut train("full", &run));
+    let progress = String::from_utf8_lossy(&told.stderr);
+    assert!(progress.contains("the localiser is trained") && progress.contains("the grader is trained"), "{progress}");
+
+    let points = folder.path().join("points.csv");
+    let locate = || {
+        let mut command = lumbar();
+        command.args(["locate", "--json", "--device", "cpu", "--run"]).arg(&run);
+        command.arg("--data").arg(phantom()).arg("--out").arg(&points);
+        command
+    };
+    let answer = json(&ran(&mut locate()));
+    assert_eq!(answer["studies"], 1);
+    let text = fs::read_to_string(&points).unwrap();
+    assert!(text.starts_with("study_id,condition,level,x_mm,y_mm,z_mm,series_id,instance_number,x,y,reliability\n"));
+    assert_eq!(text.lines().count(), 26);
+    assert!(text.contains(",Left Neural Foraminal Narrowing,L5/S1,"), "{text}");
+    let error = refusal(&mut locate());
+    assert!(error.contains("say --overwrite to replace it"), "{error}");
+
+    let submission = folder.path().join("submission.csv");
+    let mut predict = lumbar();
+    predict.args(["predict", "--json", "--device", "cpu", "--run"]).arg(&run);
+    let answer = json(&ran(predict.arg("--data").arg(phantom()).arg("--out").arg(&submission)));
+    assert_eq!(answer["studies"], 1);
+    assert_eq!(fs::read_to_string(&submission).unwrap().lines().count(), 26);
+
+    let mut without = lumbar();
+    without.args(["locate", "--device", "cpu", "--run"]).arg(trained("crops"));
+    let error = refusal(without.arg("--data").arg(phantom()).arg("--out").arg(folder.path().join("other.csv")));
+    assert!(error.contains("has no localiser"), "{error}");
+}

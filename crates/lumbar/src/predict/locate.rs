@@ -1,0 +1,189 @@
+//! Finding points with trained localisers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use tch::Device;
+
+use super::{PointReliability, median_points};
+use crate::anatomy::{Condition, Level, Target};
+use crate::data::StudyId;
+use crate::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
+use crate::data::loader::{Loader, LoaderConfig, Plan};
+use crate::data::manifest::StudyRecord;
+use crate::data::recess::RecessModel;
+use crate::data::study::Study;
+use crate::tasks::locate::{Localiser, LocateTask, Locating};
+use crate::tasks::{Task as _, TaskError};
+use crate::train::network::{Mode, Network as _};
+use crate::train::{Objective as _, TrainError};
+
+/// Points below this reliability are reported.
+const UNCERTAIN: f64 = 0.5;
+
+/// Trained localisers that find points together.
+#[derive(Debug)]
+pub struct Localisers<'a> {
+    /// The task.
+    pub task: &'a LocateTask,
+    /// Its networks: one a fold.
+    pub networks: &'a [Localiser],
+    /// Where recesses are beside canal and foramina; without it they have no points.
+    pub recess: Option<&'a RecessModel>,
+    /// How far points are to be trusted.
+    pub reliability: PointReliability,
+    /// Studies a batch.
+    pub batch_size: usize,
+    /// How batches are made ahead of their use.
+    pub loader: LoaderConfig,
+    /// Where the networks are.
+    pub device: Device,
+}
+
+/// Points that were found, and what was missing on the way.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Located {
+    /// The points of every study that was asked for.
+    pub points: FoundPoints,
+    /// What was missing, unreadable or not found, in words; studies without such have no entry.
+    pub warnings: BTreeMap<StudyId, Vec<String>>,
+}
+
+impl Localisers<'_> {
+    /// Finds the points of studies: the median over the networks, recesses from canal and foramina, calibrated
+    /// reliabilities. `progress` is called with the number of studies that are done.
+    ///
+    /// No study is refused: what cannot be read or found is reported.
+    ///
+    /// # Errors
+    /// When a study is named twice, or a network refuses its batch.
+    pub fn locate(&self, records: &[&StudyRecord], progress: &mut dyn FnMut(usize)) -> Result<Located, LocateError> {
+        let mut located = Located::default();
+        for records in records.chunks(self.batch_size) {
+            let found = self.sagittal(records, &mut located)?;
+            let (recess, reliability) = (self.recess, self.reliability);
+            let complete = records.par_iter().map(|record| complete(record, &found[&record.id], recess, &reliability));
+            let complete: Vec<StudyFoundPoints> = complete.collect();
+            for (record, points) in records.iter().zip(complete) {
+                let told = located.warnings.entry(record.id).or_default();
+                told.extend(words(&points));
+                if told.is_empty() {
+                    located.warnings.remove(&record.id);
+                }
+                located.points.insert(record.id, points).map_err(TrainError::from)?;
+            }
+            progress(located.points.len());
+        }
+        Ok(located)
+    }
+
+    /// What each network finds in each study.
+    fn sagittal(
+        &self,
+        records: &[&StudyRecord],
+        located: &mut Located,
+    ) -> Result<BTreeMap<StudyId, Vec<StudyFoundPoints>>, LocateError> {
+        let studies: Vec<StudyId> = records.iter().map(|record| record.id).collect();
+        let dataset = Arc::new(self.task.open(records, None, &())?);
+        for &study in &studies {
+            let warnings = LocateTask::warnings(&dataset, study);
+            located.warnings.entry(study).or_default().extend(warnings);
+        }
+        let objective = Locating::default();
+        let mut found: BTreeMap<StudyId, Vec<StudyFoundPoints>> = BTreeMap::new();
+        // one study a batch: a study has up to 60 slices
+        for batch in
+            Loader::start(dataset, Plan::in_order(&studies, 1), &self.loader, self.device).map_err(TrainError::from)?
+        {
+            let batch = batch.map_err(TrainError::from)?;
+            for network in self.networks {
+                let mut table = FoundPoints::new();
+                tch::no_grad(|| {
+                    let output = network.forward(&batch.inputs, Mode::Eval).map_err(TrainError::Network)?;
+                    objective.predict(&mut table, &batch.studies, &output, &batch.truth)
+                })?;
+                table.iter().for_each(|(study, points)| found.entry(study).or_default().push(*points));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The median with recesses and calibrated reliabilities.
+fn complete(
+    record: &StudyRecord,
+    found: &[StudyFoundPoints],
+    recess: Option<&RecessModel>,
+    reliability: &PointReliability,
+) -> StudyFoundPoints {
+    let median = median_points(found);
+    let points = median.map(|point| point.map(|(point, _)| point));
+    let complete = match (recess, Study::open(record)) {
+        (Some(recess), Ok(study)) => recess.complete(&study, &points),
+        _ => points,
+    };
+    let agreement = |target: Target| {
+        let canal = Target::new(Condition::SpinalCanalStenosis, target.level);
+        median[target.index()].or(median[canal.index()]).map_or(1.0, |(_, agreement)| agreement)
+    };
+    let calibrated = reliability.apply(&complete);
+    Target::ALL.map(|target| {
+        let point = calibrated[target.index()]?;
+        Some(FoundPoint { reliability: point.reliability * agreement(target), ..point })
+    })
+}
+
+/// Why points could not be looked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocateError {
+    /// Studies could not be decoded.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// A network refused its batch, or a study was named twice.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+/// Targets without a point and with an uncertain one, a sentence for each condition.
+fn words(points: &StudyFoundPoints) -> Vec<String> {
+    let at = |condition: Condition, is_so: &dyn Fn(Option<FoundPoint>) -> bool| {
+        let levels = Level::ALL.into_iter().filter(|level| is_so(points[Target::new(condition, *level).index()]));
+        levels.map(|level| level.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let mut words = Vec::new();
+    for condition in Condition::ALL {
+        let missing = at(condition, &|point| point.is_none());
+        let uncertain = at(condition, &|point| point.is_some_and(|point| point.reliability < UNCERTAIN));
+        if !missing.is_empty() {
+            words.push(format!("{condition}: no point was found at {missing}"));
+        }
+        if !uncertain.is_empty() {
+            words.push(format!("{condition}: the points at {uncertain} are uncertain"));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::found_points::PointOrigin;
+
+    #[test]
+    fn missing_and_uncertain_points_are_told_by_condition_and_level() {
+        let point =
+            |reliability| Some(FoundPoint { position_mm: [0.0; 3], reliability, origin: PointOrigin::Sagittal });
+        let mut points = [point(0.9); Target::COUNT];
+        assert_eq!(words(&points), Vec::<String>::new());
+        (points[1], points[4], points[8]) = (None, None, point(0.3));
+        assert_eq!(
+            words(&points),
+            [
+                "Spinal Canal Stenosis: no point was found at L2/L3, L5/S1",
+                "Left Neural Foraminal Narrowing: the points at L4/L5 are uncertain"
+            ]
+        );
+    }
+}

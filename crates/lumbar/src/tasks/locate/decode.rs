@@ -1,0 +1,449 @@
+//! From maps to points.
+
+use crate::anatomy::{Condition, ConditionGroup, Level, Side, Target};
+use crate::data::found_points::{FoundPoint, PointOrigin, StudyFoundPoints};
+
+use super::MAPS;
+use super::chain::{Candidate, Chain, best_chain, distance};
+use super::grid::{ImageGrid, StackGrid, StackPosition};
+use super::truth::SIDE_MM;
+
+const LEVELS: usize = Level::ALL.len();
+/// A point is the centroid of the probability within this distance of its peak. Not a multiple of usual spacings, so
+/// that rounding does not decide whether a slice is within it.
+const CENTROID_MM: f64 = 8.1;
+/// How often the window of a centroid is moved to the centroid.
+const CENTROIDS: usize = 4;
+/// Candidates for discs are at least this far apart: neighbouring ones of real spines are 20 mm and more.
+const APART_MM: f64 = 10.0;
+/// A candidate's pixel has at least this share of the probability of a map: three times as much as in a flat map, and
+/// a twentieth of the peak of a map that is sure.
+const LEAST_SHARE: f64 = 4e-3;
+/// Probability that a map is wrong altogether: no place is less likely than this.
+const FLOOR: f64 = 1e-3;
+/// A foramen is at most this far from the canal's point of its level, in the sagittal plane: it is about 5 mm in front
+/// and 5 mm above, the next level's more than 20 mm away.
+const FORAMEN_MM: f64 = 16.0;
+
+/// The maps of one stack.
+pub(super) struct StackMaps<'a> {
+    pub(super) grid: &'a StackGrid,
+    pub(super) image: ImageGrid,
+    /// Unnormalised log probabilities.
+    ///
+    /// # Shapes
+    /// `[slices, 11, rows, columns]`.
+    pub(super) logits: &'a [f32],
+}
+
+/// A place in a stack, with its probability.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    at: StackPosition,
+    mass: f64,
+}
+
+/// Probabilities of one target over the slices and pixels of a stack.
+struct Probability {
+    /// Row-major, slice by slice.
+    values: Vec<f64>,
+    /// The sum over slices.
+    plane: Vec<f64>,
+}
+
+impl StackMaps<'_> {
+    fn area(&self) -> usize {
+        let (rows, columns) = self.image.map_size();
+        rows * columns
+    }
+
+    /// The softmax of a map over the slices for which `allowed` is true.
+    fn probability(&self, map: usize, allowed: impl Fn(usize) -> bool) -> Probability {
+        let area = self.area();
+        let slice_of = |slice: usize| &self.logits[(slice * MAPS + map) * area..][..area];
+        let slices = self.grid.offsets_mm.len();
+        let largest = (0..slices)
+            .filter(|&slice| allowed(slice))
+            .flat_map(|slice| slice_of(slice).iter().copied())
+            .fold(f32::NEG_INFINITY, f32::max);
+        let mut values = vec![0.0; slices * area];
+        let mut plane = vec![0.0; area];
+        let mut sum = 0.0;
+        for slice in (0..slices).filter(|&slice| allowed(slice) && largest.is_finite()) {
+            for ((value, plane), logit) in values[slice * area..].iter_mut().zip(&mut plane).zip(slice_of(slice)) {
+                let odds = f64::from(logit - largest).exp();
+                *value = if odds.is_finite() { odds } else { 0.0 };
+                *plane += *value;
+                sum += *value;
+            }
+        }
+        if sum > 0.0 {
+            values.iter_mut().chain(&mut plane).for_each(|value| *value /= sum);
+        }
+        Probability { values, plane }
+    }
+
+    /// Columns and rows of a map within a distance of a place, with the millimetres of each.
+    fn within(&self, at_mm: [f64; 2], radius_mm: f64) -> impl Iterator<Item = (usize, [f64; 2])> {
+        let ((rows, columns), image) = (self.image.map_size(), self.image);
+        (0..rows * columns).filter_map(move |pixel| {
+            let position = image.map_position([(pixel % columns) as f64, (pixel / columns) as f64]);
+            (distance(position, at_mm) <= radius_mm).then_some((pixel, position))
+        })
+    }
+
+    /// The probability within a centroid's radius in a flat map.
+    fn chance(&self) -> f64 {
+        std::f64::consts::PI * (CENTROID_MM / self.image.map_pixel_mm()).powi(2) / self.area() as f64
+    }
+
+    fn mass(&self, probability: &Probability, at_mm: [f64; 2]) -> f64 {
+        self.within(at_mm, CENTROID_MM).map(|(pixel, _)| probability.plane[pixel]).sum()
+    }
+
+    /// The most probable place within `radius_mm` of `near_mm`: the peak's centroid, and its slice's. `None` where all
+    /// probabilities are 0.
+    fn find(&self, probability: &Probability, near_mm: [f64; 2], radius_mm: f64) -> Option<Found> {
+        let (peak, peak_mm) =
+            self.within(near_mm, radius_mm).max_by(|a, b| probability.plane[a.0].total_cmp(&probability.plane[b.0]))?;
+        let (area, slices) = (self.area(), self.grid.offsets_mm.len());
+        let at_peak = |slice: usize| probability.values[slice * area + peak];
+        // of two equal slices the one farther to the left, whatever their order
+        let offset = |slice: usize| self.grid.offsets_mm[slice];
+        let own =
+            (0..slices).max_by(|&a, &b| at_peak(a).total_cmp(&at_peak(b)).then(offset(a).total_cmp(&offset(b))))?;
+        let mut found = None;
+        let mut centre = StackPosition { back_mm: peak_mm[0], down_mm: peak_mm[1], left_mm: self.grid.offsets_mm[own] };
+        // the first window is about a pixel, the later ones about the centroid before
+        for _ in 0..CENTROIDS {
+            let next = self.centroid(probability, centre)?;
+            (centre, found) = (next.at, Some(next));
+        }
+        found
+    }
+
+    /// The centroid of the probability about a place; `None` where all of it is 0.
+    fn centroid(&self, probability: &Probability, about: StackPosition) -> Option<Found> {
+        let (area, offsets) = (self.area(), &self.grid.offsets_mm);
+        let (mut mass, mut sums) = (0.0, [0.0; 3]);
+        for slice in (0..offsets.len()).filter(|&slice| (offsets[slice] - about.left_mm).abs() <= CENTROID_MM) {
+            for (pixel, [back_mm, down_mm]) in self.within([about.back_mm, about.down_mm], CENTROID_MM) {
+                let value = probability.values[slice * area + pixel];
+                mass += value;
+                for (sum, at) in sums.iter_mut().zip([back_mm, down_mm, offsets[slice]]) {
+                    *sum += value * at;
+                }
+            }
+        }
+        let [back_mm, down_mm, left_mm] = sums.map(|sum| sum / mass);
+        (mass > 0.0).then_some(Found { at: StackPosition { back_mm, down_mm, left_mm }, mass })
+    }
+
+    /// Places where a disc may be: peaks of the canal's maps together and of the map of any disc.
+    fn peaks(&self, canal: &[Probability; LEVELS]) -> Vec<[f64; 2]> {
+        let (rows, columns) = self.image.map_size();
+        let disc = self.probability(MAPS - 1, |_| true);
+        let together: Vec<f64> = (0..rows * columns)
+            .map(|pixel| canal.iter().map(|level| level.plane[pixel]).sum::<f64>() + LEVELS as f64 * disc.plane[pixel])
+            .collect();
+        let mut order: Vec<usize> = (0..rows * columns).collect();
+        order.sort_by(|&a, &b| together[b].total_cmp(&together[a]));
+        let mut peaks: Vec<[f64; 2]> = Vec::new();
+        for pixel in order.into_iter().take_while(|&pixel| together[pixel] > LEAST_SHARE) {
+            let (row, column) = (pixel / columns, pixel % columns);
+            let around = (row.saturating_sub(1)..(row + 2).min(rows)).flat_map(|row| {
+                (column.saturating_sub(1)..(column + 2).min(columns)).map(move |at| row * columns + at)
+            });
+            let position = self.image.map_position([column as f64, row as f64]);
+            let is_peak = around.into_iter().all(|other| together[other] <= together[pixel]);
+            if is_peak && peaks.iter().all(|peak| distance(*peak, position) > APART_MM) {
+                peaks.push(position);
+            }
+        }
+        peaks
+    }
+}
+
+/// The coordinates of the chain: to the back and to the feet, whatever the stack's own axes.
+fn sagittal(point_mm: [f64; 3]) -> [f64; 2] {
+    [point_mm[1], -point_mm[2]]
+}
+
+/// The mean of what the stacks found, by their probabilities. Where they disagree by more than a centroid's radius,
+/// the more probable place.
+fn joined(found: &[Option<([f64; 3], f64)>]) -> Option<([f64; 3], f64)> {
+    let of_stacks = found.iter().flatten();
+    let (best_mm, best) = *of_stacks.clone().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let near = of_stacks
+        .filter(|(at_mm, _)| (0..3).map(|k| (at_mm[k] - best_mm[k]).powi(2)).sum::<f64>().sqrt() <= CENTROID_MM);
+    let (mut sums, mut total) = ([0.0; 3], 0.0);
+    for (at_mm, mass) in near {
+        total += mass;
+        (0..3).for_each(|k| sums[k] += mass * at_mm[k]);
+    }
+    // a stack that sees the point elsewhere lowers the confidence
+    let stacks = found.len() as f64;
+    let mass = (total / stacks).max(best / stacks);
+    (total > 0.0).then_some((sums.map(|sum| sum / total), mass.min(1.0)))
+}
+
+/// The points of a study from the maps of its stacks, over [`Target::ALL`]: canal and foramina, as far as a chain of
+/// levels was found.
+///
+/// The reliability is a confidence that is not calibrated: the probability in the maps within 8 mm of the point, times
+/// the probability that no other chain is right.
+pub(super) fn decode(stacks: &[StackMaps<'_>]) -> StudyFoundPoints {
+    let mut points = [None; Target::COUNT];
+    let canal: Vec<[Probability; LEVELS]> =
+        stacks.iter().map(|stack| std::array::from_fn(|level| stack.probability(level, |_| true))).collect();
+    let (places, chain) = chain_of(stacks, &canal);
+    for level in Level::ALL {
+        let index = level.index();
+        let Some(place_mm) = chain.levels[index].map(|candidate| places[candidate]) else { continue };
+        let certainty = 1.0 / (1.0 + (-chain.margins[index]).exp());
+        let canal_found: Vec<Option<([f64; 3], f64)>> = stacks
+            .iter()
+            .zip(&canal)
+            .map(|(stack, canal)| {
+                let near = stack.grid.project(place_mm);
+                let found = stack.find(&canal[index], [near.back_mm, near.down_mm], CENTROID_MM)?;
+                Some((stack.grid.patient_at(found.at), found.mass))
+            })
+            .collect();
+        let Some((canal_mm, mass)) = joined(&canal_found) else { continue };
+        let mut set = |condition: Condition, position_mm: [f64; 3], mass: f64| {
+            let reliability = (mass * certainty).clamp(0.0, 1.0);
+            points[Target::new(condition, level).index()] =
+                Some(FoundPoint { position_mm, reliability, origin: PointOrigin::Sagittal });
+        };
+        set(Condition::SpinalCanalStenosis, canal_mm, mass);
+        for side in [Side::Left, Side::Right] {
+            let found: Vec<Option<([f64; 3], f64)>> =
+                stacks.iter().map(|stack| foramen(stack, index, side, canal_mm)).collect();
+            if let Some((position_mm, mass)) = joined(&found) {
+                set(Condition::of(ConditionGroup::Foraminal, side), position_mm, mass);
+            }
+        }
+    }
+    points
+}
+
+/// Candidates in patient mm, and the chain over them.
+fn chain_of(stacks: &[StackMaps<'_>], canal: &[[Probability; LEVELS]]) -> (Vec<[f64; 3]>, Chain) {
+    let mut places: Vec<[f64; 3]> = Vec::new();
+    for (stack, canal) in stacks.iter().zip(canal) {
+        for peak in stack.peaks(canal) {
+            let place = StackPosition { back_mm: peak[0], down_mm: peak[1], left_mm: 0.0 };
+            let place_mm = stack.grid.patient_at(place);
+            if places.iter().all(|other| distance(sagittal(*other), sagittal(place_mm)) > CENTROID_MM) {
+                places.push(place_mm);
+            }
+        }
+    }
+    let candidate = |place_mm: &[f64; 3]| {
+        let evidence = std::array::from_fn(|level| {
+            let of_stack = |(stack, canal): (&StackMaps<'_>, &[Probability; LEVELS])| {
+                let near = stack.grid.project(*place_mm);
+                let mass = stack.mass(&canal[level], [near.back_mm, near.down_mm]);
+                ((mass + FLOOR) / (stack.chance() + FLOOR)).ln()
+            };
+            stacks.iter().zip(canal).map(of_stack).sum()
+        });
+        Candidate { at_mm: sagittal(*place_mm), evidence }
+    };
+    let candidates: Vec<Candidate> = places.iter().map(candidate).collect();
+    let chain = best_chain(&candidates);
+    (places, chain)
+}
+
+/// The foramen of a level on one side in one stack: patient mm and probability.
+fn foramen(stack: &StackMaps<'_>, level: usize, side: Side, canal_mm: [f64; 3]) -> Option<([f64; 3], f64)> {
+    let canal = stack.grid.project(canal_mm);
+    let sign = if side == Side::Left { 1.0 } else { -1.0 };
+    let on_side = |slice: usize| sign * (stack.grid.offsets_mm[slice] - canal.left_mm) >= SIDE_MM;
+    let probability = stack.probability(LEVELS + level, on_side);
+    let found = stack.find(&probability, [canal.back_mm, canal.down_mm], FORAMEN_MM)?;
+    Some((stack.grid.patient_at(found.at), found.mass))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::SeriesKind;
+    use crate::tasks::locate::LocateSourceConfig;
+    use lumbar_dicom::Geometry;
+
+    const SLICES: usize = 13;
+    const GAP_MM: f64 = 4.0;
+
+    /// A stack in the middle of the patient, its maps flat.
+    struct Maps {
+        grid: StackGrid,
+        image: ImageGrid,
+        logits: Vec<f32>,
+    }
+
+    impl Maps {
+        fn flat() -> Self {
+            let image = ImageGrid::of(&LocateSourceConfig::default());
+            let (rows, columns) = image.map_size();
+            let middle = Geometry::new([0.0; 3], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], [1.0, 1.0]).unwrap();
+            let offsets = (0..SLICES).map(|slice| (slice as f64 - 6.0) * GAP_MM).collect();
+            let grid = StackGrid::new(SeriesKind::SagittalT2, &middle, [0.0, 0.0], offsets);
+            Self { grid, image, logits: vec![-12.0; SLICES * MAPS * rows * columns] }
+        }
+
+        /// Raises a map about patient mm, to `height` at the point itself.
+        fn peak(&mut self, map: usize, [x, y, z]: [f64; 3], height: f32) {
+            let (rows, columns) = self.image.map_size();
+            for (slice, offset) in self.grid.offsets_mm.iter().enumerate() {
+                for pixel in 0..rows * columns {
+                    let [back, down] = self.image.map_position([(pixel % columns) as f64, (pixel / columns) as f64]);
+                    let squared = (offset - x).powi(2) + (back - y).powi(2) + (down + z).powi(2);
+                    let at = &mut self.logits[(slice * MAPS + map) * rows * columns + pixel];
+                    *at = at.max(height - (squared / 50.0) as f32);
+                }
+            }
+        }
+
+        fn spine() -> Self {
+            let mut maps = Self::flat();
+            for level in Level::ALL {
+                let canal = canal_mm(level);
+                maps.peak(level.index(), canal, 0.0);
+                for side in [Side::Left, Side::Right] {
+                    maps.peak(LEVELS + level.index(), foramen_mm(level, side), 0.0);
+                }
+            }
+            maps
+        }
+
+        fn stack(&self) -> StackMaps<'_> {
+            StackMaps { grid: &self.grid, image: self.image, logits: &self.logits }
+        }
+
+        fn points(&self) -> StudyFoundPoints {
+            decode(&[self.stack()])
+        }
+    }
+
+    fn canal_mm(level: Level) -> [f64; 3] {
+        [1.0, 10.0 - 3.0 * level.index() as f64, 71.0 - 35.0 * level.index() as f64]
+    }
+
+    fn foramen_mm(level: Level, side: Side) -> [f64; 3] {
+        let [x, y, z] = canal_mm(level);
+        [if side == Side::Left { x + 13.0 } else { x - 13.0 }, y - 5.0, z + 4.0]
+    }
+
+    fn expected_mm(target: Target) -> [f64; 3] {
+        match target.condition.side() {
+            Some(side) => foramen_mm(target.level, side),
+            None => canal_mm(target.level),
+        }
+    }
+
+    fn off_mm(found: &FoundPoint, at_mm: [f64; 3]) -> f64 {
+        (0..3).map(|k| (found.position_mm[k] - at_mm[k]).powi(2)).sum::<f64>().sqrt()
+    }
+
+    #[test]
+    fn points_are_found_to_a_fraction_of_a_pixel_and_recesses_are_not() {
+        let points = Maps::spine().points();
+        for target in Target::ALL {
+            match points[target.index()] {
+                Some(found) => {
+                    assert!(off_mm(&found, expected_mm(target)) < 1.0, "{target}: {found:?}");
+                    assert!(found.reliability > 0.3, "{target}: {found:?}");
+                }
+                None => assert_eq!(target.condition.group(), ConditionGroup::Subarticular, "{target}"),
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_peaks_the_higher_is_the_point_and_not_their_middle() {
+        let mut maps = Maps::spine();
+        let [x, y, z] = foramen_mm(Level::L3L4, Side::Left);
+        maps.peak(LEVELS + 2, [x, y - 2.0, z + 12.0], -0.5);
+        let target = Target::new(Condition::LeftNeuralForaminalNarrowing, Level::L3L4);
+        let found = maps.points()[target.index()].unwrap();
+        assert!(off_mm(&found, [x, y, z]) < 2.0, "{found:?}");
+    }
+
+    #[test]
+    fn a_foramen_of_another_level_is_not_taken() {
+        let mut maps = Maps::spine();
+        // the map of L2/L3 shows the foramen of L3/L4 more clearly than its own
+        maps.peak(LEVELS + 1, foramen_mm(Level::L3L4, Side::Left), 3.0);
+        let target = Target::new(Condition::LeftNeuralForaminalNarrowing, Level::L2L3);
+        let [unsure, sure] = [maps, Maps::spine()].map(|maps| maps.points()[target.index()].unwrap());
+        assert!(off_mm(&unsure, foramen_mm(Level::L2L3, Side::Left)) < 1.5, "{unsure:?}");
+        assert!(unsure.reliability < 0.3 * sure.reliability, "{unsure:?} {sure:?}");
+    }
+
+    #[test]
+    fn slices_in_reverse_order_give_the_same_points() {
+        let maps = Maps::spine();
+        let area = maps.stack().area() * MAPS;
+        let mut reversed = Maps { grid: maps.grid.clone(), image: maps.image, logits: Vec::new() };
+        reversed.grid.offsets_mm.reverse();
+        reversed.logits = maps.logits.chunks_exact(area).rev().flatten().copied().collect();
+        for (one, other) in maps.points().iter().zip(reversed.points()) {
+            match (one, other) {
+                (Some(one), Some(other)) => assert!(off_mm(one, other.position_mm) < 1e-6),
+                (one, other) => assert_eq!((one.is_none(), other.is_none()), (true, true)),
+            }
+        }
+    }
+
+    #[test]
+    fn left_is_left_of_the_canal_whatever_the_maps_say() {
+        let mut maps = Maps::spine();
+        let mut state = 7_u32;
+        for value in &mut maps.logits {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *value += (state >> 8) as f32 / (1 << 24) as f32 * 12.0;
+        }
+        let points = maps.points();
+        for level in Level::ALL {
+            let x = |condition| points[Target::new(condition, level).index()].map(|found| found.position_mm[0]);
+            let Some(canal) = x(Condition::SpinalCanalStenosis) else { continue };
+            let [left, right] = [Side::Left, Side::Right].map(|side| x(Condition::of(ConditionGroup::Foraminal, side)));
+            assert!(left.is_none_or(|left| left > canal) && right.is_none_or(|right| right < canal), "{level}");
+        }
+    }
+
+    #[test]
+    fn one_stack_is_as_good_as_two_and_a_wrong_one_costs_reliability() {
+        let (spine, flat) = (Maps::spine(), Maps::flat());
+        let (one, two) = (spine.points(), decode(&[spine.stack(), spine.stack()]));
+        let unsure = decode(&[spine.stack(), flat.stack()]);
+        for target in &Target::ALL[..15] {
+            let [one, two, unsure] = [one, two, unsure].map(|points| points[target.index()].unwrap());
+            assert!(off_mm(&one, two.position_mm) < 1e-6, "{target}");
+            assert!(off_mm(&one, unsure.position_mm) < 0.5, "{target}");
+            assert!(unsure.reliability < 0.8 * one.reliability, "{target}: {unsure:?} {one:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_spine_nothing_is_reliable_and_without_a_stack_nothing_is_found() {
+        assert_eq!(decode(&[]), [None; Target::COUNT]);
+        let mut maps = Maps::flat();
+        assert!(maps.points().iter().flatten().all(|found| found.reliability < 0.05), "{:?}", maps.points());
+        maps.logits.fill(f32::NAN);
+        assert!(maps.points().iter().flatten().all(|found| found.reliability < 0.05));
+    }
+
+    #[test]
+    fn a_level_outside_of_the_image_has_no_point() {
+        let mut maps = Maps::flat();
+        for level in &Level::ALL[1..] {
+            maps.peak(level.index(), canal_mm(*level), 0.0);
+        }
+        let points = maps.points();
+        assert!(points[0].is_none(), "{:?}", points[0]);
+        assert!(points[1..5].iter().all(Option::is_some));
+    }
+}

@@ -1,0 +1,284 @@
+//! Samples and batches of the localiser, from the files of studies.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rand::RngExt;
+use rayon::prelude::*;
+use serde::Deserialize as _;
+use tch::Tensor;
+use torch_ext::floats::Floats;
+
+use super::config::LocateSourceConfig;
+use super::grid::{ImageGrid, StackGrid};
+use super::stack::{About, AnnotatedPoints, StoredStack, block, points_of, stored_pixel_mm};
+use super::truth::{LocateTruth, SampleMaps, StackTruth};
+use super::{CHANNELS, SAGITTAL};
+use crate::anatomy::{Level, Target};
+use crate::data::StudyId;
+use crate::data::augment::Augmentation;
+use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
+use crate::data::loader::{BoxError, Dataset, Plan};
+use crate::data::manifest::StudyRecord;
+use crate::data::random::{Generator, generator};
+use crate::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
+use crate::tasks::TaskError;
+
+/// Where a pair of slices begins, in slices from the one that is nearest to a point.
+const FIRST_OF_PAIR: [isize; 6] = [-2, -1, -1, 0, 0, 1];
+/// Slices of a training sample that may show anything.
+const ANYWHERE: usize = 2;
+
+/// Mean and standard deviation of images in 0…1, about.
+const NORMALISATION: Normalisation = Normalisation { mean: 0.25, std: 0.25 };
+
+/// Sagittal slices of studies as small images of fixed millimetres, with the annotated points.
+///
+/// Studies are decoded once, into a memory-mapped [`Cache`] or, without a file, into memory. In training a study's
+/// sample has a few slices of each series, drawn from (seed, epoch, study) alone; otherwise it has all slices.
+#[derive(Debug)]
+pub struct LocateSource {
+    config: LocateSourceConfig,
+    points: AnnotatedPoints,
+    images: Location,
+}
+
+#[derive(Debug)]
+enum Location {
+    File(Cache),
+    Memory(HashMap<StudyId, Block>),
+}
+
+/// The images of one study.
+#[derive(Debug)]
+pub struct LocateSample(Vec<StackSample>);
+
+#[derive(Debug)]
+struct StackSample {
+    /// `[slices, 3, height, width]`.
+    pixels: Vec<f32>,
+    grid: StackGrid,
+    maps: Option<SampleMaps>,
+}
+
+impl LocateSource {
+    /// Decodes studies into the cache file `cache`, or opens that file if it belongs to the same images, annotations
+    /// and settings. Studies without annotations can be predicted.
+    ///
+    /// What cannot be read or decoded is left out, see [`LocateSource::warnings`]: no study is refused.
+    ///
+    /// # Errors
+    /// When the config is out of range or the cache cannot be written, and [`TaskError::Stopped`] when `progress`
+    /// cancels.
+    pub fn open(
+        records: &[&StudyRecord],
+        config: &LocateSourceConfig,
+        cache: Option<&Path>,
+        progress: &dyn lumbar_dicom::ReadProgress,
+    ) -> Result<Self, TaskError> {
+        let done = AtomicUsize::new(0);
+        let decode = |record: &StudyRecord| {
+            if progress.is_cancelled() {
+                return Err(BoxError::from("stopped"));
+            }
+            let block = block(record, config).map_err(|error| format!("study {}: {error}", record.id))?;
+            progress.progress(done.fetch_add(1, Ordering::Relaxed) + 1, records.len());
+            Ok(block)
+        };
+        let images = || -> Result<Location, BoxError> {
+            let Some(path) = cache else {
+                let blocks = records.par_iter().map(|record| Ok((record.id, decode(record)?)));
+                return Ok(Location::Memory(blocks.collect::<Result<_, BoxError>>()?));
+            };
+            let stored = (config.pixel_mm, config.intensity);
+            let data = Fingerprint::of_studies(records.iter().copied())?;
+            let key = CacheKey::new("sagittal images 1", &stored, &data)?;
+            let by_name: HashMap<String, &StudyRecord> =
+                records.iter().map(|record| (record.id.to_string(), *record)).collect();
+            let names: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
+            Ok(Location::File(Cache::open_or_build(path, key, &names, |name| decode(by_name[name]))?))
+        };
+        let images = match images() {
+            Ok(images) => images,
+            Err(_) if progress.is_cancelled() => return Err(TaskError::Stopped),
+            Err(error) => return Err(TaskError::Data(error)),
+        };
+        let mut source = Self { config: config.clone(), points: HashMap::new(), images };
+        for record in records {
+            let about = source.study(record.id).map_err(TaskError::Data)?.1;
+            source.points.insert(record.id, points_of(&about));
+        }
+        Ok(source)
+    }
+
+    /// What was missing or unreadable in a study's files, in words. Empty for a study that is not open.
+    #[must_use]
+    pub fn warnings(&self, study: StudyId) -> Vec<String> {
+        self.study(study).map(|(_, about)| about.warnings).unwrap_or_default()
+    }
+
+    /// The annotated points of its studies in patient mm, over [`Target::ALL`].
+    #[must_use]
+    pub const fn points(&self) -> &HashMap<StudyId, [Option<[f64; 3]>; Target::COUNT]> {
+        &self.points
+    }
+
+    fn study(&self, study: StudyId) -> Result<(&[u16], About), BoxError> {
+        let (pixels, about) = match &self.images {
+            Location::File(cache) => {
+                let view = cache.get(&study.to_string())?;
+                (view.pixels, view.about)
+            }
+            Location::Memory(blocks) => {
+                let block = blocks.get(&study).ok_or_else(|| format!("study {study} is not open"))?;
+                (block.pixels.as_slice(), &block.about)
+            }
+        };
+        Ok((pixels, About::deserialize(about)?))
+    }
+
+    fn stack_sample(
+        &self,
+        plan: &Plan,
+        study: StudyId,
+        stored: &StoredStack,
+        pixels: &[u16],
+        points: &[Option<[f64; 3]>; Target::COUNT],
+    ) -> Result<StackSample, BoxError> {
+        let LocateSourceConfig { width_px, height_px, augment, .. } = &self.config;
+        let image = ImageGrid::of(&self.config);
+        let mut random = generator(plan.seed, plan.epoch, study, &format!("locate/{}", stored.grid.kind.title()));
+        let (chosen, augmentation) = if plan.augmented {
+            let chosen = Self::chosen(&stored.grid, points, &mut random);
+            (chosen, augment.draw(*width_px, *height_px, &mut random))
+        } else {
+            ((0..stored.grid.offsets_mm.len()).collect(), Augmentation::NONE)
+        };
+        let count = stored.grid.offsets_mm.len();
+        let mut shown = vec![false; count];
+        chosen.iter().flat_map(|&slice| neighbours(slice, count)).for_each(|slice| shown[slice] = true);
+        let area = width_px * height_px;
+        let mut planes = vec![Vec::new(); count];
+        let mut renderer = Renderer::new();
+        let request = Request {
+            width: *width_px,
+            height: *height_px,
+            border: Border::Constant(0.0),
+            augmentation: &augmentation,
+            normalisation: NORMALISATION,
+        };
+        for slice in (0..count).filter(|&slice| shown[slice]) {
+            let size = stored.rows * stored.columns;
+            let from = SourceImage {
+                pixels: pixels[stored.start + slice * size..][..size].into(),
+                rows: stored.rows,
+                columns: stored.columns,
+                region: Region::whole(stored.rows, stored.columns),
+                from_crop: image.to_stored(stored_pixel_mm(&self.config), stored.columns, stored.rows),
+                gain: 1.0 / f32::from(u16::MAX),
+                offset: 0.0,
+            };
+            planes[slice] = vec![0.0; area];
+            renderer.render(Some(&from), &request, slice, &mut planes[slice])?;
+        }
+        let mut images = Vec::with_capacity(chosen.len() * CHANNELS as usize * area);
+        for &slice in &chosen {
+            let [before, own, after] = neighbours(slice, count).map(|slice| planes[slice].as_slice());
+            images.extend_from_slice(own);
+            images.extend(before.iter().zip(after).map(|(a, b)| a.min(*b)));
+            images.extend(before.iter().zip(after).map(|(a, b)| a.max(*b)));
+        }
+        let mut grid = stored.grid.clone();
+        grid.offsets_mm = chosen.iter().map(|&slice| stored.grid.offsets_mm[slice]).collect();
+        let maps = plan.augmented.then(|| self.maps(&grid, points, &augmentation, image));
+        Ok(StackSample { pixels: images, grid, maps })
+    }
+
+    /// Slices of a training sample: a pair of neighbours about a canal point, another about a foramen of one side, and
+    /// slices from anywhere. Pairs teach how the probability falls from slice to slice, the others where it is low.
+    fn chosen(grid: &StackGrid, points: &[Option<[f64; 3]>; Target::COUNT], random: &mut Generator) -> Vec<usize> {
+        let count = grid.offsets_mm.len();
+        let mut chosen = [0; ANYWHERE].map(|_: usize| random.random_range(0..count.max(1))).to_vec();
+        // one map serves both sides
+        let foramen = random.random_range(1..SAGITTAL / Level::ALL.len());
+        for group in [0, foramen] {
+            let level = random.random_range(0..Level::ALL.len());
+            let first = FIRST_OF_PAIR[random.random_range(0..FIRST_OF_PAIR.len())];
+            let point = points[group * Level::ALL.len() + level].map(|point| grid.project(point).left_mm);
+            let Some((nearest, _)) = point.and_then(|left_mm| grid.nearest(left_mm)) else { continue };
+            chosen.extend([first, first + 1].map(|step| nearest.saturating_add_signed(step)));
+        }
+        chosen.retain(|slice| *slice < count);
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
+
+    fn maps(
+        &self,
+        grid: &StackGrid,
+        points: &[Option<[f64; 3]>; Target::COUNT],
+        augmentation: &Augmentation,
+        image: ImageGrid,
+    ) -> SampleMaps {
+        let (width, height) = (self.config.width_px, self.config.height_px);
+        let positions: [_; SAGITTAL] = std::array::from_fn(|target| points[target].map(|point| grid.project(point)));
+        let places = positions.map(|position| {
+            let position = position?;
+            let at = augmentation.point(image.image_pixel([position.back_mm, position.down_mm]), width, height)?;
+            let inside = |at: f64, size: usize| (0.0..=size as f64 - 1.0).contains(&at);
+            let is_inside = inside(at[0], width) && inside(at[1], height);
+            is_inside.then_some((ImageGrid::map_pixel(at), position.left_mm))
+        });
+        let levels = Level::ALL.len();
+        let canal = std::array::from_fn(|level| {
+            let [canal, left, right] = [0, 1, 2].map(|group| positions[group * levels + level].map(|at| at.left_mm));
+            canal.or_else(|| Some((left? + right?) / 2.0))
+        });
+        SampleMaps::new(&places, &canal, &grid.offsets_mm, image, self.config.sigma_mm)
+    }
+}
+
+/// A slice and its neighbours; at the ends of the stack the slice itself.
+fn neighbours(slice: usize, count: usize) -> [usize; 3] {
+    [slice.saturating_sub(1), slice, (slice + 1).min(count - 1)]
+}
+
+impl Dataset for LocateSource {
+    type Sample = LocateSample;
+    type Inputs = Tensor;
+    type Truth = LocateTruth;
+
+    fn sample(&self, plan: &Plan, study: StudyId) -> Result<LocateSample, BoxError> {
+        let (pixels, about) = self.study(study)?;
+        let points = points_of(&about);
+        let stacks = about.stacks.par_iter().map(|stored| self.stack_sample(plan, study, stored, pixels, &points));
+        Ok(LocateSample(stacks.collect::<Result<_, BoxError>>()?))
+    }
+
+    /// # Shapes
+    /// Inputs are `[slices, 3, height, width]`: each slice, and the smaller and the larger of its two neighbours' values.
+    /// They do not depend on the order of the slices, so that neither do the points.
+    fn collate(&self, _: &Plan, samples: Vec<LocateSample>) -> Result<(Tensor, LocateTruth), BoxError> {
+        let image = ImageGrid::of(&self.config);
+        let stacks = || samples.iter().flat_map(|sample| &sample.0);
+        let count: usize = stacks().map(|stack| stack.grid.offsets_mm.len()).sum();
+        let shape = [count as i64, CHANNELS, self.config.height_px as i64, self.config.width_px as i64];
+        let mut values = Floats::zeros(&shape)?;
+        let mut start = 0;
+        for stack in stacks() {
+            values[start..start + stack.pixels.len()].copy_from_slice(&stack.pixels);
+            start += stack.pixels.len();
+        }
+        let mut truths = Vec::new();
+        for (study, sample) in samples.into_iter().enumerate() {
+            for StackSample { grid, maps, .. } in sample.0 {
+                let slices = grid.offsets_mm.len();
+                let maps = maps.map(|maps| maps.into_tensors(slices)).transpose()?;
+                truths.push(StackTruth { study, slices, grid, maps });
+            }
+        }
+        Ok((values.into_tensor(), LocateTruth { stacks: truths, image }))
+    }
+}
