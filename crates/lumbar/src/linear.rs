@@ -13,10 +13,10 @@ pub(crate) fn solve<const N: usize, const K: usize>(
         }
     }
     for row in (0..N).rev() {
-        for k in 0..K {
+        (0..K).for_each(|k| {
             let known: f64 = (row + 1..N).map(|column| matrix[row][column] * right[column][k]).sum();
             right[row][k] = (right[row][k] - known) / matrix[row][row];
-        }
+        });
     }
     right
 }

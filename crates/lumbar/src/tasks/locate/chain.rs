@@ -57,11 +57,14 @@ pub(super) fn best_chain(candidates: &[Candidate]) -> Chain {
     Chain { levels, margins }
 }
 
+/// The evidence of the best chain that ends at a candidate, and the level and the candidate before it.
+type Scored = (f64, Option<(usize, usize)>);
+
 /// Log-odds and candidates of the best chain in which (level, candidate) is allowed.
 fn solve(candidates: &[Candidate], allowed: impl Fn(usize, usize) -> bool) -> (f64, [Option<usize>; LEVELS]) {
     // best[level][candidate]: log-odds of the best chain down to this level, which ends with this candidate, and the
     // level and candidate before
-    let mut best: Vec<Vec<(f64, Option<(usize, usize)>)>> = Vec::new();
+    let mut best: Vec<Vec<Scored>> = Vec::new();
     for level in 0..LEVELS {
         let end = |(number, candidate): (usize, &Candidate)| {
             if !allowed(level, number) {
