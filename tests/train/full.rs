@@ -31,7 +31,6 @@ fn config() -> RunConfig {
         ("task.crops.source.crop.height_px", "24"),
         ("locate.train.epochs", "2"),
         ("locate.train.batch_size", "2"),
-        ("locate.task.source.slices", "3"),
         ("locate.task.source.pixel_mm", "4"),
         ("locate.task.source.width_px", "64"),
         ("locate.task.source.height_px", "80"),

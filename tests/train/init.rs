@@ -31,6 +31,7 @@ fn config(init: &Path) -> RunConfig {
         ("train.batch_size", "2"),
         ("task.crops.source.crop.width_px", "24"),
         ("task.crops.source.crop.height_px", "24"),
+        ("task.crops.level.architecture", "resnet18d"),
     ] {
         config.set(field, value).unwrap();
     }

@@ -55,7 +55,6 @@ fn train(preset: &str, run: &Path) -> Command {
             "train.epochs=1",
             "locate.train.epochs=1",
             "locate.train.batch_size=2",
-            "locate.task.source.slices=3",
             "locate.task.source.pixel_mm=4",
             "locate.task.source.width_px=64",
             "locate.task.source.height_px=80",
