@@ -13,9 +13,10 @@
 //! nobody annotated, they are the phantom's exact points. Differences are paired by study. Point errors are in
 //! the plane in which a target is annotated, against the exact points.
 
+#[path = "locate/data.rs"]
+mod data;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use lumbar::anatomy::{ConditionGroup, Target};
@@ -33,9 +34,10 @@ use lumbar::run::{Run, RunConfig};
 use lumbar::tasks::Preset;
 use lumbar::tasks::crops::CropsTask;
 use lumbar::train::observer::{Event, StopToken};
-use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::Device;
+
+use data::{Words, exact_points};
 
 fn main() {
     // `cargo test --benches` runs this too; measuring is for `cargo bench`.
@@ -43,29 +45,12 @@ fn main() {
         return;
     }
     torch_ext::memory::keep_freed_pages();
-    let (mut data, mut seed, mut out) = ("default".to_owned(), 11, None);
     let mut config = RunConfig::preset(Preset::Full);
-    for word in std::env::args().skip(1).filter(|word| word != "--bench") {
-        let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("{word}: expected NAME=VALUE"));
-        match name {
-            "data" => data = value.to_owned(),
-            "seed" => seed = value.parse().expect("a seed"),
-            "out" => out = Some(PathBuf::from(value)),
-            _ => config.set(name, value).unwrap_or_else(|error| panic!("{word}: {error}")),
-        }
-    }
+    let words = Words::read(|name, value| config.set(name, value).map_err(|error| error.to_string()));
     let scratch = scratch();
-    let folder = match data.parse::<PhantomPreset>() {
-        Ok(preset) => {
-            let folder = scratch.path().join("phantom");
-            let phantom = PhantomConfig { seed, ..PhantomConfig::preset(preset) };
-            lumbar_phantom::generate(&phantom, &folder, &|_| ()).expect("a phantom");
-            folder
-        }
-        Err(_) => PathBuf::from(&data),
-    };
+    let folder = words.folder(&scratch);
     let manifest = Manifest::read(&folder).expect("a data set");
-    let place = out.unwrap_or_else(|| scratch.path().join("run"));
+    let place = words.out.unwrap_or_else(|| scratch.path().join("run"));
     let run = Run::create(&place, &config, &manifest).expect("a run");
     let start = Instant::now();
     let mut ended = |event: &Event| {
@@ -74,7 +59,7 @@ fn main() {
         }
     };
     run.fit(None, Device::Cpu, &StopToken::new(), &mut ended).expect("trained");
-    let bench = Bench { run: &run, manifest: &manifest, exact: exact_points(&folder.join("truth/points.csv")) };
+    let bench = Bench { run: &run, manifest: &manifest, exact: exact_points(&folder) };
     bench.out_of_fold();
     let labels = read_labels(&folder.join("truth/test_labels.csv"));
     match labels {
@@ -242,22 +227,6 @@ fn trusted(points: &FoundPoints) -> FoundPoints {
         let row = row.map(|point| point.map(|point| FoundPoint { reliability: 1.0, ..point }));
         table.insert(study, row).expect("each study once");
     }
-    table
-}
-
-/// The phantom's exact points.
-fn exact_points(path: &Path) -> FoundPoints {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut rows: BTreeMap<StudyId, StudyFoundPoints> = BTreeMap::new();
-    for line in text.lines().skip(1) {
-        let cells: Vec<&str> = line.split(',').collect();
-        let target: Target = cells[1].parse().expect("a target");
-        let position_mm = [2, 3, 4].map(|cell: usize| cells[cell].parse().expect("a number"));
-        let row = rows.entry(cells[0].parse().expect("a study")).or_insert([None; Target::COUNT]);
-        row[target.index()] = Some(FoundPoint { position_mm, reliability: 1.0, origin: PointOrigin::Annotated });
-    }
-    let mut table = FoundPoints::new();
-    rows.into_iter().for_each(|(study, row)| table.insert(study, row).expect("each study once"));
     table
 }
 

@@ -13,9 +13,10 @@
 //! the sagittal plane; `across` is the error along the patient's left–right axis. A level is named right if the
 //! nearest exact canal point is its own, a side is swapped if the other side's exact point is nearer.
 
+#[path = "locate/data.rs"]
+mod data;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lumbar::anatomy::{Level, Mirror, Target};
@@ -26,9 +27,10 @@ use lumbar::run::{Run, RunConfig};
 use lumbar::tasks::Preset;
 use lumbar::tasks::locate::{in_plane_mm, nearest_level};
 use lumbar::train::observer::{Event, StopToken};
-use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::Device;
+
+use data::{Words, exact_points};
 
 type Exact = BTreeMap<StudyId, [Option<[f64; 3]>; Target::COUNT]>;
 
@@ -43,31 +45,16 @@ fn main() {
         return;
     }
     torch_ext::memory::keep_freed_pages();
-    let (mut data, mut seed, mut folds, mut out) = ("default".to_owned(), 11, 5, None);
-    let mut config = RunConfig::preset(Preset::Locate);
-    for word in std::env::args().skip(1).filter(|word| word != "--bench") {
-        let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("{word}: expected NAME=VALUE"));
-        match name {
-            "data" => data = value.to_owned(),
-            "seed" => seed = value.parse().expect("a seed"),
-            "folds" => folds = value.parse().expect("a number of folds"),
-            "out" => out = Some(PathBuf::from(value)),
-            _ => config.set(name, value).unwrap_or_else(|error| panic!("{word}: {error}")),
-        }
-    }
+    let (mut folds, mut config) = (5, RunConfig::preset(Preset::Locate));
+    let words = Words::read(|name, value| match name {
+        "folds" => value.parse().map(|number| folds = number).map_err(|error| format!("a number of folds: {error}")),
+        _ => config.set(name, value).map_err(|error| error.to_string()),
+    });
     let scratch = scratch();
-    let folder = match data.parse::<PhantomPreset>() {
-        Ok(preset) => {
-            let folder = scratch.path().join("phantom");
-            let phantom = PhantomConfig { seed, ..PhantomConfig::preset(preset) };
-            lumbar_phantom::generate(&phantom, &folder, &|_| ()).expect("a phantom");
-            folder
-        }
-        Err(_) => PathBuf::from(&data),
-    };
+    let folder = words.folder(&scratch);
     let manifest = Manifest::read(&folder).expect("a data set");
-    let exact = read_exact(&folder.join("truth/points.csv"));
-    let run = Run::create(&out.unwrap_or_else(|| scratch.path().join("run")), &config, &manifest).expect("a run");
+    let exact = positions(&exact_points(&folder));
+    let run = Run::create(&words.out.unwrap_or_else(|| scratch.path().join("run")), &config, &manifest).expect("a run");
     let (mut table, mut spent) = (FoundPoints::new(), Spent::default());
     for fold in 0..folds {
         run.fit(Some(fold), Device::Cpu, &StopToken::new(), &mut |event: &Event| spent.add(event)).expect("trained");
@@ -75,7 +62,11 @@ fn main() {
         table.merge(FoundPoints::read(&path).expect("a table of points")).expect("each study once");
         println!("fold {fold}: {}", spent.line());
     }
-    println!("{data}, {folds} folds, {} studies; millimetres in the plane, median / 95th percentile", table.len());
+    println!(
+        "{}, {folds} folds, {} studies; millimetres in the plane, median / 95th percentile",
+        words.data,
+        table.len()
+    );
     println!(
         "{:>14} {:>13} {:>13} {:>13} {:>8} {:>8} {:>6} {:>8} {:>6}",
         "", "canal", "foramina", "across", "levels", "studies", "swaps", "missing", "≤ 6 mm"
@@ -137,18 +128,9 @@ impl Spent {
     }
 }
 
-/// The phantom's exact points.
-fn read_exact(path: &Path) -> Exact {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut exact = Exact::new();
-    for line in text.lines().skip(1) {
-        let cells: Vec<&str> = line.split(',').collect();
-        let number = |cell: usize| cells[cell].parse::<f64>().expect("a number");
-        let target = Target::ALL.into_iter().find(|target| target.column() == cells[1]).expect("a target");
-        let study = cells[0].parse().expect("a study");
-        exact.entry(study).or_insert([None; Target::COUNT])[target.index()] = Some([number(2), number(3), number(4)]);
-    }
-    exact
+/// The positions of exact points.
+fn positions(exact: &FoundPoints) -> Exact {
+    exact.iter().map(|(study, points)| (study, points.map(|point| point.map(|point| point.position_mm)))).collect()
 }
 
 /// Found points against exact ones.

@@ -28,6 +28,14 @@ use crate::train::{Objective, OutOfFold, TrainError, ValidationScore};
 /// Probabilities of a study's targets over the three severities; `None` where no image shows the target.
 pub type VisibleRow = [Option<[f64; 3]>; Target::COUNT];
 
+/// Probabilities below this count as this at the start: a severity without a label can still be learned.
+const LEAST_AT_START: f64 = 1e-3;
+
+/// The logit at which a fresh head starts for a probability of the constant baseline.
+pub(super) fn start_logit(probability: f64) -> f32 {
+    probability.max(LEAST_AT_START).ln() as f32
+}
+
 /// Loss, predictions and score of networks that grade studies.
 #[derive(Debug)]
 pub struct Grading {

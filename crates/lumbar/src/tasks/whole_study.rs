@@ -13,7 +13,7 @@ pub use config::{StudySourceConfig, WholeStudyTask};
 pub use network::WholeStudy;
 pub use source::StudySource;
 
-use super::grading::{GradeTruth, Grading};
+use super::grading::{GradeTruth, Grading, start_logit};
 use super::{Task, TaskError};
 use crate::data::StudyId;
 use crate::data::augment::AugmentConfig;
@@ -73,7 +73,7 @@ impl Task for WholeStudyTask {
     fn start(&self, network: &Self::Network, labels: &LabelTable, training: &[StudyId]) -> Result<(), TaskError> {
         let known = labels.filter(|study| training.contains(&study));
         let constant = ConstantBaseline::best(&known);
-        let logits: Vec<f32> = constant.rows().concat().iter().map(|p| p.max(1e-3).ln() as f32).collect();
+        let logits: Vec<f32> = constant.rows().concat().into_iter().map(start_logit).collect();
         Ok(network.0.start_at(&logits)?)
     }
 

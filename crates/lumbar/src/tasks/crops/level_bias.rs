@@ -6,11 +6,9 @@ use crate::anatomy::{ConditionGroup, Level, Severity, Target};
 use crate::metric::ConstantBaseline;
 use crate::model::{Builder, Fill, Part, Registry, Role};
 use crate::tasks::TaskError;
+use crate::tasks::grading::start_logit;
 
 const LEVELS: usize = Level::ALL.len();
-
-/// Probabilities below this count as this, so that a severity without a label can still be learned.
-const LEAST: f64 = 1e-3;
 
 /// A learned bias for each level of each condition group, shared by both sides, that is added to the logits of a crop.
 ///
@@ -73,7 +71,7 @@ impl LevelBias {
                 let row = constant.rows()[target.index()];
                 mean[target.level.index()].iter_mut().zip(row).for_each(|(mean, p)| *mean += p / sides);
             }
-            let logits: Vec<f32> = mean.concat().iter().map(|p| p.max(LEAST).ln() as f32).collect();
+            let logits: Vec<f32> = mean.concat().into_iter().map(start_logit).collect();
             let logits = Tensor::f_from_slice(&logits).and_then(|logits| logits.f_to_device(bias.device()));
             tch::no_grad(|| logits.and_then(|logits| bias.shallow_clone().f_copy_(&logits)))
                 .map_err(|error| TaskError::Data(error.into()))?;
