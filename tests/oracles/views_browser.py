@@ -116,7 +116,7 @@ def main(job):
         address = address_of(job["profile"], process)
         browser, answers = Page(address), []
         for wanted in job["pages"]:
-            target = browser.call("Target.createTarget", url="about:blank", width=wanted["width"], height=1400)["targetId"]
+            target = browser.call("Target.createTarget", url="about:blank")["targetId"]
             page = Page(f"{address.split('/devtools')[0]}/devtools/page/{target}")
             page.call("Page.enable")
             page.call("Runtime.enable")

@@ -78,7 +78,7 @@ pub(crate) fn visit(chromium: &Path, pages: &[PageTest]) -> Vec<Vec<Value>> {
 
 /// Waits until all views of the page are alive.
 pub(crate) fn alive() -> Value {
-    json!({ "wait": "document.querySelectorAll('.lumbar-view:not(.lumbar-alive)').length === 0 && document.querySelector('canvas')" })
+    json!({ "wait": "document.querySelectorAll('.lumbar-view:not(.lumbar-alive)').length === 0 && document.querySelector('canvas') !== null" })
 }
 
 /// What a canvas says of itself, and its pixels as a PNG.

@@ -1,7 +1,7 @@
 // Brings the views of a page to life. See view.rs for the data and for what a page without scripts shows.
 (function () {
   "use strict";
-  var SCOUT = "#ffd600", CROSS = "#7fe0ff", LETTER = "#ffd65a", FONT = '"DejaVu Sans", Verdana, sans-serif';
+  var SCOUT = "#ffd600", CROSS = "#46ff6a", LETTER = "#ffd65a", FONT = '"DejaVu Sans", Verdana, sans-serif';
   var BARS_MM = [500, 200, 100, 50, 20, 10, 5, 2, 1], WHEEL_PX = 40, RANGE_PX = 400;
 
   function dot(a, b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
