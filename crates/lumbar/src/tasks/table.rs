@@ -146,6 +146,9 @@ macro_rules! tasks {
             /// All of them.
             pub const ALL: [Self; [$(unit!($variant)),*].len() + 1] = [$(Self::$variant,)* Self::Full];
 
+            /// What a new run is when no preset is named: it grades studies that have no annotations.
+            pub const DEFAULT: Self = Self::Full;
+
             /// `whole-study`, `crops`, `full`.
             #[must_use]
             pub const fn name(self) -> &'static str {
