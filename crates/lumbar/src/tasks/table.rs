@@ -140,25 +140,29 @@ macro_rules! tasks {
             $($(#[$doc])* $variant,)*
             /// A localiser, and the crop grader on the points that it finds: for studies without annotations.
             Full,
+            /// The same for the competition's 1,975 studies, on a GPU: larger images, a pretrained backbone.
+            Real,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len() + 1] = [$(Self::$variant,)* Self::Full];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 2] = [$(Self::$variant,)* Self::Full, Self::Real];
 
             /// What a new run is when no preset is named: it grades studies that have no annotations.
             pub const DEFAULT: Self = Self::Full;
 
-            /// `whole-study`, `crops`, `full`.
+            /// `whole-study`, `crops`, `full`, `real`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $preset,)*
                     Self::Full => "full",
+                    Self::Real => "real",
                 }
             }
 
-            /// The task and how it is trained. That of `full` is the crop grader's; its localiser is a stage of the run.
+            /// The task and how it is trained. That of `full` and `real` is the crop grader's; the localiser is a stage of
+            /// the run.
             #[must_use]
             pub fn config(self) -> (TaskConfig, TrainConfig) {
                 match self {
@@ -167,6 +171,10 @@ macro_rules! tasks {
                         (TaskConfig::$variant(task), train)
                     })*
                     Self::Full => Self::Crops.config(),
+                    Self::Real => {
+                        let (task, train) = super::crops::CropsTask::real();
+                        (TaskConfig::Crops(task), train)
+                    }
                 }
             }
         }
@@ -210,10 +218,10 @@ mod tests {
             task.check().unwrap();
             train.check().unwrap();
             assert_eq!(preset.name().parse(), Ok(preset));
-            let own = if preset == Preset::Full { Preset::Crops } else { preset };
+            let own = if matches!(preset, Preset::Full | Preset::Real) { Preset::Crops } else { preset };
             assert_eq!(own.name().replace('-', "_"), task.name());
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full");
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full, real");
     }
 }
