@@ -9,6 +9,7 @@
 //! Levels are named together, by an ordered chain over candidate discs. Each point is then the centroid of its map's
 //! peak, the mean over T1 and T2 where both show it. Points of the recesses are not found here: axial slices show them.
 
+mod agreement;
 mod chain;
 mod config;
 mod decode;

@@ -93,7 +93,7 @@ impl LocateSource {
             };
             let stored = (config.pixel_mm, config.intensity);
             let data = Fingerprint::of_studies(records.iter().copied())?;
-            let key = CacheKey::new("sagittal images 1", &stored, &data)?;
+            let key = CacheKey::new("sagittal images 2", &stored, &data)?;
             let by_name: HashMap<String, &StudyRecord> =
                 records.iter().map(|record| (record.id.to_string(), *record)).collect();
             let names: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
