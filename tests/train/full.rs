@@ -265,7 +265,7 @@ fn predicts_studies_with_every_fault(run: &Run) {
 
 #[test]
 fn a_localiser_is_refused_where_it_is_of_no_use_and_missed_where_it_is_needed() {
-    let mut config = RunConfig::preset(Preset::WholeStudy);
+    let mut config = RunConfig::preset(Preset::Channels);
     let error = config.set("locate.train.epochs", "3").unwrap_err().to_string();
     assert!(error.contains("whole_study does not look at points"), "{error}");
     assert_eq!(

@@ -22,9 +22,9 @@ pub(crate) struct Arguments {
     /// The data set, a folder in the competition's layout; not needed to continue a run
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// whole-study (all slices to all 25 targets), crops (around the annotated points), locate (finds the points), or
-    /// full (a localiser and a crop grader on the points that it finds: for studies without annotations); small enough
-    /// for five folds of 64 studies in minutes on two cores
+    /// whole-study (attention over all slices), channels (all slices as channels of one network), crops (around the
+    /// annotated points), locate (finds the points), or full (a localiser and a crop grader on the points that it finds:
+    /// for studies without annotations); small enough for five folds of 64 studies in minutes on two cores
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     preset: Option<Preset>,
     /// A config in TOML; start from what --print-config prints

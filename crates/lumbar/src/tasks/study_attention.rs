@@ -1,11 +1,14 @@
-//! Grading whole studies: one slice encoder for all slices, and attention of each target over slices and planes.
+//! Grading whole studies: one slice encoder for all slices, attention of each target over slices and planes, and a
+//! grader of what each target looks at.
 //!
 //! The network has all slices and no points. It learns where to look from the annotated points of the training studies,
-//! by a second loss that compares each target's attention with a Gaussian about its point, and from the labels.
+//! by a second loss that compares each target's attention with a Gaussian about its point. What it looks at is graded
+//! as the crop grader does it, in one network and one training.
 
 mod attention;
 mod config;
 mod explain;
+mod glimpse;
 mod images;
 mod network;
 mod source;
@@ -19,21 +22,21 @@ pub use config::{AttentionConfig, SliceSourceConfig, StudyAttentionTask};
 pub use network::{StudyAttention, StudySlices};
 pub use source::{SliceSample, SliceSource};
 
-use super::crops::LevelBias;
+use super::crops::CropsTask;
 use super::grading::{GradeTruth, Grading};
 use super::{Task, TaskError};
 use crate::data::StudyId;
 use crate::data::augment::AugmentConfig;
 use crate::data::manifest::StudyRecord;
-use crate::metric::{ConstantBaseline, LabelTable};
-use crate::model::{Inference, Init, Module as _, PretrainedWeights, SliceEncoder};
+use crate::metric::LabelTable;
+use crate::model::{Inference, Init, LevelModel, Module as _, PretrainedWeights, SliceEncoder};
 use crate::train::{TrainConfig, TrainError};
 
 impl Task for StudyAttentionTask {
     type Inputs = StudySlices;
     type Truth = GradeTruth;
-    type Network = StudyAttention<SliceEncoder>;
-    type Folded = StudyAttention<Inference<SliceEncoder>>;
+    type Network = StudyAttention<SliceEncoder, LevelModel>;
+    type Folded = StudyAttention<Inference<SliceEncoder>, Inference<LevelModel>>;
     type Dataset = SliceSource;
     type Objective = Grading;
 
@@ -51,6 +54,7 @@ impl Task for StudyAttentionTask {
     fn check(&self) -> Result<(), TaskError> {
         self.encoder.check()?;
         self.attention.check()?;
+        self.level.check()?;
         self.init.check()?;
         self.source.check()?;
         Ok(self.loss.check()?)
@@ -72,17 +76,18 @@ impl Task for StudyAttentionTask {
         }
         encoder.registry().to_channels_last()?;
         let attention = Attention::new(&self.attention, self.encoder.features, seed, device)?;
-        Ok(StudyAttention { encoder, attention, level_bias: LevelBias::new(device)? })
+        let grader = self.grader().network(seed, pretrained, device)?;
+        Ok(StudyAttention { encoder, attention, grader })
     }
 
     fn folded(&self, network: &Self::Network) -> Result<Self::Folded, TaskError> {
         let encoder = Inference::of(&network.encoder, Kind::Float)?;
-        let (attention, level_bias) = (network.attention.copied()?, network.level_bias.folded()?);
-        Ok(StudyAttention { encoder, attention, level_bias })
+        let (attention, grader) = (network.attention.copied()?, self.grader().folded(&network.grader)?);
+        Ok(StudyAttention { encoder, attention, grader })
     }
 
     fn start(&self, network: &Self::Network, labels: &LabelTable, training: &[StudyId]) -> Result<(), TaskError> {
-        network.level_bias.set(&ConstantBaseline::best(&labels.filter(|study| training.contains(&study))))
+        self.grader().start(&network.grader, labels, training)
     }
 
     fn open(
@@ -105,7 +110,11 @@ impl Task for StudyAttentionTask {
 
     fn description(&self) -> String {
         let SliceSourceConfig { width_px, height_px, .. } = self.source;
-        format!("{} over slices of {width_px} × {height_px} pixels, with attention", self.encoder.architecture)
+        let (encoder, side, level) = (self.encoder.architecture, self.attention.glimpse_px, self.level.architecture);
+        format!(
+            "{encoder} with attention over slices of {width_px} × {height_px} pixels, and {level} for each plane over the \
+             {side} × {side} pixels that a target looks at"
+        )
     }
 
     fn objective(
@@ -116,5 +125,12 @@ impl Task for StudyAttentionTask {
         device: Device,
     ) -> Result<Grading, TrainError> {
         Ok(Grading::new(&self.loss, labels, training, device)?.with_own_loss(self.attention.point_weight))
+    }
+}
+
+impl StudyAttentionTask {
+    /// The crop grader that grades what targets look at.
+    fn grader(&self) -> CropsTask {
+        CropsTask { level: self.level.clone(), ..CropsTask::default() }
     }
 }

@@ -1,21 +1,18 @@
-//! Where each target looks in a study, and what it reads there.
+//! Where each target looks in a study.
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::AttentionConfig;
-use crate::anatomy::{ConditionGroup, Level, Severity, Side, Target};
+use crate::anatomy::{ConditionGroup, Level, Side, Target};
 use crate::data::SeriesKind;
 use crate::data::channels::plane_of;
-use crate::model::linear::{Linear, dropout};
+use crate::model::linear::Linear;
 use crate::model::{Builder, Fill, Part, Pass, Registry, Result, Role};
 
 const LEVELS: usize = Level::ALL.len();
 const GROUPS: usize = ConditionGroup::ALL.len();
 /// A map for each level of each condition group; both sides share it.
 const MAPS: usize = GROUPS * LEVELS;
-/// Targets of each condition group. Those of a group are neighbours in [`Target::ALL`].
-const GROUP_TARGETS: [i64; GROUPS] = [5, 10, 10];
-
 /// First offset of a group's points from the canal's, to the target's side: half of the usual distance between left and
 /// right foramina (7 to 8 sagittal slices of 4.4 mm), and about half of the spinal canal's width for the recesses.
 const SIDE_MM: [f32; GROUPS] = [0.0, 16.0, 9.0];
@@ -27,8 +24,11 @@ const OFFSET_MM: f64 = 10.0;
 const SHARPENED: f64 = 3.0;
 /// A point is not shown by positions that are all farther than this, in standard deviations of its Gaussian.
 const SHOWN_SIGMAS: f64 = 2.0;
-/// First weights of the heads: the first predictions are near the prior.
-const HEAD_SCALE: f64 = 0.1;
+/// First weights of the maps: at first each position is about as likely as any other.
+const MAP_SCALE: f64 = 0.1;
+/// A target's point is the centroid of its attention within this distance of the peak: the mean of all of it would lie
+/// between two peaks.
+const PEAK_MM: f64 = 10.0;
 
 /// Attention of the 25 targets over the positions of all slices of a kind of series.
 ///
@@ -36,10 +36,7 @@ const HEAD_SCALE: f64 = 0.1;
 /// query. The canal's maps on sagittal slices name the levels: their centroids are the levels' positions in the
 /// patient. Every other map is multiplied by a Gaussian about the position that is expected from its level's, with a
 /// learned offset and width; left and right are distinguished by it alone, so that sides cannot be swapped. One more
-/// position stands for "not shown" and has no features.
-///
-/// What a target reads is the mean of the features under its attention. Its logits are the sum over the kinds of series
-/// of a linear function of that: a series that is missing adds nothing.
+/// position stands for "not shown".
 #[derive(Debug)]
 pub struct Attention {
     registry: Registry,
@@ -53,8 +50,6 @@ pub struct Attention {
     widths: Tensor,
     /// `[9]` over kinds and groups: the logit of "not shown".
     not_shown: Tensor,
-    /// Over kinds and groups.
-    heads: Vec<Linear>,
     indices: Indices,
 }
 
@@ -70,6 +65,8 @@ struct Indices {
     start_mm: Tensor,
     /// `[25, 1]` for sagittal and for axial kinds: whether the Gaussian counts.
     expects: [Tensor; 2],
+    /// `[25, 1]` for each kind of series: whether the condition is annotated on it.
+    annotated: [Tensor; 3],
 }
 
 /// One kind of series of one study.
@@ -82,10 +79,11 @@ pub(super) struct Plane {
     pub(super) positions: Tensor,
 }
 
-/// What the targets of a study read.
-pub(super) struct Reading {
-    /// `[25, 3]`.
-    pub(super) logits: Tensor,
+/// Where the targets of a study look.
+pub(super) struct Found {
+    /// `[25, 3]` in patient mm, each on the kind of series on which its condition is annotated. Not meaningful where the
+    /// study has no such series.
+    pub(super) points: Tensor,
     /// `[25]`: how far attention is from the annotated points; 0 where a point is unknown. `None` without points.
     pub(super) point_loss: Option<Tensor>,
 }
@@ -98,16 +96,10 @@ impl Attention {
     pub fn new(config: &AttentionConfig, features: i64, seed: impl Into<Option<u64>>, device: Device) -> Result<Self> {
         let mut registry = Registry::default();
         let mut root = Builder::new(&mut registry, seed, device).part(Part::Classifier, 0);
-        let small = Fill::Uniform(HEAD_SCALE / (features as f64).sqrt());
-        let (mut maps, mut heads) = (Vec::new(), Vec::new());
+        let small = Fill::Uniform(MAP_SCALE / (features as f64).sqrt());
+        let mut maps = Vec::new();
         for kind in ["t1", "t2", "axial"] {
             maps.push(Linear::new(&mut root.at("maps").at(kind), features, MAPS as i64, small)?);
-        }
-        for kind in ["t1", "t2", "axial"] {
-            for group in ["canal", "foramen", "recess"] {
-                let mut at = root.at("heads");
-                heads.push(Linear::new(&mut at.at(kind).at(group), features, Severity::COUNT as i64, small)?);
-            }
         }
         let zero = Fill::Const(0.0);
         let each = (SeriesKind::ALL.len() * GROUPS) as i64;
@@ -123,9 +115,14 @@ impl Attention {
             offsets,
             widths,
             not_shown,
-            heads,
             indices,
         })
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub const fn config(&self) -> &AttentionConfig {
+        &self.config
     }
 
     /// Its tensors.
@@ -144,65 +141,30 @@ impl Attention {
         Ok(copy)
     }
 
-    /// Reads a study.
+    /// Looks at a study.
     ///
     /// # Shapes
     /// `points` `[25, 3]`, NaN where a point is unknown.
-    pub(super) fn read(&self, planes: &[Plane], points: Option<&Tensor>, pass: &mut Pass) -> Result<Reading> {
-        let mut logits: Option<Tensor> = None;
+    pub(super) fn look(&self, planes: &[Plane], points: Option<&Tensor>, pass: &mut Pass) -> Result<Found> {
+        let options = (Kind::Float, self.registry.device());
         let mut losses = Vec::new();
+        let mut found = Tensor::f_zeros([Target::COUNT as i64, 3], options)?;
         let maps = self.maps_of(planes, pass)?;
         let expected = self.expected(planes, &maps)?;
         for (plane, maps) in planes.iter().zip(&maps) {
             let log_attention = self.log_attention(plane, maps, expected.as_ref())?;
-            let count = plane.positions.size()[0];
-            let read = log_attention.f_narrow(1, 0, count)?.f_exp()?.f_matmul(&plane.features)?;
-            let own = self.grade(plane.kind, &dropout(read, self.config.dropout, pass)?, pass)?;
-            logits = Some(match logits {
-                Some(sum) => sum.f_add(&own)?,
-                None => own,
-            });
+            let own = tch::no_grad(|| centroids(&log_attention, &plane.positions))?;
+            found = own.f_where_self(&self.indices.annotated[plane.kind as usize], &found)?;
             if let Some(points) = points {
                 losses.push(self.point_loss(&log_attention, &plane.positions, points)?);
             }
         }
-        let options = (Kind::Float, self.registry.device());
-        let logits = match logits {
-            Some(logits) => logits,
-            None => Tensor::f_zeros([Target::COUNT as i64, Severity::COUNT as i64], options)?,
-        };
         let point_loss = match (points, losses.len()) {
             (None, _) => None,
             (Some(_), 0) => Some(Tensor::f_zeros([Target::COUNT as i64], options)?),
             (Some(_), _) => Some(Tensor::f_stack(&losses, 0)?.f_mean_dim([0i64].as_slice(), false, Kind::Float)?),
         };
-        Ok(Reading { logits, point_loss })
-    }
-
-    /// For a target the attention on each position of a plane, and how much each position raises the logit of a
-    /// severity through it. Both are exact: the logit is the sum of what its positions add.
-    pub(super) fn explain(
-        &self,
-        planes: &[Plane],
-        kind: SeriesKind,
-        target: Target,
-        severity: Severity,
-    ) -> Result<Option<(Tensor, Tensor)>> {
-        let mut pass = Pass::new(crate::model::Mode::Eval);
-        let maps = self.maps_of(planes, &mut pass)?;
-        let expected = self.expected(planes, &maps)?;
-        let Some((plane, maps)) = planes.iter().zip(&maps).find(|(plane, _)| plane.kind == kind) else {
-            return Ok(None);
-        };
-        let log_attention = self.log_attention(plane, maps, expected.as_ref())?;
-        let attention =
-            log_attention.f_select(0, target.index() as i64)?.f_narrow(0, 0, plane.positions.size()[0])?.f_exp()?;
-        let group = group_index(target);
-        let grades = self.heads[kind as usize * GROUPS + group].run(&plane.features, &mut pass)?;
-        let no_features = Tensor::f_zeros([1, self.features], (Kind::Float, self.registry.device()))?;
-        let bias = self.heads[kind as usize * GROUPS + group].run(&no_features, &mut pass)?;
-        let raised = grades.f_sub(&bias)?.f_select(1, severity.index() as i64)?.f_mul(&attention)?;
-        Ok(Some((attention, raised)))
+        Ok(Found { points: found, point_loss })
     }
 
     fn maps_of(&self, planes: &[Plane], pass: &mut Pass) -> Result<Vec<Tensor>> {
@@ -240,19 +202,8 @@ impl Attention {
         Ok(Tensor::f_cat(&[scores, of_group(&self.not_shown)?], 1)?.f_log_softmax(1, Kind::Float)?)
     }
 
-    /// `[25, features]` → `[25, 3]`.
-    fn grade(&self, kind: SeriesKind, read: &Tensor, pass: &mut Pass) -> Result<Tensor> {
-        let (mut start, mut logits) = (0, Vec::new());
-        for (group, count) in GROUP_TARGETS.into_iter().enumerate() {
-            let own = read.f_narrow(0, start, count)?;
-            logits.push(self.heads[kind as usize * GROUPS + group].run(&own, pass)?);
-            start += count;
-        }
-        Ok(Tensor::f_cat(&logits, 0)?)
-    }
-
-    /// `[25]`: the cross-entropy between attention and a Gaussian about each annotated point; "not shown" where all
-    /// positions are far from it.
+    /// `[25]`: the Kullback–Leibler divergence of attention from a Gaussian about each annotated point, or from "not
+    /// shown" where all positions are far from it.
     fn point_loss(&self, log_attention: &Tensor, positions: &Tensor, points: &Tensor) -> Result<Tensor> {
         let sigma = self.config.point_sigma_mm;
         let unknown = points.f_isnan()?.f_any_dim(1, false)?;
@@ -261,9 +212,23 @@ impl Attention {
         let gaussian = squared.f_mul_scalar(-0.5)?.f_softmax(1, Kind::Float)?;
         let shown = far.f_neg()?.f_add_scalar(1.0)?;
         let wanted = Tensor::f_cat(&[gaussian.f_mul(&shown)?, far], 1)?;
-        let loss = wanted.f_mul(log_attention)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?.f_neg()?;
+        let log_wanted = wanted.f_clamp_min(f64::from(f32::MIN_POSITIVE))?.f_log()?;
+        let each = wanted.f_mul(&log_wanted.f_sub(log_attention)?)?;
+        let loss = each.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;
         Ok(loss.f_masked_fill(&unknown, 0.0)?)
     }
+}
+
+/// The centroid of each target's attention about its peak.
+///
+/// # Shapes
+/// `[25, positions + 1]`, `[positions, 3]` → `[25, 3]`.
+fn centroids(log_attention: &Tensor, positions: &Tensor) -> Result<Tensor> {
+    let shown = log_attention.f_narrow(1, 0, positions.size()[0])?;
+    let peaks = positions.f_index_select(0, &shown.f_argmax(1, false)?)?;
+    let far = squared_mm(&peaks, positions)?.f_gt(PEAK_MM * PEAK_MM)?;
+    let weights = shown.f_masked_fill(&far, f64::NEG_INFINITY)?.f_softmax(1, Kind::Float)?;
+    Ok(weights.f_matmul(positions)?)
 }
 
 /// Squared distances of positions from each target's point.
@@ -307,7 +272,13 @@ impl Indices {
         let signs: Vec<f32> = Target::ALL.into_iter().flat_map(|target| [sign(target), 1.0, 1.0]).collect();
         let start_mm: Vec<f32> = (0..MAPS).flat_map(|map| [SIDE_MM[map / LEVELS], 0.0, 0.0]).collect();
         let sagittal: Vec<f32> = Target::ALL.map(|target| f32::from(u8::from(group_index(target) != 0))).to_vec();
+        let annotated = |kind: SeriesKind| -> Result<Tensor> {
+            let own = Target::ALL.map(|target| SeriesKind::annotated_for(target.condition) == kind);
+            Ok(Tensor::f_from_slice(&own)?.f_view([-1, 1])?.f_to_device(device)?)
+        };
+        let [t1, t2, axial] = SeriesKind::ALL.map(annotated);
         Ok(Self {
+            annotated: [t1?, t2?, axial?],
             level: index(&|target| target.level.index())?,
             map: index(&map)?,
             group: index(&group_index)?,

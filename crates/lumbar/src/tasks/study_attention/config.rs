@@ -6,25 +6,33 @@ use crate::data::augment::AugmentConfig;
 use crate::data::channels::{ImageSize, plane_of};
 use crate::data::intensity::IntensityConfig;
 use crate::data::render::Normalisation;
-use crate::model::{Init, SliceEncoderConfig};
+use crate::model::{Architecture, Init, LevelConfig, SliceEncoderConfig};
 use crate::tasks::grading::LossConfig;
 
-/// A slice encoder that all slices of a study share, and attention over slices and planes.
+/// A slice that is farther than this from a point does not show it. Slices are at most 5 mm apart, and readers take the
+/// nearest one or its neighbour.
+const SHOWN_MM: f64 = 5.0;
+
+/// A slice encoder that all slices of a study share, attention over slices and planes, and a grader of what each target
+/// looks at.
 ///
 /// | field | default | purpose |
 /// |---|---|---|
-/// | `encoder` | ResNet-10d at a quarter of its width | what reads a slice: see [`SliceEncoderConfig`] |
+/// | `encoder` | ResNet-10d at a quarter of its width | what finds the targets: see [`SliceEncoderConfig`] |
 /// | `attention` | trained on annotated points | where each target looks: see [`AttentionConfig`] |
-/// | `source` | 192 × 256 mm sagittal, 96 × 128 mm axial | what it looks at: see [`SliceSourceConfig`] |
+/// | `level` | ResNet-10d at a quarter of its width | what grades each plane: see [`LevelConfig`] |
+/// | `source` | 192 × 256 pixels of 1 mm | what it looks at: see [`SliceSourceConfig`] |
 /// | `init` | `"scratch"` | where the first weights of the backbone come from: see [`Init`] |
 /// | `loss` | the competition's score | what is minimised: see [`LossConfig`] |
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StudyAttentionTask {
-    /// What reads a slice.
+    /// What finds the targets.
     pub encoder: SliceEncoderConfig,
     /// Where each target looks.
     pub attention: AttentionConfig,
+    /// What grades each plane.
+    pub level: LevelConfig,
     /// What it looks at.
     pub source: SliceSourceConfig,
     /// Where the first weights of the backbone come from.
@@ -34,25 +42,41 @@ pub struct StudyAttentionTask {
     pub loss: LossConfig,
 }
 
+impl Default for StudyAttentionTask {
+    fn default() -> Self {
+        let architecture = Architecture::ResNet10d025;
+        Self {
+            encoder: SliceEncoderConfig::default(),
+            attention: AttentionConfig::default(),
+            level: LevelConfig { architecture, dropout: 0.2, drop_path_rate: 0.0, ..LevelConfig::default() },
+            source: SliceSourceConfig::default(),
+            init: Init::default(),
+            loss: LossConfig::default(),
+        }
+    }
+}
+
 /// Where each target looks, and how it learns that.
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `dropout` | 0.2 | of the features that a target has read | 0 ≤ rate < 1 |
-/// | `point_weight` | 0.2 | weight of the loss that compares attention with annotated points; 0 leaves it out | 0–10 |
+/// | `glimpse_px` | 48 | side of the part of a slice that is graded, in pixels of the slice | 16–512 |
+/// | `jitter_mm` | 3 | in training a target is graded at its annotated point, moved by up to this along each axis | 0–50 |
+/// | `point_weight` | 0.5 | weight of the loss that compares attention with annotated points; 0 leaves it out | 0–10 |
 /// | `point_sigma_mm` | 6 | standard deviation of the Gaussian around a point that attention is compared with | 1–30 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "the table above says it")]
 pub struct AttentionConfig {
-    pub dropout: f64,
+    pub glimpse_px: usize,
+    pub jitter_mm: f64,
     pub point_weight: f64,
     pub point_sigma_mm: f64,
 }
 
 impl Default for AttentionConfig {
     fn default() -> Self {
-        Self { dropout: 0.2, point_weight: 0.2, point_sigma_mm: 6.0 }
+        Self { glimpse_px: 48, jitter_mm: 3.0, point_weight: 0.5, point_sigma_mm: 6.0 }
     }
 }
 
@@ -60,12 +84,12 @@ impl Default for AttentionConfig {
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `width_px`, `height_px` | 96, 128 | size of an image about the middle of its slice | 32–1024 |
-/// | `sagittal_pixel_mm` | 2 | side of a pixel of sagittal images in the patient | 0.2–8 |
+/// | `width_px`, `height_px` | 192, 256 | size of an image about the middle of its slice; the encoder sees it at half of that | even, 64–1024 |
+/// | `sagittal_pixel_mm` | 1 | side of a pixel of sagittal images in the patient | 0.2–8 |
 /// | `axial_pixel_mm` | 1 | side of a pixel of axial images | 0.2–8 |
-/// | `margin_px` | 12 | pixels that are cached beyond each edge, for shifts and rotations | 0–256 |
-/// | `most_slices` | 32 | most images of a kind of series: more are thinned out evenly | 1–300 |
-/// | `training_slices` | 4, 3, 7 | images of a training sample: T1, T2, axial | 1–300 |
+/// | `margin_px` | 16 | pixels that are cached beyond each edge, for shifts and rotations | 0–256 |
+/// | `most_slices` | 28 | most images of a kind of series: more are thinned out evenly | 1–300 |
+/// | `training_slices` | 6, 3, 7 | images of a training sample: T1, T2, axial | 1–300 |
 /// | `plane_dropout` | 0.1 | probability that a training sample lacks a kind of series; one sagittal kind remains | 0–0.9 |
 /// | `intensity` | percentiles of the series | what becomes 0…1 | see [`IntensityConfig`] |
 /// | `augment` | the top teams' set | of training images, mirroring included; no distortions | see [`AugmentConfig`] |
@@ -92,13 +116,13 @@ impl Default for SliceSourceConfig {
         let mut augment = AugmentConfig::default();
         augment.distortion.p = 0.0;
         Self {
-            width_px: 96,
-            height_px: 128,
-            sagittal_pixel_mm: 2.0,
+            width_px: 192,
+            height_px: 256,
+            sagittal_pixel_mm: 1.0,
             axial_pixel_mm: 1.0,
-            margin_px: 12,
-            most_slices: 32,
-            training_slices: [4, 3, 7],
+            margin_px: 16,
+            most_slices: 28,
+            training_slices: [6, 3, 7],
             plane_dropout: 0.1,
             intensity: IntensityConfig::default(),
             augment,
@@ -111,8 +135,12 @@ impl SliceSourceConfig {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check_range("source.width_px", self.width_px, 32, 1024)?;
-        check_range("source.height_px", self.height_px, 32, 1024)?;
+        for (field, side) in [("source.width_px", self.width_px), ("source.height_px", self.height_px)] {
+            check_range(field, side, 64, 1024)?;
+            if side % 2 != 0 {
+                return Err(ConfigError::new(field, side, "an even number"));
+            }
+        }
         check_range("source.sagittal_pixel_mm", self.sagittal_pixel_mm, 0.2, 8.0)?;
         check_range("source.axial_pixel_mm", self.axial_pixel_mm, 0.2, 8.0)?;
         check_range("source.margin_px", self.margin_px, 0, 256)?;
@@ -130,6 +158,11 @@ impl SliceSourceConfig {
         check_range("source.normalisation.std", f64::from(self.normalisation.std), 1e-6, 1e6)
     }
 
+    /// Whether a slice at this distance shows a point well enough to be graded there.
+    pub(super) fn shows(distance_mm: f64) -> bool {
+        distance_mm <= SHOWN_MM
+    }
+
     /// Size of the cached images of a kind of series.
     pub(super) fn cached(&self, kind: SeriesKind) -> ImageSize {
         let pixel_mm = match plane_of(kind) {
@@ -145,9 +178,8 @@ impl AttentionConfig {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(ConfigError::new("attention.dropout", self.dropout, "0 ≤ rate < 1"));
-        }
+        check_range("attention.glimpse_px", self.glimpse_px, 16, 512)?;
+        check_range("attention.jitter_mm", self.jitter_mm, 0.0, 50.0)?;
         check_range("attention.point_weight", self.point_weight, 0.0, 10.0)?;
         check_range("attention.point_sigma_mm", self.point_sigma_mm, 1.0, 30.0)
     }

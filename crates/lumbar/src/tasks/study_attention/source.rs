@@ -14,7 +14,7 @@ use torch_ext::floats::Floats;
 use super::SliceSourceConfig;
 use super::images::{About, ImageFrame, block};
 use super::network::StudySlices;
-use crate::anatomy::{Condition, Level, Mirror, Severity, Target};
+use crate::anatomy::{Mirror, Severity, Target};
 use crate::data::augment::Augmentation;
 use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
 use crate::data::channels::plane_of;
@@ -27,17 +27,15 @@ use crate::metric::LabelTable;
 use crate::tasks::TaskError;
 use crate::tasks::grading::{GradeTruth, labels_of};
 
-/// Probability that a training slice chosen at a point is replaced by one of its neighbours.
-const BESIDE: f64 = 0.3;
-
 /// The slices of studies as images of fixed millimetres. Studies are decoded once, into a memory-mapped [`Cache`] or,
 /// without a file, into memory.
 ///
 /// A training sample has a few slices: those at annotated points, and others at random. Where a study has no points,
 /// all of them are random. Other samples have all slices.
 ///
-/// A target is visible when the study has the kind of series on which its condition is annotated, and a sagittal one:
-/// without that a level cannot be named. Other targets are neither trained on nor predicted.
+/// A target is visible when the sample has the kind of series on which its condition is annotated, and a sagittal one:
+/// without that a level cannot be named. In training one of the chosen slices must show its annotated point as well.
+/// Other targets are neither trained on nor predicted.
 #[derive(Debug)]
 pub struct SliceSource {
     config: SliceSourceConfig,
@@ -154,14 +152,12 @@ impl SliceSource {
                 continue;
             }
             let mut own: Vec<usize> = Vec::new();
-            for target in wanted(kind, random) {
+            for target in graded_on(kind, random) {
                 let Some(point) = points[target.index()] else { continue };
                 let distance = |place: &usize| about.images[images[*place]].1.distance_mm(point);
                 let nearest = (0..images.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0);
-                let step = if random.random_bool(BESIDE) { [-1, 1][random.random_range(0..2usize)] } else { 0 };
-                let place = nearest.saturating_add_signed(step).min(images.len() - 1);
-                if own.len() < want && !own.contains(&images[place]) {
-                    own.push(images[place]);
+                if own.len() < want && !own.contains(&images[nearest]) {
+                    own.push(images[nearest]);
                 }
             }
             let mut others: Vec<usize> = images.into_iter().filter(|image| !own.contains(image)).collect();
@@ -174,22 +170,12 @@ impl SliceSource {
     }
 }
 
-/// The targets whose slices of a kind are wanted: one foramen of each side on T1, one level's canal on T2, every level
-/// on axial slices.
-fn wanted(kind: SeriesKind, random: &mut Generator) -> Vec<Target> {
-    let mut level = || Level::ALL[random.random_range(0..Level::ALL.len())];
-    match kind {
-        SeriesKind::SagittalT1 => vec![
-            Target::new(Condition::LeftNeuralForaminalNarrowing, level()),
-            Target::new(Condition::RightNeuralForaminalNarrowing, level()),
-        ],
-        SeriesKind::SagittalT2 => vec![Target::new(Condition::SpinalCanalStenosis, level())],
-        SeriesKind::AxialT2 => {
-            let mut levels = Level::ALL;
-            levels.shuffle(random);
-            levels.into_iter().map(|level| Target::new(Condition::LeftSubarticularStenosis, level)).collect()
-        }
-    }
+/// The targets that are graded on a kind of series, in random order.
+fn graded_on(kind: SeriesKind, random: &mut Generator) -> Vec<Target> {
+    let own = |target: &Target| SeriesKind::annotated_for(target.condition) == kind;
+    let mut targets: Vec<Target> = Target::ALL.into_iter().filter(own).collect();
+    targets.shuffle(random);
+    targets
 }
 
 impl Dataset for SliceSource {
@@ -242,16 +228,25 @@ impl Dataset for SliceSource {
             .collect::<Result<_, BoxError>>()?;
         let mut counts = [0; 3];
         chosen.iter().for_each(|&image| counts[about.images[image].0 as usize] += 1);
-        let points = about.points().map(|point| point.map(|[x, y, z]| [if mirrored { -x } else { x }, y, z]));
-        let has = |kind: SeriesKind| about.images.iter().any(|(own, _)| *own == kind);
-        let sagittal = has(SeriesKind::SagittalT1) || has(SeriesKind::SagittalT2);
+        let points = about.points();
+        let visible = Target::ALL.map(|target| {
+            let kind = SeriesKind::annotated_for(target.condition);
+            let sagittal = counts[SeriesKind::SagittalT1 as usize] + counts[SeriesKind::SagittalT2 as usize] > 0;
+            let near = |point: [f64; 3]| {
+                let own = chosen.iter().map(|&image| &about.images[image]).filter(|(own, _)| *own == kind);
+                own.map(|(_, frame)| frame.distance_mm(point)).any(SliceSourceConfig::shows)
+            };
+            let shown = !plan.augmented || points[target.index()].is_none_or(near);
+            sagittal && counts[kind as usize] > 0 && shown
+        });
+        let mirrored_points = || Mirror::targets(&points.map(|point| point.map(|[x, y, z]| [-x, y, z])));
         Ok(SliceSample {
             pixels: values,
             frames,
             counts,
-            points: plan.augmented.then(|| if mirrored { Mirror::targets(&points) } else { points }),
+            points: plan.augmented.then(|| if mirrored { mirrored_points() } else { points }),
             labels: if mirrored { Mirror::targets(labels) } else { *labels },
-            visible: Target::ALL.map(|target| sagittal && has(SeriesKind::annotated_for(target.condition))),
+            visible: if mirrored { Mirror::targets(&visible) } else { visible },
         })
     }
 
@@ -259,16 +254,15 @@ impl Dataset for SliceSource {
         let (width, height) = (self.config.width_px, self.config.height_px);
         let area = width * height;
         let count: usize = samples.iter().map(|sample| sample.frames.len()).sum();
-        let mut values = Floats::zeros(&[count, 3, height, width].map(|side| side as i64))?;
+        let mut values = Floats::zeros(&[count, 1, height, width].map(|side| side as i64))?;
         let (mut image, mut frames) = (0, Vec::with_capacity(9 * count));
         for sample in &samples {
-            let kinds = (0..3).flat_map(|kind| std::iter::repeat_n(kind, sample.counts[kind]));
-            for ((kind, pixels), frame) in kinds.zip(sample.pixels.chunks_exact(area)).zip(&sample.frames) {
-                values[(3 * image + kind) * area..][..area].copy_from_slice(pixels);
+            values[image * area..][..sample.pixels.len()].copy_from_slice(&sample.pixels);
+            image += sample.frames.len();
+            for frame in &sample.frames {
                 for vector in [frame.origin_mm, frame.column_mm, frame.row_mm] {
                     frames.extend(vector.map(|value| value as f32));
                 }
-                image += 1;
             }
         }
         let rows: Vec<_> = samples.iter().map(|sample| (sample.labels, sample.visible)).collect();
