@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lumbar::anatomy::Target;
+use lumbar::data::SeriesKind;
 use lumbar::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
 use lumbar::data::loader::{Loader, LoaderConfig, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::random::generator;
 use lumbar::data::study::{Study, StudyPoints};
-use lumbar::data::SeriesKind;
 use lumbar::figure::{Curve, CurvePanel, ReferenceLine, curves};
 use lumbar::metric::{ConstantBaseline, Graded, PredictionTable, score};
 use lumbar::model::Mode;
@@ -68,7 +68,10 @@ fn main() {
     let out: PathBuf = words.out.unwrap_or_else(|| scratch.path().to_owned());
     let mut without = config.clone();
     without.set("task.crops.source.jitter_mm", "0").expect("a setting of the preset");
-    let runs = [("with jitter", trained(&out.join("with"), &config, &manifest)), ("without jitter", trained(&out.join("without"), &without, &manifest))];
+    let runs = [
+        ("with jitter", trained(&out.join("with"), &config, &manifest)),
+        ("without jitter", trained(&out.join("without"), &without, &manifest)),
+    ];
     let labels = runs[0].1.labels();
     let constant = ConstantBaseline::best_out_of_fold(labels, |study| runs[0].1.fold_of(study)).expect("labels");
     let constant = score(&Graded::join(labels, &constant).expect("the same studies")).expect("labels").total();
@@ -151,7 +154,8 @@ fn graded(run: &Run, records: &[&StudyRecord], points: &FoundPoints) -> f64 {
         let network = run.network::<CropsTask>(fold, Device::Cpu).expect("trained weights");
         let objective = task.objective(&dataset, run.labels(), &split.training, Device::Cpu).expect("an objective");
         let plan = Plan::in_order(&split.validation, BATCH);
-        for batch in Loader::start(Arc::clone(&dataset), plan, &LoaderConfig::default(), Device::Cpu).expect("a loader") {
+        for batch in Loader::start(Arc::clone(&dataset), plan, &LoaderConfig::default(), Device::Cpu).expect("a loader")
+        {
             let batch = batch.expect("a batch");
             tch::no_grad(|| {
                 let output = network.forward(&batch.inputs, Mode::Eval).expect("logits");
@@ -182,5 +186,9 @@ fn scatter(folder: &Path, manifest: &Manifest) -> String {
     if all.is_empty() {
         return "none".to_owned();
     }
-    format!("median {:.1} mm, 95th percentile {:.1} mm from the exact ones", all[all.len() / 2], all[all.len() * 95 / 100])
+    format!(
+        "median {:.1} mm, 95th percentile {:.1} mm from the exact ones",
+        all[all.len() / 2],
+        all[all.len() * 95 / 100]
+    )
 }

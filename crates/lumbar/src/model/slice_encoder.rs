@@ -144,7 +144,10 @@ impl Module for SliceEncoder {
                 None => own,
                 Some(deeper) => {
                     let sides = [own.size()[2], own.size()[3]];
-                    deeper.f_upsample_nearest2d(sides, None, None).and_then(|deeper| deeper.f_add(&own)).doing("join")?
+                    deeper
+                        .f_upsample_nearest2d(sides, None, None)
+                        .and_then(|deeper| deeper.f_add(&own))
+                        .doing("join")?
                 }
             });
         }

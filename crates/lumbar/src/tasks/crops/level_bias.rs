@@ -83,7 +83,7 @@ impl LevelBias {
     ///
     /// # Shapes
     /// → `[cells, 3]`.
-    pub(in crate::tasks) fn of(&self, group: usize, cells: &[(usize, Target)], device: Device) -> Result<Tensor, tch::TchError> {
+    pub(super) fn of(&self, group: usize, cells: &[(usize, Target)], device: Device) -> Result<Tensor, tch::TchError> {
         let levels: Vec<i64> = cells.iter().map(|(_, target)| target.level.index() as i64).collect();
         let levels = Tensor::f_from_slice(&levels)?.f_to_device(device)?;
         self.groups[group].f_view([-1, Severity::COUNT as i64])?.f_index_select(0, &levels)?.f_to_kind(Kind::Float)

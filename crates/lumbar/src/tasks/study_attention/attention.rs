@@ -107,16 +107,7 @@ impl Attention {
         let widths = root.tensor("widths", &[each], Role::Bias, zero)?;
         let not_shown = root.tensor("not_shown", &[each], Role::Bias, zero)?;
         let indices = Indices::new(device)?;
-        Ok(Self {
-            registry,
-            config: config.clone(),
-            features,
-            maps,
-            offsets,
-            widths,
-            not_shown,
-            indices,
-        })
+        Ok(Self { registry, config: config.clone(), features, maps, offsets, widths, not_shown, indices })
     }
 
     /// Its configuration.
@@ -191,7 +182,8 @@ impl Attention {
         let Indices { map, group, expects, .. } = &self.indices;
         let mut scores = maps.f_index_select(1, map)?.f_transpose(0, 1)?;
         let first = (plane.kind as usize * GROUPS) as i64;
-        let of_group = |values: &Tensor| values.f_narrow(0, first, GROUPS as i64)?.f_index_select(0, group)?.f_view([-1, 1]);
+        let of_group =
+            |values: &Tensor| values.f_narrow(0, first, GROUPS as i64)?.f_index_select(0, group)?.f_view([-1, 1]);
         if let Some(expected) = expected {
             let axial = usize::from(plane_of(plane.kind) == lumbar_dicom::Plane::Axial);
             let sharpness = of_group(&self.widths)?.f_mul_scalar(-2.0)?.f_exp()?.f_mul(&expects[axial])?;

@@ -65,11 +65,7 @@ impl ImageFrame {
     /// The frame in the mirrored patient.
     pub(super) fn mirrored(&self) -> Self {
         let mirror = |[x, y, z]: [f64; 3]| [-x, y, z];
-        Self {
-            origin_mm: mirror(self.origin_mm),
-            column_mm: mirror(self.column_mm),
-            row_mm: mirror(self.row_mm),
-        }
+        Self { origin_mm: mirror(self.origin_mm), column_mm: mirror(self.column_mm), row_mm: mirror(self.row_mm) }
     }
 
     /// Distance of a point from the image's plane.

@@ -1,8 +1,8 @@
 use tch::{Kind, TchError, Tensor};
 
+use super::AttentionConfig;
 use super::attention::{Attention, Plane};
 use super::glimpse::glimpses;
-use super::AttentionConfig;
 use crate::anatomy::{ConditionGroup, Side, Target};
 use crate::data::SeriesKind;
 use crate::data::channels::plane_of;
@@ -124,7 +124,8 @@ impl<E: Module, M: Module> StudyAttention<E, M> {
             let found = self.attention.look(&planes, known.as_ref(), &mut pass)?;
             point_losses.extend(found.point_loss);
             let points = match &known {
-                Some(known) => jittered(known, self.attention.config())?.f_where_self(&known.f_isnan()?.f_logical_not()?, &found.points)?,
+                Some(known) => jittered(known, self.attention.config())?
+                    .f_where_self(&known.f_isnan()?.f_logical_not()?, &found.points)?,
                 None => found.points,
             };
             for (group, (pixels, cells)) in ConditionGroup::ALL.into_iter().zip(&mut groups) {
@@ -140,7 +141,8 @@ impl<E: Module, M: Module> StudyAttention<E, M> {
                 let axial = plane_of(kind) == lumbar_dicom::Plane::Axial;
                 let turned = |target: &Target| axial && target.condition.side() == Some(Side::Right);
                 let turned: Vec<f32> = own.iter().map(|target| f32::from(u8::from(turned(target)))).collect();
-                let (images, frames) = (inputs.pixels.f_narrow(0, from, count)?, inputs.frames.f_narrow(0, from, count)?);
+                let (images, frames) =
+                    (inputs.pixels.f_narrow(0, from, count)?, inputs.frames.f_narrow(0, from, count)?);
                 let turned = Tensor::f_from_slice(&turned)?.f_to_device(device)?;
                 pixels.push(glimpses(&images, &frames, &points, &turned, self.attention.config().glimpse_px)?);
                 cells.extend(own.into_iter().map(|target| (study, target)));

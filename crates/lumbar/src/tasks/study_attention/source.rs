@@ -35,7 +35,8 @@ use crate::tasks::grading::{GradeTruth, labels_of};
 ///
 /// A target is visible when the sample has the kind of series on which its condition is annotated, and a sagittal one:
 /// without that a level cannot be named. In training one of the chosen slices must show its annotated point as well.
-/// Other targets are neither trained on nor predicted.
+/// Other targets are neither trained on nor predicted. Of the mirrored patient nothing is visible outside of training: its
+/// grades would be those of the patient, sides swapped.
 #[derive(Debug)]
 pub struct SliceSource {
     config: SliceSourceConfig,
@@ -186,7 +187,12 @@ impl Dataset for SliceSource {
     fn sample(&self, plan: &Plan, study: StudyId) -> Result<SliceSample, BoxError> {
         let SliceSourceConfig { width_px, height_px, margin_px, augment, normalisation, .. } = &self.config;
         let (width, height) = (*width_px, *height_px);
-        let (pixels, about) = self.study(study)?;
+        let (pixels, mut about) = self.study(study)?;
+        if plan.mirrored && !plan.augmented {
+            // Parts of slices that are graded look like those of left sides, sagittal ones are the same slices: nothing of
+            // the mirrored patient is worth being looked at.
+            about.images.clear();
+        }
         let labels = self.labels.get(study).ok_or_else(|| format!("study {study} is not open"))?;
         let mut random = generator(plan.seed, plan.epoch, study, "slices");
         let (chosen, augmentations, mirror) = if plan.augmented {
