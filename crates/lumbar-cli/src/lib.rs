@@ -46,7 +46,7 @@ use clap::{Parser, Subcommand};
 /// From synthetic data to a submission:
 ///
 ///   lumbar phantom --out data
-///   lumbar train --preset whole-study --data data --run runs/first
+///   lumbar train --data data --run runs/first
 ///   lumbar score --run runs/first
 ///   lumbar predict --run runs/first --data data --out submission.csv
 ///

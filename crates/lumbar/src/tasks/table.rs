@@ -140,22 +140,29 @@ macro_rules! tasks {
             $($(#[$doc])* $variant,)*
             /// A localiser, and the crop grader on the points that it finds: for studies without annotations.
             Full,
+            /// The same for the competition's 1,975 studies, on a GPU: larger images, a pretrained backbone.
+            Real,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len() + 1] = [$(Self::$variant,)* Self::Full];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 2] = [$(Self::$variant,)* Self::Full, Self::Real];
 
-            /// `whole-study`, `channels`, `crops`, `full`.
+            /// What a new run is when no preset is named: it grades studies that have no annotations.
+            pub const DEFAULT: Self = Self::Full;
+
+            /// `whole-study`, `channels`, `crops`, `locate`, `full`, `real`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $preset,)*
                     Self::Full => "full",
+                    Self::Real => "real",
                 }
             }
 
-            /// The task and how it is trained. That of `full` is the crop grader's; its localiser is a stage of the run.
+            /// The task and how it is trained. That of `full` and `real` is the crop grader's; the localiser is a stage of
+            /// the run.
             #[must_use]
             pub fn config(self) -> (TaskConfig, TrainConfig) {
                 match self {
@@ -164,6 +171,10 @@ macro_rules! tasks {
                         (TaskConfig::$variant(task), train)
                     })*
                     Self::Full => Self::Crops.config(),
+                    Self::Real => {
+                        let (task, train) = super::crops::CropsTask::real();
+                        (TaskConfig::Crops(task), train)
+                    }
                 }
             }
         }
@@ -213,12 +224,12 @@ mod tests {
                 Preset::WholeStudy => "study_attention",
                 // the name in earlier versions, so that their runs stay readable
                 Preset::Channels => "whole_study",
-                Preset::Crops | Preset::Full => "crops",
+                Preset::Crops | Preset::Full | Preset::Real => "crops",
                 Preset::Locate => "locate",
             };
             assert_eq!(task.name(), expected);
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full");
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real");
     }
 }
