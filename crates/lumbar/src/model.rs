@@ -9,7 +9,8 @@
 //! | [`conv`], [`norm`], [`linear`] | layers |
 //! | [`weights`] | strict reading and writing of safetensors files |
 //! | [`pretrained`], [`hub`] | [`Init`], where first weights come from; the cache of the Hugging Face hub |
-//! | [`spine`], [`level`] | the whole-study model, the crop grader |
+//! | [`spine`], [`level`] | a study as channels of one network, the crop grader |
+//! | [`slice_encoder`] | features of single slices, fine and coarse ones joined |
 //! | [`unet`] | the U-Net: maps as large as half the image |
 //! | [`inference`], [`summary`] | models folded for inference; tables of layers |
 //!

@@ -230,6 +230,9 @@ mod tests {
             assert_eq!(task.name(), expected);
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real");
+        assert_eq!(
+            error,
+            "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real"
+        );
     }
 }
