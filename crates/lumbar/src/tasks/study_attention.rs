@@ -40,6 +40,9 @@ impl Task for StudyAttentionTask {
     type Dataset = SliceSource;
     type Objective = Grading;
 
+    /// A quarter of the weights finds the targets, three quarters grade them. On 64 studies of a phantom of another seed
+    /// (`lumbar phantom --preset default --seed 11`) five folds score 0.726, where the best constant has 0.830 and the
+    /// crop grader at annotated points 0.529.
     fn preset() -> (Self, TrainConfig) {
         let mut augment = AugmentConfig::light();
         augment.affine.rotate_deg = 10.0;
