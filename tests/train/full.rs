@@ -305,7 +305,7 @@ fn the_preset_for_the_competition_runs_to_its_end_with_small_numbers() {
 
 #[test]
 fn a_localiser_is_refused_where_it_is_of_no_use_and_missed_where_it_is_needed() {
-    let mut config = RunConfig::preset(Preset::WholeStudy);
+    let mut config = RunConfig::preset(Preset::Channels);
     let error = config.set("locate.train.epochs", "3").unwrap_err().to_string();
     assert!(error.contains("whole_study does not look at points"), "{error}");
     assert_eq!(

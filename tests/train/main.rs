@@ -17,3 +17,4 @@ mod runs;
 mod saving;
 mod small;
 mod studies;
+mod study_attention;

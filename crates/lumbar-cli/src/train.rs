@@ -23,9 +23,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// full (a localiser, and a crop grader on the points that it finds: for studies without annotations), crops
-    /// (around the annotated points), locate (finds the points), or whole-study (all slices to all 25 targets), small
-    /// enough for five folds of 64 studies in minutes on two cores; real is full for the competition's 1,975 studies on
-    /// a GPU, from a pretrained backbone. A new run without preset and config is full
+    /// (around the annotated points), locate (finds the points), whole-study (attention over all slices), or channels
+    /// (all slices as channels of one network), small enough for five folds of 64 studies in minutes on two cores; real
+    /// is full for the competition's 1,975 studies on a GPU, from a pretrained backbone. A new run without preset and
+    /// config is full
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     preset: Option<Preset>,
     /// A config in TOML; start from what --print-config prints

@@ -42,6 +42,7 @@ pub use lumbar::report::{
 pub use lumbar::run::{Fitted, Run, RunConfig};
 pub use lumbar::tasks::crops::{Annotated, CropSource, CropSourceConfig, CropsTask};
 pub use lumbar::tasks::locate::{LevelMaps, LocateTask, nearest_level};
+pub use lumbar::tasks::study_attention::{SliceSource, SliceSourceConfig, StudyAttentionTask};
 pub use lumbar::tasks::whole_study::{StudySource, StudySourceConfig, WholeStudyTask};
 pub use lumbar::tasks::{Preset, TaskConfig};
 pub use lumbar::train::history::{EpochRecord, History};

@@ -24,7 +24,7 @@ use crate::train::{TrainConfig, TrainError};
 /// use lumbar::run::RunConfig;
 /// use lumbar::tasks::Preset;
 ///
-/// let mut config = RunConfig::preset(Preset::WholeStudy);
+/// let mut config = RunConfig::preset(Preset::Channels);
 /// config.set("train.epochs", "3")?;
 /// config.set("task.whole_study.spine.architecture", "resnet18d")?;
 /// assert_eq!(config.train.epochs, 3);

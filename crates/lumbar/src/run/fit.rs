@@ -12,7 +12,7 @@ use crate::data::atomic;
 use crate::data::found_points::FoundPoints;
 use crate::data::loader::panic_message;
 use crate::data::manifest::StudyRecord;
-use crate::metric::{Graded, PredictionTable};
+use crate::metric::PredictionTable;
 use crate::predict::Temperature;
 use crate::tasks::{Task, TaskError, TaskVisitor};
 use crate::train::Objective;
@@ -89,8 +89,8 @@ impl Run {
             self.config.task.visit(Merge(self))?;
             return Ok(Fitted::Complete);
         }
-        let temperature =
-            Temperature::fit(&Graded::join(&self.labels, &self.folds_of_run.merge::<PredictionTable>()?)?);
+        let graded = self.folds_of_run.merge::<PredictionTable>()?;
+        let temperature = Temperature::fit_where_it_gains(&self.labels, &graded, |study| self.fold_of(study))?;
         let path = self.folder.join("temperature.toml");
         let text = toml::to_string(&temperature).map_err(|error| RunError::format(&path, error))?;
         atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;

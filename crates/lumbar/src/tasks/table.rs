@@ -84,7 +84,7 @@ macro_rules! tasks {
         }
 
         impl TaskConfig {
-            /// Its name in a config: `whole_study`, `crops`.
+            /// Its name in a config: `study_attention`, `crops`.
             #[must_use]
             pub const fn name(&self) -> &'static str {
                 match self {
@@ -151,7 +151,7 @@ macro_rules! tasks {
             /// What a new run is when no preset is named: it grades studies that have no annotations.
             pub const DEFAULT: Self = Self::Full;
 
-            /// `whole-study`, `crops`, `full`, `real`.
+            /// `whole-study`, `channels`, `crops`, `locate`, `full`, `real`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -184,8 +184,10 @@ macro_rules! tasks {
 // The table of tasks: variant, config, name in a config, name of the preset, and whether it grades studies or finds
 // points.
 tasks! {
-    /// One network from all slices of a study to all its targets.
-    WholeStudy = super::whole_study::WholeStudyTask, "whole_study", "whole-study", grades;
+    /// One encoder for all slices of a study, and attention of each target over slices and planes.
+    WholeStudy = super::study_attention::StudyAttentionTask, "study_attention", "whole-study", grades;
+    /// One network that has all slices of a study as channels.
+    Channels = super::whole_study::WholeStudyTask, "whole_study", "channels", grades;
     /// A network for each plane, from crops around the annotated points.
     Crops = super::crops::CropsTask, "crops", "crops", grades;
     /// A U-Net that finds the points of canal and foramina on sagittal slices.
@@ -218,10 +220,19 @@ mod tests {
             task.check().unwrap();
             train.check().unwrap();
             assert_eq!(preset.name().parse(), Ok(preset));
-            let own = if matches!(preset, Preset::Full | Preset::Real) { Preset::Crops } else { preset };
-            assert_eq!(own.name().replace('-', "_"), task.name());
+            let expected = match preset {
+                Preset::WholeStudy => "study_attention",
+                // the name in earlier versions, so that their runs stay readable
+                Preset::Channels => "whole_study",
+                Preset::Crops | Preset::Full | Preset::Real => "crops",
+                Preset::Locate => "locate",
+            };
+            assert_eq!(task.name(), expected);
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full, real");
+        assert_eq!(
+            error,
+            "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real"
+        );
     }
 }
