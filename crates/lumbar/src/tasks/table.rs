@@ -140,11 +140,14 @@ macro_rules! tasks {
             $($(#[$doc])* $variant,)*
             /// A localiser, and the crop grader on the points that it finds: for studies without annotations.
             Full,
+            /// A localiser from synthetic studies that are drawn in memory: for studies that nothing was trained on.
+            Synthetic,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len() + 1] = [$(Self::$variant,)* Self::Full];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 2] =
+                [$(Self::$variant,)* Self::Full, Self::Synthetic];
 
             /// `whole-study`, `crops`, `full`.
             #[must_use]
@@ -152,6 +155,7 @@ macro_rules! tasks {
                 match self {
                     $(Self::$variant => $preset,)*
                     Self::Full => "full",
+                    Self::Synthetic => "synthetic",
                 }
             }
 
@@ -164,6 +168,10 @@ macro_rules! tasks {
                         (TaskConfig::$variant(task), train)
                     })*
                     Self::Full => Self::Crops.config(),
+                    Self::Synthetic => {
+                        let (task, train) = super::locate::synthetic_preset();
+                        (TaskConfig::Locate(task), train)
+                    }
                 }
             }
         }
@@ -207,10 +215,14 @@ mod tests {
             task.check().unwrap();
             train.check().unwrap();
             assert_eq!(preset.name().parse(), Ok(preset));
-            let own = if preset == Preset::Full { Preset::Crops } else { preset };
+            let own = match preset {
+                Preset::Full => Preset::Crops,
+                Preset::Synthetic => Preset::Locate,
+                own => own,
+            };
             assert_eq!(own.name().replace('-', "_"), task.name());
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full");
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full, synthetic");
     }
 }
