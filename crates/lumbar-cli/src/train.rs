@@ -22,17 +22,18 @@ pub(crate) struct Arguments {
     /// The data set, a folder in the competition's layout; not needed to continue a run
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// whole-study (all slices to all 25 targets), crops (around the annotated points), locate (finds the points), or
-    /// full (a localiser and a crop grader on the points that it finds: for studies without annotations); small enough
-    /// for five folds of 64 studies in minutes on two cores. synthetic trains a localiser on studies that are drawn in
-    /// memory, in 20 minutes on two cores; it needs no data
+    /// full (a localiser, and a crop grader on the points that it finds: for studies without annotations), crops
+    /// (around the annotated points), locate (finds the points), or whole-study (all slices to all 25 targets), small
+    /// enough for five folds of 64 studies in minutes on two cores; real is full for the competition's 1,975 studies on
+    /// a GPU, from a pretrained backbone; synthetic is a localiser from studies that are drawn in memory, without data,
+    /// in 20 minutes on two cores. A new run without preset and config is full
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     preset: Option<Preset>,
     /// A config in TOML; start from what --print-config prints
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Start the backbones from a safetensors file with timm's names, or from a repository of the Hugging Face hub as
-    /// hub:OWNER/NAME
+    /// hub:OWNER/NAME; with --preset synthetic from a localiser's file
     #[arg(long, value_name = "FILE|hub:NAME")]
     init: Option<String>,
     /// Change one field of preset or config; may be repeated: --set train.epochs=3 --set folds.count=2
@@ -64,12 +65,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         (Some(path), _, _) => RunConfig::read(path)?,
         (_, Some(preset), _) => RunConfig::preset(preset),
         (_, _, Some(saved)) => saved.clone(),
-        _ => bail!("there is no run yet: say --preset full, --preset whole-study, --preset crops or --config FILE"),
+        _ => RunConfig::preset(Preset::DEFAULT),
     };
     for (field, value) in &arguments.set {
         config.set(field, value)?;
     }
-    if let Some(init) = &arguments.init {
+    if let (Some(init), Some(studies)) = (&arguments.init, &mut config.synthetic) {
+        studies.start = Some(init.into());
+    } else if let Some(init) = &arguments.init {
         let value = match init.strip_prefix("hub:") {
             Some(repository) => json!({ "hub": repository }),
             None => json!({ "file": std::path::absolute(init).unwrap_or_else(|_| init.into()).display().to_string() }),

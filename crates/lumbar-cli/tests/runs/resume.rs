@@ -108,7 +108,10 @@ fn a_run_refuses_what_it_was_not_made_of() {
     assert!(fold.contains("there is no fold 2, the folds are 0 to 1"), "{fold}");
     let nothing = tempfile::tempdir().unwrap();
     let new = refusal(super::lumbar().args(["train", "--run"]).arg(nothing.path().join("new")));
-    assert!(new.contains("say --preset") && new.contains("crops") && new.contains("--config FILE"), "{new}");
+    assert!(new.contains("there is no run yet: say --data FOLDER"), "{new}");
+    // without preset and config a new run is one that grades studies without annotations
+    let printed = |words: &[&str]| ran(super::lumbar().args(["train", "--print-config"]).args(words)).stdout;
+    assert_eq!(printed(&[]), printed(&["--preset", "full"]));
     let predict = refusal(
         super::lumbar()
             .args(["predict", "--out", "x.csv", "--data"])

@@ -26,6 +26,7 @@ pub(super) fn variety(random: &mut StdRng, is_wide: bool) -> Variety {
         wedged_bodies: if chance(random, 0.3) { 0.25 } else { 0.0 },
         rudimentary_disc: 0.3,
         sacral_curve: [0.4, 2.2],
+        canal_width: [0.8, 1.2],
     };
     Variety { variation, transitional: chance(random, TRANSITIONAL) }
 }
@@ -46,5 +47,8 @@ pub(super) fn widen(random: &mut StdRng, spine: &mut Spine) {
     }
     spine.back_fat = between(random, 5.0, 60.0) as f32;
     spine.muscle_fat = between(random, 0.05, 0.95) as f32;
+    // a narrow sac in a canal full of fat, most of it behind
+    let (share, in_front) = (between(random, 0.65, 1.0) as f32, between(random, 0.0, 0.6) as f32);
+    spine.sections.narrow_sac(share, in_front);
     spine.conus += 12.0 * normal(random).clamp(-2.0, 2.0) as f32;
 }

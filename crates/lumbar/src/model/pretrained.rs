@@ -8,6 +8,7 @@ use super::backbone::{Backbone, Features as _};
 use super::error::{Error, Result};
 use super::hub::{HubCache, blob_sha256};
 use super::pass::Module as _;
+use super::registry::Registry;
 use super::weights::{self, LoadOptions, LoadReport};
 use crate::config::ConfigError;
 use crate::hash::sha256;
@@ -176,6 +177,15 @@ impl PretrainedWeights {
     pub fn load_into(&self, backbone: &Backbone) -> Result<LoadReport> {
         let loaded = weights::load_bytes(backbone.registry(), &self.bytes, &self.path, LoadOptions::transfer());
         loaded.map_err(|error| error.for_architecture(backbone.config().architecture))
+    }
+
+    /// Copies all weights of a network, its head included, in place.
+    ///
+    /// # Errors
+    /// [`Error::WeightFormat`] if the file is not a whole safetensors file, and when its names, shapes or element types
+    /// are not the network's. The network is then unchanged.
+    pub fn load_all_into(&self, registry: &Registry) -> Result<()> {
+        weights::load_bytes(registry, &self.bytes, &self.path, LoadOptions::default()).map(|_| ())
     }
 }
 

@@ -16,6 +16,8 @@ use crate::tasks::Task as _;
 use crate::tasks::locate::{Localiser, LocateTask};
 use crate::train::network::Network as _;
 
+/// The localiser that is part of the library; `weights/README.md` beside it says how it was made.
+const SHIPPED: &[u8] = include_bytes!("weights/localiser.safetensors");
 /// Studies that are decoded at once.
 const STUDIES_AT_ONCE: usize = 8;
 
@@ -69,6 +71,31 @@ pub enum LocaliserFileError {
 }
 
 impl LocaliserFile {
+    /// The localiser that is part of the library, trained on synthetic studies alone. It finds canal and foramina in
+    /// sagittal T1 and T2 series, recesses beside them, of studies that nothing was trained on.
+    ///
+    /// Its reliabilities are calibrated on synthetic studies: on patients they may be too high.
+    ///
+    /// # Errors
+    /// When the device does not exist.
+    ///
+    /// ```
+    /// use lumbar::predict::LocaliserFile;
+    ///
+    /// let localiser = LocaliserFile::shipped(tch::Device::Cpu)?;
+    /// assert!(localiser.trained_by.contains("[synthetic]"));
+    /// # Ok::<(), lumbar::predict::LocaliserFileError>(())
+    /// ```
+    pub fn shipped(device: Device) -> Result<Self, LocaliserFileError> {
+        Self::from_bytes(SHIPPED, "the shipped localiser", device)
+    }
+
+    /// SHA-256 of the shipped localiser's file.
+    #[must_use]
+    pub fn shipped_hash() -> String {
+        crate::hash::sha256(SHIPPED)
+    }
+
     /// Reads a file that [`LocaliserFile::write`] wrote.
     ///
     /// # Errors

@@ -59,6 +59,8 @@ impl Run {
         if self.records.is_empty() {
             return Err(RunError::NoData { folder: self.folder.clone() });
         }
+        // a missing or unfitting weight file is an error before anything is decoded or trained
+        self.config.task.visit(CheckInit(self))?;
         if let Some(localiser) = &self.localiser {
             observer.event(&Event::StageStarted { stage: "localiser" });
             match localiser.fit(fold, device, stop, observer)? {
@@ -103,11 +105,7 @@ impl Run {
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Fitted, RunError> {
-        // first, so that a missing or unfitting weight file is an error before minutes of decoding
         let pretrained = self.pretrained(task.init())?;
-        if pretrained.is_some() {
-            task.network(None, pretrained.as_ref(), Device::Cpu)?;
-        }
         let Some(dataset) = self.decoded(task, None, stop, observer)? else { return Ok(Fitted::Stopped) };
         let dataset = Arc::new(dataset);
         for &fold in folds {
@@ -229,6 +227,20 @@ impl TaskVisitor for FitFolds<'_> {
 
     fn visit<T: Task>(self, task: &T) -> Self::Output {
         self.run.fit_folds(task, self.folds, self.device, self.stop, self.observer)
+    }
+}
+
+/// Loads the pretrained weights that the config names, if any, into a network that is then dropped.
+struct CheckInit<'a>(&'a Run);
+
+impl TaskVisitor for CheckInit<'_> {
+    type Output = Result<(), RunError>;
+
+    fn visit<T: Task>(self, task: &T) -> Self::Output {
+        if let Some(pretrained) = self.0.pretrained(task.init())? {
+            task.network(None, Some(&pretrained), Device::Cpu)?;
+        }
+        Ok(())
     }
 }
 

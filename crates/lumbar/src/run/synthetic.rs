@@ -14,10 +14,11 @@ use crate::data::found_points::{FoundPoint, FoundPoints, PointOrigin};
 use crate::data::recess::RecessModel;
 use crate::predict::{LocaliserFile, PointReliability, PointReport};
 use crate::tasks::Task as _;
-use crate::tasks::locate::{LocateSource, LocateTask, Locating, SyntheticStudies};
+use crate::tasks::locate::{Localiser, LocateSource, LocateTask, Locating, SyntheticStudies};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointFolder;
 use crate::train::config::Scope;
+use crate::train::network::Network as _;
 use crate::train::fold::{FoldJob, FoldOutcome, FoldSplit, load_weights};
 use crate::train::observer::{Event, Observer, StopToken};
 
@@ -88,6 +89,9 @@ impl SyntheticRun {
             observer.event(event);
         };
         let network = self.task.network(Some(train.seed), None, device)?;
+        if let Some(path) = &self.studies.start {
+            self.start(&network, path, device)?;
+        }
         let job = FoldJob {
             network: &network,
             dataset: &source,
@@ -105,6 +109,17 @@ impl SyntheticRun {
         };
         self.write_localiser(&found, &source, &folder)?;
         Ok(Fitted::Complete)
+    }
+
+    /// Copies the weights of a file into a network.
+    fn start(&self, network: &Localiser, path: &Path, device: Device) -> Result<(), RunError> {
+        let file = LocaliserFile::read(path, device)?;
+        let refused = || RunError::format(path, "it is a localiser with another network, expected task.locate.unet");
+        let from = file.networks.first().filter(|_| file.task.unet == self.task.unet).ok_or_else(refused)?;
+        for (mut own, other) in network.parameters().into_iter().zip(from.parameters()) {
+            tch::no_grad(|| own.tensor.f_copy_(&other.tensor)).map_err(TrainError::from)?;
+        }
+        Ok(())
     }
 
     fn write_localiser(&self, found: &FoundPoints, source: &LocateSource, fold: &Path) -> Result<(), RunError> {

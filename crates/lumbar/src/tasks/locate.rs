@@ -14,6 +14,7 @@ mod config;
 mod decode;
 mod grid;
 mod local;
+mod maps;
 mod network;
 mod objective;
 mod source;
@@ -27,6 +28,7 @@ use tch::Device;
 
 pub use config::{LocateSourceConfig, LocateTask};
 pub use grid::{ImageGrid, StackGrid, StackPosition};
+pub use maps::{ImagePlace, LevelMaps};
 pub use network::Localiser;
 pub use objective::{Locating, in_plane_mm, nearest_level};
 pub use source::{LocateSample, LocateSource};
@@ -38,7 +40,7 @@ use crate::anatomy::Level;
 use crate::data::StudyId;
 use crate::data::manifest::StudyRecord;
 use crate::metric::LabelTable;
-use crate::model::{Init, PretrainedWeights, UNet};
+use crate::model::{Init, Module as _, PretrainedWeights, UNet};
 use crate::train::{TrainConfig, TrainError};
 
 /// Channels of an image: a slice, and the smaller and the larger of its neighbours' values.
@@ -71,22 +73,26 @@ impl Task for LocateTask {
     }
 
     fn check(&self) -> Result<(), TaskError> {
+        self.init.check()?;
         Ok(self.check_ranges()?)
     }
 
-    /// The localiser is trained from scratch.
     fn init(&self) -> &Init {
-        &Init::Scratch
+        &self.init
     }
 
     fn network(
         &self,
         seed: Option<u64>,
-        _: Option<&PretrainedWeights>,
+        pretrained: Option<&PretrainedWeights>,
         device: Device,
     ) -> Result<Localiser, TaskError> {
         self.check()?;
-        Ok(Localiser(UNet::new(&self.unet, seed, device)?))
+        let unet = UNet::new(&self.unet, seed, device)?;
+        if let Some(weights) = pretrained {
+            weights.load_all_into(unet.registry())?;
+        }
+        Ok(Localiser(unet))
     }
 
     /// A copy: group norms depend on the image and cannot be folded.
@@ -114,7 +120,7 @@ impl Task for LocateTask {
     }
 
     fn description(&self) -> String {
-        let LocateTask { unet, source } = self;
+        let LocateTask { unet, source, .. } = self;
         format!(
             "a U-Net of {:?} channels over sagittal slices of {} × {} pixels of {} mm",
             unet.widths, source.width_px, source.height_px, source.pixel_mm

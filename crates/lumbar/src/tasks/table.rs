@@ -140,26 +140,33 @@ macro_rules! tasks {
             $($(#[$doc])* $variant,)*
             /// A localiser, and the crop grader on the points that it finds: for studies without annotations.
             Full,
+            /// The same for the competition's 1,975 studies, on a GPU: larger images, a pretrained backbone.
+            Real,
             /// A localiser from synthetic studies that are drawn in memory: for studies that nothing was trained on.
             Synthetic,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len() + 2] =
-                [$(Self::$variant,)* Self::Full, Self::Synthetic];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 3] =
+                [$(Self::$variant,)* Self::Full, Self::Real, Self::Synthetic];
 
-            /// `whole-study`, `crops`, `full`.
+            /// What a new run is when no preset is named: it grades studies that have no annotations.
+            pub const DEFAULT: Self = Self::Full;
+
+            /// `whole-study`, `crops`, `full`, `real`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $preset,)*
                     Self::Full => "full",
+                    Self::Real => "real",
                     Self::Synthetic => "synthetic",
                 }
             }
 
-            /// The task and how it is trained. That of `full` is the crop grader's; its localiser is a stage of the run.
+            /// The task and how it is trained. That of `full` and `real` is the crop grader's; the localiser is a stage of
+            /// the run.
             #[must_use]
             pub fn config(self) -> (TaskConfig, TrainConfig) {
                 match self {
@@ -171,6 +178,10 @@ macro_rules! tasks {
                     Self::Synthetic => {
                         let (task, train) = super::locate::synthetic_preset();
                         (TaskConfig::Locate(task), train)
+                    }
+                    Self::Real => {
+                        let (task, train) = super::crops::CropsTask::real();
+                        (TaskConfig::Crops(task), train)
                     }
                 }
             }
@@ -216,13 +227,13 @@ mod tests {
             train.check().unwrap();
             assert_eq!(preset.name().parse(), Ok(preset));
             let own = match preset {
-                Preset::Full => Preset::Crops,
+                Preset::Full | Preset::Real => Preset::Crops,
                 Preset::Synthetic => Preset::Locate,
                 own => own,
             };
             assert_eq!(own.name().replace('-', "_"), task.name());
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full, synthetic");
+        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full, real, synthetic");
     }
 }

@@ -3,17 +3,20 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ConfigError, check_range};
 use crate::data::augment::AugmentConfig;
 use crate::data::intensity::IntensityConfig;
-use crate::model::UNetConfig;
+use crate::model::{Init, UNetConfig};
 
 /// The localiser.
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
+/// | `init` | `"scratch"` | the network's first weights, all of them: see [`Init`] | |
 /// | `unet` | 16, 32, 64, 96 channels | the network: see [`UNetConfig`]; 3 channels in, 11 maps out | |
 /// | `source` | 224 × 288 mm at 2 mm | what it looks at: see [`LocateSourceConfig`] | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocateTask {
+    /// The network's first weights.
+    pub init: Init,
     /// The network.
     pub unet: UNetConfig,
     /// What it looks at.
@@ -52,7 +55,7 @@ fn is_zero(value: &f64) -> bool {
 impl Default for LocateTask {
     fn default() -> Self {
         let unet = UNetConfig { in_chans: super::CHANNELS, out_chans: super::MAPS as i64, ..UNetConfig::default() };
-        Self { unet, source: LocateSourceConfig::default() }
+        Self { init: Init::Scratch, unet, source: LocateSourceConfig::default() }
     }
 }
 
