@@ -24,11 +24,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lumbar::anatomy::{Level, Target};
+use lumbar::data::DataSplit;
 use lumbar::data::StudyId;
 use lumbar::data::found_points::FoundPoints;
 use lumbar::data::loader::{Loader, LoaderConfig, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
-use lumbar::data::DataSplit;
 use lumbar::predict::LocaliserFile;
 use lumbar::tasks::locate::{LocateSource, Locating, SyntheticStudies, in_plane_mm, nearest_level};
 use lumbar::train::Objective as _;
@@ -69,8 +69,7 @@ fn main() {
     for preset in [PhantomPreset::Default, PhantomPreset::Hard] {
         let scratch = scratch();
         let folder = scratch.path().join("phantom");
-        let phantom =
-            PhantomConfig { seed, studies, test_studies: 0, ..PhantomConfig::preset(preset) };
+        let phantom = PhantomConfig { seed, studies, test_studies: 0, ..PhantomConfig::preset(preset) };
         lumbar_phantom::generate(&phantom, &folder, &|_| ()).expect("a phantom");
         let exact = positions(&exact_points(&folder));
         let found = |what: &str| {
@@ -139,11 +138,5 @@ fn print(name: &str, found: &FoundPoints, exact: &Exact) {
     errors.sort_by(f64::total_cmp);
     let at = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
     let percent = |right: &[bool]| 100.0 * right.iter().filter(|right| **right).count() as f64 / right.len() as f64;
-    println!(
-        "{name:>34} {:>7.1}% {:>7.1}% {:>6.2} {:>7.2}",
-        percent(&named),
-        percent(&complete),
-        at(0.5),
-        at(0.95)
-    );
+    println!("{name:>34} {:>7.1}% {:>7.1}% {:>6.2} {:>7.2}", percent(&named), percent(&complete), at(0.5), at(0.95));
 }

@@ -18,8 +18,8 @@ use crate::tasks::locate::{Localiser, LocateSource, LocateTask, Locating, Synthe
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointFolder;
 use crate::train::config::Scope;
-use crate::train::network::Network as _;
 use crate::train::fold::{FoldJob, FoldOutcome, FoldSplit, load_weights};
+use crate::train::network::Network as _;
 use crate::train::observer::{Event, Observer, StopToken};
 
 /// A folder in which a localiser is trained on synthetic studies, without any data on the disk.

@@ -234,6 +234,9 @@ mod tests {
             assert_eq!(own.name().replace('-', "_"), task.name());
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full, real, synthetic");
+        assert_eq!(
+            error,
+            "no preset is called \"crop\", expected one of whole-study, crops, locate, full, real, synthetic"
+        );
     }
 }
