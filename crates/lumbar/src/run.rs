@@ -34,6 +34,7 @@ mod init;
 mod locate;
 mod log;
 mod predict;
+mod synthetic;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub use data::DataRecord;
 pub use error::RunError;
 pub use fit::Fitted;
 pub use log::EventLog;
+pub use synthetic::SyntheticRun;
 
 use crate::data::folds::Folds;
 use crate::data::manifest::{Manifest, StudyRecord};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::RunError;
 use crate::config::{ConfigError, check_range};
 use crate::predict::PredictConfig;
-use crate::tasks::locate::LocateTask;
+use crate::tasks::locate::{LocateTask, SyntheticStudies};
 use crate::tasks::{Preset, Task as _, TaskConfig};
 use crate::train::config::differences;
 use crate::train::{TrainConfig, TrainError};
@@ -19,6 +19,7 @@ use crate::train::{TrainConfig, TrainError};
 /// | `train` | see there | how each fold is trained: see [`TrainConfig`] |
 /// | `predict` | see there | how studies are predicted afterwards: see [`PredictConfig`] |
 /// | `locate` | none | finds the points that the grader looks at: see [`LocateStage`] |
+/// | `synthetic` | none | studies that are drawn in memory: see [`SyntheticStudies`] |
 ///
 /// ```
 /// use lumbar::run::RunConfig;
@@ -50,6 +51,9 @@ pub struct RunConfig {
     /// Finds the points that the grader looks at. Without it, the grader looks at annotated points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locate: Option<LocateStage>,
+    /// Trains a localiser on studies that are drawn in memory, see [`SyntheticRun`](super::SyntheticRun).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<SyntheticStudies>,
 }
 
 /// The localiser of a run: trained first, on the same folds.
@@ -193,6 +197,13 @@ impl RunConfig {
             stage.task.check()?;
             stage.train.check()?;
         }
+        if let Some(studies) = &self.synthetic {
+            if !matches!(self.task, TaskConfig::Locate(_)) {
+                let expected = format!("none: {} is not trained on drawn studies", self.task.name());
+                return Err(ConfigError::new("synthetic", "drawn studies", expected).into());
+            }
+            studies.check()?;
+        }
         Ok(self.train.check()?)
     }
 
@@ -218,7 +229,8 @@ impl RunConfig {
             Preset::Real => Some(LocateStage::real()),
             _ => None,
         };
-        Self { task, folds: FoldConfig::default(), train, predict: PredictConfig::default(), locate }
+        let synthetic = (preset == Preset::Synthetic).then(SyntheticStudies::default);
+        Self { task, folds: FoldConfig::default(), train, predict: PredictConfig::default(), locate, synthetic }
     }
 
     /// The config of the localiser's own run; `None` without a localiser.
@@ -226,6 +238,6 @@ impl RunConfig {
     pub(super) fn of_localiser(&self) -> Option<Self> {
         let LocateStage { task, train } = self.locate.clone()?;
         let (folds, predict) = (self.folds.clone(), self.predict.clone());
-        Some(Self { task: TaskConfig::Locate(task), folds, train, predict, locate: None })
+        Some(Self { task: TaskConfig::Locate(task), folds, train, predict, locate: None, synthetic: None })
     }
 }

@@ -14,11 +14,13 @@ mod chain;
 mod config;
 mod decode;
 mod grid;
+mod local;
 mod maps;
 mod network;
 mod objective;
 mod source;
 mod stack;
+mod synthetic;
 mod truth;
 
 use std::path::Path;
@@ -31,6 +33,7 @@ pub use maps::{ImagePlace, LevelMaps};
 pub use network::Localiser;
 pub use objective::{Locating, in_plane_mm, nearest_level};
 pub use source::{LocateSample, LocateSource};
+pub use synthetic::SyntheticStudies;
 pub use truth::{LocateTruth, StackTruth, TrainingMaps};
 
 use super::{Task, TaskError};
@@ -48,6 +51,13 @@ const MAPS: usize = 2 * Level::ALL.len() + 1;
 /// The sagittal targets are the first ones of [`Target::ALL`](crate::anatomy::Target::ALL): the canal, the left and the
 /// right foramen at each level.
 const SAGITTAL: usize = 3 * Level::ALL.len();
+
+/// The config and the training of the preset `synthetic`.
+pub(super) fn synthetic_preset() -> (LocateTask, TrainConfig) {
+    let mut train = TrainConfig { epochs: 16, batch_size: 2, ema_decay: 0.995, ..TrainConfig::default() };
+    train.optimizer.lr = 3e-3;
+    (LocateTask::synthetic(), train)
+}
 
 impl Task for LocateTask {
     type Inputs = tch::Tensor;

@@ -142,11 +142,14 @@ macro_rules! tasks {
             Full,
             /// The same for the competition's 1,975 studies, on a GPU: larger images, a pretrained backbone.
             Real,
+            /// A localiser from synthetic studies that are drawn in memory: for studies that nothing was trained on.
+            Synthetic,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len() + 2] = [$(Self::$variant,)* Self::Full, Self::Real];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 3] =
+                [$(Self::$variant,)* Self::Full, Self::Real, Self::Synthetic];
 
             /// What a new run is when no preset is named: it grades studies that have no annotations.
             pub const DEFAULT: Self = Self::Full;
@@ -158,6 +161,7 @@ macro_rules! tasks {
                     $(Self::$variant => $preset,)*
                     Self::Full => "full",
                     Self::Real => "real",
+                    Self::Synthetic => "synthetic",
                 }
             }
 
@@ -171,6 +175,10 @@ macro_rules! tasks {
                         (TaskConfig::$variant(task), train)
                     })*
                     Self::Full => Self::Crops.config(),
+                    Self::Synthetic => {
+                        let (task, train) = super::locate::synthetic_preset();
+                        (TaskConfig::Locate(task), train)
+                    }
                     Self::Real => {
                         let (task, train) = super::crops::CropsTask::real();
                         (TaskConfig::Crops(task), train)
@@ -225,14 +233,14 @@ mod tests {
                 // the name in earlier versions, so that their runs stay readable
                 Preset::Channels => "whole_study",
                 Preset::Crops | Preset::Full | Preset::Real => "crops",
-                Preset::Locate => "locate",
+                Preset::Locate | Preset::Synthetic => "locate",
             };
             assert_eq!(task.name(), expected);
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real"
+            "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real, synthetic"
         );
     }
 }
