@@ -1,0 +1,147 @@
+//! Answers `cargo metadata`, which evcxr and rust-analyzer ask several times before the first cell is compiled.
+//!
+//! - The packages are those that are compiled for the cells. By itself, `cargo metadata` also names optional ones that
+//!   no enabled feature needs, procedural macros, and what only build scripts use. rust-analyzer would read each of
+//!   them, and search it for implementations when a cell's first `let` has to be inferred; the macros it cannot run
+//!   here anyway. `cargo tree` knows which are compiled.
+//! - An answer is stored, and given again while everything that it depends on is as it was (see [`crate::direct`]).
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::{fs, os::unix::process::ExitStatusExt};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::direct::inputs::{self, FileState};
+
+/// The folder of stored answers, in the build folder.
+const FOLDER: &str = ".lumbar-metadata";
+
+/// An answer and what it depends on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    /// Hash of arguments, environment, manifest, lock and configuration.
+    inputs: String,
+    /// Cargo, this program, and the manifests of packages that are used by their path.
+    files: Vec<FileState>,
+    answer: String,
+}
+
+/// Runs `cargo metadata` in the current folder, or repeats its last answer. `tree` is another call of cargo, without
+/// arguments.
+///
+/// # Errors
+/// If cargo does not start or the folder cannot be written.
+pub fn answer(
+    mut cargo: Command,
+    tree: Command,
+    arguments: &[OsString],
+    workspace_lock: &str,
+) -> io::Result<ExitStatus> {
+    let manifest = fs::read_to_string("Cargo.toml")?;
+    let file = Path::new(FOLDER).join(format!("{}.json", inputs::name(arguments, &manifest)));
+    let before = inputs::hash(arguments, workspace_lock)?;
+    if let Some(stored) = fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Stored>(&text).ok())
+        && stored.inputs == before
+        && stored.files.iter().all(FileState::is_unchanged)
+    {
+        io::stdout().write_all(stored.answer.as_bytes())?;
+        return Ok(ExitStatus::from_raw(0));
+    }
+    let output = cargo.stdout(Stdio::piped()).spawn()?.wait_with_output()?;
+    if !output.status.success() {
+        io::stdout().write_all(&output.stdout)?;
+        return Ok(output.status);
+    }
+    let mut text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
+    let mut metadata: Value = serde_json::from_str(&text)?;
+    // rust-analyzer names the manifest; evcxr's own questions are for the names of direct dependencies.
+    if arguments.iter().any(|word| word == "--manifest-path")
+        && !metadata["resolve"].is_null()
+        && let Some(compiled) = compiled(tree)?
+    {
+        keep(&mut metadata, &compiled);
+        text = serde_json::to_string(&metadata)? + "\n";
+    }
+    io::stdout().write_all(text.as_bytes())?;
+    if let Some(files) = files(&metadata) {
+        fs::create_dir_all(FOLDER)?;
+        let temporary = file.with_extension("new");
+        fs::write(&temporary, serde_json::to_string(&Stored { inputs: before, files, answer: text })?)?;
+        fs::rename(temporary, file)?;
+    }
+    Ok(output.status)
+}
+
+/// `name version` of every package that is compiled for the cells; `None` if cargo cannot say.
+fn compiled(mut cargo: Command) -> io::Result<Option<HashSet<String>>> {
+    cargo.args(["tree", "--quiet", "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
+    let output = cargo.stderr(Stdio::null()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(output.status.success().then(|| text.lines().filter_map(name_and_version).collect()))
+}
+
+/// `polars 0.55.2` of `polars v0.55.2 (*)`.
+fn name_and_version(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    Some(format!("{} {}", words.next()?, words.next()?.strip_prefix('v')?))
+}
+
+/// Removes every package that is not in `compiled` from cargo's answer.
+fn keep(metadata: &mut Value, compiled: &HashSet<String>) {
+    let mut ids = HashSet::new();
+    if let Some(packages) = metadata["packages"].as_array_mut() {
+        packages.retain(|package| {
+            let (name, version) = (package["name"].as_str(), package["version"].as_str());
+            compiled.contains(&format!("{} {}", name.unwrap_or_default(), version.unwrap_or_default()))
+        });
+        ids.extend(packages.iter().filter_map(|package| package["id"].as_str().map(str::to_owned)));
+    }
+    let is_in = |id: &Value| id.as_str().is_some_and(|id| ids.contains(id));
+    let Some(nodes) = metadata["resolve"]["nodes"].as_array_mut() else { return };
+    nodes.retain(|node| is_in(&node["id"]));
+    for node in nodes {
+        if let Some(list) = node["deps"].as_array_mut() {
+            list.retain(|dependency| is_in(&dependency["pkg"]));
+        }
+        if let Some(list) = node["dependencies"].as_array_mut() {
+            list.retain(is_in);
+        }
+    }
+}
+
+/// Cargo, this program and the manifests that may be edited; `None` if one of them cannot be read.
+fn files(metadata: &Value) -> Option<Vec<FileState>> {
+    let own = metadata["packages"].as_array()?.iter().filter(|package| package["source"].is_null());
+    let manifests = own.filter_map(|package| package["manifest_path"].as_str().map(PathBuf::from));
+    inputs::programs(None).into_iter().chain(manifests).map(|path| FileState::of(&path).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn packages_that_are_not_compiled_are_left_out_everywhere() {
+        let package = |name: &str| json!({"id": format!("registry+x#{name}@1.0.0"), "name": name, "version": "1.0.0"});
+        let node = |name: &str, needs: &[&str]| {
+            let ids: Vec<_> = needs.iter().map(|name| format!("registry+x#{name}@1.0.0")).collect();
+            json!({"id": format!("registry+x#{name}@1.0.0"), "dependencies": ids,
+                   "deps": ids.iter().map(|id| json!({"pkg": id})).collect::<Vec<_>>()})
+        };
+        let mut metadata = json!({
+            "packages": [package("ctx"), package("polars"), package("reqwest")],
+            "resolve": {"nodes": [node("ctx", &["polars"]), node("polars", &["reqwest"]), node("reqwest", &[])]},
+        });
+        let compiled = "ctx v1.0.0 (/kernel)\npolars v1.0.0\npolars v1.0.0 (*)";
+        keep(&mut metadata, &compiled.lines().filter_map(name_and_version).collect());
+        assert_eq!(metadata["packages"], json!([package("ctx"), package("polars")]));
+        assert_eq!(metadata["resolve"]["nodes"], json!([node("ctx", &["polars"]), node("polars", &[])]));
+    }
+}
