@@ -4,9 +4,12 @@
 //!   no enabled feature needs, procedural macros, and what only build scripts use. rust-analyzer would read each of
 //!   them, and search it for implementations when a cell's first `let` has to be inferred; the macros it cannot run
 //!   here anyway. `cargo tree` knows which are compiled.
+//! - Crates that work inside ([`INTERNAL`]) are left out as well, with what only they need: they are half of all sources,
+//!   and no type of theirs is in a signature that a cell calls. A variable of such a type, of a crate that a user has
+//!   added, needs a type annotation; the compiler sees all of them.
 //! - An answer is stored, and given again while everything that it depends on is as it was (see [`crate::direct`]).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +23,24 @@ use crate::direct::inputs::{self, FileState};
 
 /// The folder of stored answers, in the build folder.
 const FOLDER: &str = ".lumbar-metadata";
+
+/// Crates for system calls, compression, text search, hashes, fonts, colour profiles, executors and tables of characters
+/// and time zones. They do not define macros with which other crates define their types. All those that a manifest
+/// depends on directly are kept.
+#[rustfmt::skip]
+const INTERNAL: &[&str] = &[
+    "linux-raw-sys", "rustix", "libc", "errno", "signal-hook", "signal-hook-registry", "socket2", "sysinfo", "raw-cpuid",
+    "memmap2", "tempfile", "iana-time-zone", "getrandom", "tokio", "mio", "futures-util", "futures-executor",
+    "parking_lot", "parking_lot_core", "crossbeam-deque", "crossbeam-epoch", "crossbeam-queue", "psm", "stacker",
+    "regex", "regex-automata", "regex-syntax", "aho-corasick", "memchr", "unicode-width", "unicode-segmentation",
+    "comfy-table", "chrono-tz", "winnow", "toml", "toml_parser", "toml_writer", "toml_datetime", "csv-core", "ryu", "zmij",
+    "atoi_simd", "fast-float2", "simdutf8", "uuid", "time", "deranged", "ethnum", "argminmax", "libm", "zerocopy",
+    "flate2", "miniz_oxide", "fdeflate", "crc32fast", "zip", "zstd", "zstd-safe", "zstd-sys", "bzip2", "bzip2-sys",
+    "hayro-jpeg2000", "png", "moxcms", "pxfm", "ttf-parser", "owned_ttf_parser", "ab_glyph", "ab_glyph_rasterizer",
+    "sha1", "sha2", "digest", "hmac", "pbkdf2", "aes", "blake3", "chacha20", "ppv-lite86", "const-oid", "xxhash-rust",
+    "typenum", "generic-array", "hybrid-array", "block-buffer", "crypto-common", "cipher", "password-hash", "base64ct",
+    "matrixmultiply", "torch-sys",
+];
 
 /// An answer and what it depends on.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,17 +112,41 @@ fn name_and_version(line: &str) -> Option<String> {
     Some(format!("{} {}", words.next()?, words.next()?.strip_prefix('v')?))
 }
 
-/// Removes every package that is not in `compiled` from cargo's answer.
+/// Removes from cargo's answer every package that is not in `compiled`, and what only works inside.
 fn keep(metadata: &mut Value, compiled: &HashSet<String>) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let packages: HashMap<String, (String, bool)> = (metadata["packages"].as_array().into_iter().flatten())
+        .map(|package| {
+            let name = text(&package["name"]);
+            let is_compiled = compiled.contains(&format!("{name} {}", text(&package["version"])));
+            (text(&package["id"]), (name, is_compiled))
+        })
+        .collect();
+    let roots: HashSet<String> = metadata["workspace_members"].as_array().into_iter().flatten().map(text).collect();
+    let needs: HashMap<String, Vec<String>> = (metadata["resolve"]["nodes"].as_array().into_iter().flatten())
+        .map(|node| {
+            let list = node["deps"].as_array().into_iter().flatten().map(|dependency| text(&dependency["pkg"]));
+            (text(&node["id"]), list.collect())
+        })
+        .collect();
     let mut ids = HashSet::new();
-    if let Some(packages) = metadata["packages"].as_array_mut() {
-        packages.retain(|package| {
-            let (name, version) = (package["name"].as_str(), package["version"].as_str());
-            compiled.contains(&format!("{} {}", name.unwrap_or_default(), version.unwrap_or_default()))
-        });
-        ids.extend(packages.iter().filter_map(|package| package["id"].as_str().map(str::to_owned)));
+    let mut waiting: Vec<String> = roots.iter().cloned().collect();
+    while let Some(id) = waiting.pop() {
+        for next in needs.get(&id).into_iter().flatten() {
+            let is_wanted = packages.get(next).is_some_and(|(name, is_compiled)| {
+                *is_compiled && (roots.contains(&id) || !INTERNAL.contains(&name.as_str()))
+            });
+            if is_wanted && !ids.contains(next) {
+                waiting.push(next.clone());
+            }
+        }
+        ids.insert(id);
     }
+
     let is_in = |id: &Value| id.as_str().is_some_and(|id| ids.contains(id));
+    if let Some(packages) = metadata["packages"].as_array_mut() {
+        packages.retain(|package| is_in(&package["id"]));
+    }
     let Some(nodes) = metadata["resolve"]["nodes"].as_array_mut() else { return };
     nodes.retain(|node| is_in(&node["id"]));
     for node in nodes {
@@ -136,12 +181,27 @@ mod tests {
                    "deps": ids.iter().map(|id| json!({"pkg": id})).collect::<Vec<_>>()})
         };
         let mut metadata = json!({
-            "packages": [package("ctx"), package("polars"), package("reqwest")],
-            "resolve": {"nodes": [node("ctx", &["polars"]), node("polars", &["reqwest"]), node("reqwest", &[])]},
+            "packages": [package("ctx"), package("polars"), package("reqwest"), package("zip"), package("tiny")],
+            "workspace_members": ["registry+x#ctx@1.0.0"],
+            "resolve": {"nodes": [
+                node("ctx", &["polars"]),
+                node("polars", &["reqwest", "zip"]),
+                node("reqwest", &[]),
+                node("zip", &["tiny"]),
+                node("tiny", &[]),
+            ]},
         });
-        let compiled = "ctx v1.0.0 (/kernel)\npolars v1.0.0\npolars v1.0.0 (*)";
-        keep(&mut metadata, &compiled.lines().filter_map(name_and_version).collect());
+        let mut direct = metadata.clone();
+        direct["resolve"]["nodes"][0] = node("ctx", &["polars", "zip"]);
+
+        let compiled = "ctx v1.0.0 (/kernel)\npolars v1.0.0\npolars v1.0.0 (*)\nzip v1.0.0\ntiny v1.0.0";
+        let compiled = compiled.lines().filter_map(name_and_version).collect();
+        keep(&mut metadata, &compiled);
         assert_eq!(metadata["packages"], json!([package("ctx"), package("polars")]));
         assert_eq!(metadata["resolve"]["nodes"], json!([node("ctx", &["polars"]), node("polars", &[])]));
+        // a user who adds such a crate wants its types
+        keep(&mut direct, &compiled);
+        let names: Vec<_> = direct["packages"].as_array().unwrap().iter().map(|package| &package["name"]).collect();
+        assert_eq!(names, ["ctx", "polars", "zip", "tiny"]);
     }
 }
