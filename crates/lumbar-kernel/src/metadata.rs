@@ -1,4 +1,5 @@
-//! Answers `cargo metadata`, which evcxr and rust-analyzer ask several times before the first cell is compiled.
+//! Answers `cargo metadata` and the other questions that evcxr and rust-analyzer ask several times before the first
+//! cell is compiled.
 //!
 //! - The packages are those that are compiled for the cells. By itself, `cargo metadata` also names optional ones that
 //!   no enabled feature needs, procedural macros, and what only build scripts use. rust-analyzer would read each of
@@ -52,19 +53,27 @@ struct Stored {
     answer: String,
 }
 
-/// Runs `cargo metadata` in the current folder, or repeats its last answer. `tree` is another call of cargo, without
-/// arguments.
+/// Whether cargo only reports something, without compiling.
+pub fn is_question(arguments: &[OsString]) -> bool {
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    has("metadata") || has("locate-project") || has("--version") || (has("--print") && has("rustc")) || has("config")
+}
+
+/// Asks cargo in the current folder, or repeats its last answer, which is stored in `build_folder`. `tree` is another
+/// call of cargo, without arguments.
 ///
 /// # Errors
-/// If cargo does not start or the folder cannot be written.
+/// If cargo does not start or a folder cannot be read or written.
 pub fn answer(
     mut cargo: Command,
     tree: Command,
     arguments: &[OsString],
     workspace_lock: &str,
+    build_folder: &Path,
 ) -> io::Result<ExitStatus> {
     let manifest = fs::read_to_string("Cargo.toml")?;
-    let file = Path::new(FOLDER).join(format!("{}.json", inputs::name(arguments, &manifest)));
+    let folder = build_folder.join(FOLDER);
+    let file = folder.join(format!("{}.json", inputs::name(arguments, &manifest)));
     let before = inputs::hash(arguments, workspace_lock)?;
     if let Some(stored) = fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Stored>(&text).ok())
         && stored.inputs == before
@@ -79,9 +88,12 @@ pub fn answer(
         return Ok(output.status);
     }
     let mut text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
-    let mut metadata: Value = serde_json::from_str(&text)?;
-    // rust-analyzer names the manifest; evcxr's own questions are for the names of direct dependencies.
-    if arguments.iter().any(|word| word == "--manifest-path")
+    let is_metadata = arguments.iter().any(|word| word == "metadata");
+    let mut metadata = if is_metadata { serde_json::from_str(&text)? } else { Value::Null };
+    // rust-analyzer names the manifest; evcxr's own questions are for the names of direct dependencies. The packages of
+    // Rust's own library are asked for in another folder.
+    let own = std::env::current_dir()?.join("Cargo.toml");
+    if arguments.windows(2).any(|pair| pair[0] == "--manifest-path" && pair[1] == own.as_os_str())
         && !metadata["resolve"].is_null()
         && let Some(compiled) = compiled(tree)?
     {
@@ -90,7 +102,7 @@ pub fn answer(
     }
     io::stdout().write_all(text.as_bytes())?;
     if let Some(files) = files(&metadata) {
-        fs::create_dir_all(FOLDER)?;
+        fs::create_dir_all(folder)?;
         let temporary = file.with_extension("new");
         fs::write(&temporary, serde_json::to_string(&Stored { inputs: before, files, answer: text })?)?;
         fs::rename(temporary, file)?;
@@ -161,7 +173,8 @@ fn keep(metadata: &mut Value, compiled: &HashSet<String>) {
 
 /// Cargo, this program and the manifests that may be edited; `None` if one of them cannot be read.
 fn files(metadata: &Value) -> Option<Vec<FileState>> {
-    let own = metadata["packages"].as_array()?.iter().filter(|package| package["source"].is_null());
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let own = packages.filter(|package| package["source"].is_null());
     let manifests = own.filter_map(|package| package["manifest_path"].as_str().map(PathBuf::from));
     inputs::programs(None).into_iter().chain(manifests).map(|path| FileState::of(&path).ok()).collect()
 }

@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::{env, fs, io};
 
@@ -59,9 +59,15 @@ fn cargo(arguments: &[OsString]) -> io::Result<ExitCode> {
     if env::var_os("RUSTFLAGS").is_some() {
         command.env("RUSTFLAGS", "-Cprefer-dynamic");
     }
-    let in_build_folder = env::var_os("LUMBAR_BUILD_FOLDER").is_some_and(|folder| is_current(Path::new(&folder)));
-    let resolves = arguments.iter().any(|word| word == "build" || word == "check" || word == "metadata");
-    if !(in_build_folder && resolves) {
+    let build_folder = env::var_os("LUMBAR_BUILD_FOLDER").map(PathBuf::from).and_then(|path| path.canonicalize().ok());
+    let Some(build_folder) = build_folder else { return Err(command.exec()) };
+    let here = env::current_dir()?.canonicalize()?;
+    let is_question = metadata::is_question(arguments);
+    if is_question && here.starts_with(rust_sources()) && here.join("Cargo.lock").exists() {
+        return metadata::answer(command, real_cargo(), arguments, "", &build_folder).map(exit_code);
+    }
+    let resolves = is_question || arguments.iter().any(|word| word == "build" || word == "check");
+    if !(here == build_folder && resolves) {
         return Err(command.exec());
     }
 
@@ -78,15 +84,15 @@ fn cargo(arguments: &[OsString]) -> io::Result<ExitCode> {
         }
     }
     if arguments.iter().any(|word| word == "build") {
-        if let Some(status) = direct::compile(&arguments, &workspace_lock) {
+        if let Some(status) = direct::compile(arguments, &workspace_lock) {
             return Ok(exit_code(status));
         }
-        return direct::record(command, &arguments, &workspace_lock).map(exit_code);
+        return direct::record(command, arguments, &workspace_lock).map(exit_code);
     }
-    if !arguments.iter().any(|word| word == "metadata") {
+    if !is_question {
         return Err(command.exec());
     }
-    let status = metadata::answer(command, real_cargo(), &arguments, &workspace_lock)?;
+    let status = metadata::answer(command, real_cargo(), arguments, &workspace_lock, &build_folder)?;
     if trial {
         seed(&workspace_lock)?;
     }
@@ -114,10 +120,12 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Whether `folder` is the current folder, also if one of them is reached through a symbolic link.
-fn is_current(folder: &Path) -> bool {
-    let here = env::current_dir().and_then(fs::canonicalize);
-    matches!((here, fs::canonicalize(folder)), (Ok(here), Ok(folder)) if here == folder)
+/// The folder of the sources of Rust's own library, beside the real rustc.
+fn rust_sources() -> PathBuf {
+    let rustc = real("LUMBAR_RUSTC", "rustc");
+    let toolchain = rustc.ancestors().nth(2).unwrap_or(Path::new("no toolchain"));
+    let sources = toolchain.join("lib/rustlib/src");
+    sources.canonicalize().unwrap_or(sources)
 }
 
 fn seed(workspace_lock: &str) -> io::Result<()> {
@@ -125,6 +133,6 @@ fn seed(workspace_lock: &str) -> io::Result<()> {
     fs::write("Cargo.lock", lockfile::merge(workspace_lock, &kernel_lock))
 }
 
-fn real(variable: &str, name: &str) -> std::path::PathBuf {
+fn real(variable: &str, name: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| name.into(), Into::into)
 }
