@@ -5,7 +5,7 @@
 //! From then on rustc is called the same way, as long as everything that cargo would look at is as it was:
 //!
 //! - cargo's arguments and the environment,
-//! - the manifest, the lock file (as [`lockfile::merge`] completes it) and cargo's configuration files,
+//! - the manifest, the lock file (as [`crate::lockfile::merge`] completes it) and cargo's configuration files,
 //! - cargo, rustc and this program,
 //! - the libraries that the cell is linked to,
 //! - every file of the packages that are used by their path, which may be edited: the workspace's and a user's own.

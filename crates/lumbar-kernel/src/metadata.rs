@@ -5,7 +5,7 @@
 //!   no enabled feature needs, procedural macros, and what only build scripts use. rust-analyzer would read each of
 //!   them, and search it for implementations when a cell's first `let` has to be inferred; the macros it cannot run
 //!   here anyway. `cargo tree` knows which are compiled.
-//! - Crates that work inside ([`INTERNAL`]) are left out as well, with what only they need: they are half of all sources,
+//! - Crates that work inside (`INTERNAL`) are left out as well, with what only they need: they are half of all sources,
 //!   and no type of theirs is in a signature that a cell calls. A variable of such a type, of a crate that a user has
 //!   added, needs a type annotation; the compiler sees all of them.
 //! - An answer is stored, and given again while everything that it depends on is as it was (see [`crate::direct`]).
