@@ -20,8 +20,8 @@ pub use lumbar::data::study::{Study, StudyPoint, StudyPoints};
 pub use lumbar::data::{Affine2, DataSplit, SeriesId, SeriesKind, StudyId};
 pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
-    self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LEVEL_COLOURS, LegendEntry, Line, Marker,
-    MontageConfig, ReferenceLine, SEVERITY_COLOURS, ScoreRow, Tile, class_bars, condition_colour, confusion_matrices,
+    self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LEVEL_COLOURS, LegendEntry, Line, LinkedView,
+    LinkedViewConfig, Marker, MontageConfig, ReferenceLine, SEVERITY_COLOURS, ScoreRow, StackView, Tile, class_bars, condition_colour, confusion_matrices,
     curves, learning_curves, level_colour, montage, probability_distributions, reliability_diagram, score_baselines,
     severity_colour, severity_table, stack_montage, ternary_plots, window_of,
 };

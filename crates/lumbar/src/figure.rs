@@ -16,6 +16,7 @@
 //! - [`learning_curves`], [`curves`]: training over the epochs, and any other curves.
 //! - [`probability_distributions`], [`ternary_plots`], [`reliability_diagram`], [`confusion_matrices`]: predictions
 //!   compared with labels, for [groups of cells](CellGroup).
+//! - [`StackView`], [`LinkedView`]: slices through which a reader scrolls, with a static image where scripts do not run.
 //! - [`Figure::draw`]: anything that plotters can draw.
 
 mod bars;
@@ -39,6 +40,7 @@ mod svg;
 mod ternary;
 mod text;
 mod tile;
+mod view;
 
 use std::fmt;
 use std::path::Path;
@@ -67,6 +69,7 @@ pub use reliability::reliability_diagram;
 pub use severity_table::severity_table;
 pub use ternary::ternary_plots;
 pub use tile::{Line, Marker, Tile, window_of};
+pub use view::{LinkedView, LinkedViewConfig, StackView, VIEW_BYTES, view_code};
 
 /// The font of text that is drawn with plotters.
 const FONT: &str = "sans-serif";

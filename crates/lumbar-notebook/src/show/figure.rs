@@ -1,6 +1,6 @@
-//! Figures: SVG where there is one, PNG always, the description as text.
+//! Figures: SVG where there is one, PNG always, the description as text. Views: HTML with a static image inside.
 
-use lumbar::figure::Figure;
+use lumbar::figure::{Figure, LinkedView, StackView};
 
 use super::{Show, Shown};
 
@@ -14,6 +14,23 @@ impl Show for Figure {
     }
 }
 
+impl Show for StackView {
+    fn show(&self) -> Shown {
+        view(self.figure(), self.html())
+    }
+}
+
+impl Show for LinkedView {
+    fn show(&self) -> Shown {
+        view(self.figure(), self.html())
+    }
+}
+
+/// The image is there twice: pages without scripts show the one in the HTML, and programs that show no HTML the other.
+fn view(figure: &Figure, html: &str) -> Shown {
+    Shown::default().text(figure.alt()).png(figure.png()).html(html)
+}
+
 /// An image that gets narrower with its page instead of being cut at the right edge.
 fn narrowing(svg: &str) -> String {
     svg.replacen("<svg ", "<svg style=\"max-width:100%;height:auto\" ", 1)
@@ -22,6 +39,20 @@ fn narrowing(svg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_view_passes_through_the_kernel_as_it_is() {
+        use lumbar_dicom::{Pixels, Slice, Stack};
+
+        let slice = Slice::in_memory(20, 20, Pixels::U16((0..400).collect::<Vec<u16>>().into()), None, Some(3)).unwrap();
+        let view = StackView::new("T1 <b>\u{1b}[2J", &Stack::new(vec![slice]), true).unwrap();
+        let shown = view.show();
+        let kinds: Vec<&str> = shown.parts().iter().map(|(mime, _)| *mime).collect();
+        assert_eq!(kinds, ["text/plain", "image/png", "text/html"]);
+        // escapes and markers are not in the HTML, so that nothing of it is changed on its way
+        assert_eq!(crate::printable::printable(view.element()), view.element());
+        assert!(shown.to_evcxr().contains("T1 \\u003cb>") && !view.html().contains("<b>"));
+    }
 
     #[test]
     fn a_wide_chart_fits_a_narrow_page() {

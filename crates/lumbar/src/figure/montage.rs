@@ -1,7 +1,7 @@
 //! Several slices in one image.
 
 mod footer;
-mod paint;
+pub(super) mod paint;
 mod stack;
 
 use plotters::style::RGBColor;
@@ -9,6 +9,7 @@ use plotters::style::RGBColor;
 use self::footer::{common_scale, common_window, value};
 use self::paint::SliceRectangle;
 pub use self::stack::stack_montage;
+pub(super) use self::stack::stack_title;
 use super::checklist::FigureKind;
 use super::palette::{LEVEL_COLOURS, SEVERITY_COLOURS, condition_colour};
 use super::sheet::{Align, Ink};

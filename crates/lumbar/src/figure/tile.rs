@@ -168,12 +168,8 @@ impl Tile {
     #[must_use]
     pub fn geometry(mut self, geometry: &Geometry) -> Self {
         self.spacing_mm = Some((geometry.row_spacing_mm, geometry.column_spacing_mm));
-        self.sides = Some(Sides {
-            right: letters(geometry.row_axis),
-            left: letters(geometry.row_axis.map(|component| -component)),
-            bottom: letters(geometry.column_axis),
-            top: letters(geometry.column_axis.map(|component| -component)),
-        });
+        let [left, right, top, bottom] = directions(geometry);
+        self.sides = Some(Sides { left, right, top, bottom });
         self
     }
 
@@ -233,6 +229,12 @@ pub fn window_of(stack: &Stack) -> Result<(f32, f32), FigureError> {
     };
     let (black, white) = (at(0.01), at(0.995));
     Ok((black, white.max(black + f32::EPSILON)))
+}
+
+/// The patient's directions at the left, right, upper and lower edge of a slice.
+pub(super) fn directions(geometry: &Geometry) -> [String; 4] {
+    let (right, down) = (geometry.row_axis, geometry.column_axis);
+    [right.map(|component| -component), right, down.map(|component| -component), down].map(letters)
 }
 
 /// The letters of a direction (DICOM PS3.3 C.7.6.1.1.1, Patient Orientation): the largest component first, then others

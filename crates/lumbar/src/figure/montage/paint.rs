@@ -131,10 +131,10 @@ pub(super) fn bar_mm(px_per_mm: f64, room_px: f64) -> f64 {
 }
 
 /// For each target pixel the source pixels that contribute to it, with weights that sum to one.
-pub(super) struct Spans(pub(super) Vec<Vec<(usize, f32)>>);
+pub(in crate::figure) struct Spans(pub(in crate::figure) Vec<Vec<(usize, f32)>>);
 
 impl Spans {
-    pub(super) fn new(source: usize, target: usize) -> Self {
+    pub(in crate::figure) fn new(source: usize, target: usize) -> Self {
         let step = source as f64 / target as f64;
         Self(
             (0..target)

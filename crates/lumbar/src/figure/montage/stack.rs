@@ -36,6 +36,14 @@ pub fn stack_montage(stack: &Stack, name: &str, is_synthetic: bool) -> Result<Fi
     let tiles: Vec<Tile> = (0..shown)
         .map(|number| Tile::of_slice(&stack.slices[number * count / shown], window))
         .collect::<Result<_, _>>()?;
+    let title = stack_title(stack, name, shown);
+    let columns = shown.clamp(1, 6);
+    montage(&tiles, &MontageConfig { columns, tile_px: 142, title, is_synthetic, ..MontageConfig::default() })
+}
+
+/// What the stack is, how many of its slices are shown, their size, plane and distance.
+pub(in crate::figure) fn stack_title(stack: &Stack, name: &str, shown: usize) -> String {
+    let count = stack.slices.len();
     let mut title = if name.is_empty() { String::new() } else { format!("{name}: ") };
     title += &match (shown, count) {
         (1, 1) => "1 slice".to_owned(),
@@ -52,6 +60,5 @@ pub fn stack_montage(stack: &Stack, name: &str, is_synthetic: bool) -> Result<Fi
     if let Some(spacing) = stack.spacing_mm() {
         title.push_str(&format!(", {spacing:.2} mm apart"));
     }
-    let columns = shown.clamp(1, 6);
-    montage(&tiles, &MontageConfig { columns, tile_px: 142, title, is_synthetic, ..MontageConfig::default() })
+    title
 }
