@@ -39,12 +39,7 @@ fn config(preset: Preset, precision: &str) -> RunConfig {
                 set(&format!("task.whole_study.spine.{plane}"), "3");
             }
         }
-        Preset::Crops
-        | Preset::Locate
-        | Preset::WholeStudy
-        | Preset::Full
-        | Preset::Real
-        | Preset::Synthetic => {
+        Preset::Crops | Preset::Locate | Preset::WholeStudy | Preset::Full | Preset::Real | Preset::Synthetic => {
             set("task.crops.source.crop.width_px", "32");
             set("task.crops.source.crop.height_px", "32");
         }

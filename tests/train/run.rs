@@ -36,12 +36,7 @@ fn config(preset: Preset) -> RunConfig {
                 set(&format!("task.whole_study.spine.{plane}"), "3");
             }
         }
-        Preset::Crops
-        | Preset::Locate
-        | Preset::WholeStudy
-        | Preset::Full
-        | Preset::Real
-        | Preset::Synthetic => {
+        Preset::Crops | Preset::Locate | Preset::WholeStudy | Preset::Full | Preset::Real | Preset::Synthetic => {
             set("task.crops.source.crop.width_px", "24");
             set("task.crops.source.crop.height_px", "24");
             set("train.epochs", "1");

@@ -21,9 +21,9 @@ pub use lumbar::data::{Affine2, DataSplit, SeriesId, SeriesKind, StudyId};
 pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
     self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LEVEL_COLOURS, LegendEntry, Line, LinkedView,
-    LinkedViewConfig, Marker, MontageConfig, ReferenceLine, SEVERITY_COLOURS, ScoreRow, StackView, Tile, class_bars, condition_colour, confusion_matrices,
-    curves, learning_curves, level_colour, montage, probability_distributions, reliability_diagram, score_baselines,
-    severity_colour, severity_table, stack_montage, ternary_plots, window_of,
+    LinkedViewConfig, Marker, MontageConfig, ReferenceLine, SEVERITY_COLOURS, ScoreRow, StackView, Tile, class_bars,
+    condition_colour, confusion_matrices, curves, learning_curves, level_colour, montage, probability_distributions,
+    reliability_diagram, score_baselines, severity_colour, severity_table, stack_montage, ternary_plots, window_of,
 };
 pub use lumbar::metric::{
     Baselines, BootstrapConfig, Confusion, ConstantBaseline, Graded, LabelTable, PredictionTable, Score,

@@ -65,6 +65,11 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
     /// Where the first weights of its backbones come from.
     fn init(&self) -> &Init;
 
+    /// The file of the weights of [`Init::Shipped`], if the task has one.
+    fn shipped() -> Option<&'static [u8]> {
+        None
+    }
+
     /// A fresh network, its kernels stored channels-last. Its first weights depend on `seed` and on `pretrained` alone,
     /// which are those of [`Task::init`]. Without a seed they are not drawn: for a network that trained weights are
     /// loaded into.

@@ -13,11 +13,9 @@ use crate::data::loader::LoaderConfig;
 use crate::data::manifest::StudyRecord;
 use crate::data::recess::RecessModel;
 use crate::tasks::Task as _;
-use crate::tasks::locate::{Localiser, LocateTask};
+use crate::tasks::locate::{Localiser, LocateTask, SHIPPED};
 use crate::train::network::Network as _;
 
-/// The localiser that is part of the library; `weights/README.md` beside it says how it was made.
-const SHIPPED: &[u8] = include_bytes!("weights/localiser.safetensors");
 /// Studies that are decoded at once.
 const STUDIES_AT_ONCE: usize = 8;
 

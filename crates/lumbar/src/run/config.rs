@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use crate::config::{ConfigError, check_range};
+use crate::model::Init;
 use crate::predict::PredictConfig;
 use crate::tasks::locate::{LocateTask, SyntheticStudies};
 use crate::tasks::{Preset, Task as _, TaskConfig};
@@ -83,8 +84,10 @@ impl LocateStage {
     #[must_use]
     pub fn real() -> Self {
         let mut stage = Self::default();
+        // the shipped localiser sees 2 mm
+        stage.task.init = Init::Scratch;
         let source = &mut stage.task.source;
-        (source.pixel_mm, source.width_px, source.height_px) = (1.0, 224, 288);
+        (source.pixel_mm, source.width_px, source.height_px) = (1.0, 224, 320);
         (stage.train.epochs, stage.train.batch_size, stage.train.ema_decay) = (8, 4, 0.998);
         stage.train.optimizer.lr = 1.5e-3;
         stage

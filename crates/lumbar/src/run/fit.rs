@@ -105,7 +105,7 @@ impl Run {
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Fitted, RunError> {
-        let pretrained = self.pretrained(task.init())?;
+        let pretrained = self.pretrained(task)?;
         let Some(dataset) = self.decoded(task, None, stop, observer)? else { return Ok(Fitted::Stopped) };
         let dataset = Arc::new(dataset);
         for &fold in folds {
@@ -237,7 +237,7 @@ impl TaskVisitor for CheckInit<'_> {
     type Output = Result<(), RunError>;
 
     fn visit<T: Task>(self, task: &T) -> Self::Output {
-        if let Some(pretrained) = self.0.pretrained(task.init())? {
+        if let Some(pretrained) = self.0.pretrained(task)? {
             task.network(None, Some(&pretrained), Device::Cpu)?;
         }
         Ok(())
