@@ -10,7 +10,7 @@ use lumbar::predict::LocaliserFile;
 use lumbar::run::{Fitted, RunConfig, SyntheticRun};
 use lumbar::tasks::Preset;
 use lumbar::tasks::locate::nearest_level;
-use lumbar::train::observer::StopToken;
+use lumbar::train::observer::{Event, StopToken};
 use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::Device;
@@ -67,11 +67,11 @@ fn training_on_drawn_studies_continues_to_the_same_weights_and_its_file_is_read_
     let (whole, parts) = (scratch(), scratch());
     let fit = |folder: &Path, stop: &StopToken, stop_at: Option<u64>| {
         let run = SyntheticRun::create(folder, &config).unwrap();
-        let mut observer = |event: &lumbar::train::observer::Event| {
-            if let (lumbar::train::observer::Event::Step { step, .. }, Some(at)) = (event, stop_at) {
-                if *step == at {
-                    stop.stop();
-                }
+        let mut observer = |event: &Event| {
+            if let Event::Step { step, .. } = event
+                && stop_at == Some(*step)
+            {
+                stop.stop();
             }
         };
         (run.fit(Device::Cpu, stop, &mut observer).unwrap(), run.localiser_path())

@@ -85,8 +85,8 @@ impl View {
         let left = unit(cross(directions.1, directions.0));
         let half_length = canal.iter().map(|point| (point[2] - mean(2)).abs()).fold(0.0, f64::max);
         let least = if chance(random, COMPLETE) { 2.0 * (half_length + MARGIN_MM) } else { FIELD_MM[0] };
-        let height = between(random, least.max(FIELD_MM[0]).min(FIELD_MM[1] - 1.0), FIELD_MM[1]);
-        let free = (0.5 * height - half_length - MARGIN_MM).max(10.0).min(70.0);
+        let height = between(random, least.clamp(FIELD_MM[0], FIELD_MM[1] - 1.0), FIELD_MM[1]);
+        let free = (0.5 * height - half_length - MARGIN_MM).clamp(10.0, 70.0);
         let width = height * if chance(random, 0.6) { 1.0 } else { between(random, 0.6, 1.0) };
         // the belly is in front: the middle of a large field is far in front of the canal
         let ahead = between(random, -12.0, (0.5 * width - 60.0).clamp(0.0, 50.0));

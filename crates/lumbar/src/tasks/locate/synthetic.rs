@@ -22,7 +22,7 @@ const STUDIES_A_EPOCH: u64 = 1 << 24;
 const VALIDATION: u64 = 1 << 60;
 /// Side of a pixel of a drawn study, relative to the network's. Coarser than that of files, which saves time.
 const FINER: f64 = 0.9;
-/// Every so-manieth pixel decides about the window of intensities.
+/// One in this many pixels is counted for the window of intensities.
 const SAMPLED: usize = 7;
 
 /// Which studies a localiser is trained on when none are on the disk.
