@@ -92,7 +92,7 @@ impl Default for AttentionConfig {
 /// | `training_slices` | 6, 3, 7 | images of a training sample: T1, T2, axial | 1–300 |
 /// | `plane_dropout` | 0.1 | probability that a training sample lacks a kind of series; one sagittal kind remains | 0–0.9 |
 /// | `intensity` | percentiles of the series | what becomes 0…1 | see [`IntensityConfig`] |
-/// | `augment` | the top teams' set | of training images, mirroring included; no distortions | see [`AugmentConfig`] |
+/// | `augment` | the top teams' set | of training images, mirroring included; no distortions and no shear | see [`AugmentConfig`] |
 /// | `normalisation` | 0.25, 0.25 | mean and std of the last step | std 1e-6–1e6 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -154,6 +154,10 @@ impl SliceSourceConfig {
         if self.augment.distortion.p > 0.0 {
             // positions in the patient are an affine map of pixels
             return Err(ConfigError::new("source.augment.distortion.p", self.augment.distortion.p, "0"));
+        }
+        if self.augment.affine.shear_deg > 0.0 {
+            // columns and rows are orthogonal
+            return Err(ConfigError::new("source.augment.affine.shear_deg", self.augment.affine.shear_deg, "0"));
         }
         check_range("source.normalisation.std", f64::from(self.normalisation.std), 1e-6, 1e6)
     }

@@ -64,6 +64,13 @@ struct Looked {
     point_losses: Vec<Tensor>,
 }
 
+/// What is graded of a condition group, study by study.
+#[derive(Default)]
+struct Cut {
+    pixels: Vec<Tensor>,
+    cells: Vec<(usize, Target)>,
+}
+
 impl Tensors for StudySlices {
     fn try_map(self, change: &mut dyn FnMut(Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
         Ok(Self {
@@ -108,7 +115,7 @@ impl<E: Module, M: Module> StudyAttention<E, M> {
         let device = inputs.pixels.device();
         let mut pass = Pass::new(mode);
         let features = if inputs.pixels.size()[0] > 0 { Some(self.encode(inputs, mode)?) } else { None };
-        let mut groups: [(Vec<Tensor>, Vec<(usize, Target)>); 3] = Default::default();
+        let mut groups: [Cut; 3] = Default::default();
         let (mut start, mut point_losses) = (0, Vec::new());
         for (study, counts) in inputs.studies.iter().enumerate() {
             let mut planes = Vec::new();
@@ -128,7 +135,7 @@ impl<E: Module, M: Module> StudyAttention<E, M> {
                     .f_where_self(&known.f_isnan()?.f_logical_not()?, &found.points)?,
                 None => found.points,
             };
-            for (group, (pixels, cells)) in ConditionGroup::ALL.into_iter().zip(&mut groups) {
+            for (group, cut) in ConditionGroup::ALL.into_iter().zip(&mut groups) {
                 let own: Vec<Target> =
                     Target::ALL.into_iter().filter(|target| target.condition.group() == group).collect();
                 let kind = SeriesKind::annotated_for(own[0].condition);
@@ -144,12 +151,12 @@ impl<E: Module, M: Module> StudyAttention<E, M> {
                 let (images, frames) =
                     (inputs.pixels.f_narrow(0, from, count)?, inputs.frames.f_narrow(0, from, count)?);
                 let turned = Tensor::f_from_slice(&turned)?.f_to_device(device)?;
-                pixels.push(glimpses(&images, &frames, &points, &turned, self.attention.config().glimpse_px)?);
-                cells.extend(own.into_iter().map(|target| (study, target)));
+                cut.pixels.push(glimpses(&images, &frames, &points, &turned, self.attention.config().glimpse_px)?);
+                cut.cells.extend(own.into_iter().map(|target| (study, target)));
             }
         }
         let mut crops = Crops { studies: inputs.studies.len(), groups: [None, None, None] };
-        for (slot, (pixels, cells)) in crops.groups.iter_mut().zip(groups) {
+        for (slot, Cut { pixels, cells }) in crops.groups.iter_mut().zip(groups) {
             if !cells.is_empty() {
                 *slot = Some(GroupCrops { pixels: Tensor::f_cat(&pixels, 0)?, cells });
             }
