@@ -117,7 +117,7 @@ fn lumbar() -> Command {
 
 fn train(run: &Path, data: &Path) -> Command {
     let mut command = lumbar();
-    command.args(["train", "--device", "cpu", "--preset", "whole-study", "--run"]).arg(run).arg("--data").arg(data);
+    command.args(["train", "--device", "cpu", "--preset", "channels", "--run"]).arg(run).arg("--data").arg(data);
     for setting in [
         "folds.count=2",
         "train.epochs=2",

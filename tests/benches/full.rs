@@ -29,10 +29,9 @@ use lumbar::metric::{
     BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, Score, ScoreIntervals, read_labels,
     score_difference, score_intervals,
 };
-use lumbar::predict::{Ensemble, PointReport};
+use lumbar::predict::PointReport;
 use lumbar::run::{Run, RunConfig};
 use lumbar::tasks::Preset;
-use lumbar::tasks::crops::CropsTask;
 use lumbar::train::observer::{Event, StopToken};
 use lumbar_tests::scratch;
 use tch::Device;
@@ -131,23 +130,9 @@ impl Bench<'_> {
         self.manifest.study(DataSplit::Train, study).expect("a study of the run")
     }
 
-    /// Grades at points with the graders of some folds, as `predict` does.
+    /// Grades at points with the graders of some folds.
     fn grade(&self, folds: &[usize], records: &[&StudyRecord], points: &FoundPoints) -> PredictionTable {
-        let config = self.run.config();
-        let task: &CropsTask = config.task.get().expect("a crop grader");
-        let networks: Vec<_> =
-            folds.iter().map(|fold| self.run.network::<CropsTask>(*fold, Device::Cpu).expect("a network")).collect();
-        let ensemble = Ensemble {
-            task,
-            networks: &networks,
-            prior: self.run.prior(),
-            points: Some(points),
-            temperature: self.run.temperature().expect("temperatures"),
-            config: &config.predict,
-            loader: config.train.loader,
-            device: Device::Cpu,
-        };
-        ensemble.predict(records, &mut |_, _| {}).expect("predictions").table
+        self.run.predict_at(folds, records, points, Device::Cpu).expect("predictions").table
     }
 
     /// Each sagittal point's mean distance from the middle of the sagittal T2 series, over the other folds, with

@@ -7,6 +7,7 @@
 //! | `seed=N` | 11 | its seed, if it is drawn |
 //! | `folds=N` | 5 | how many of the five folds are trained |
 //! | `out=FOLDER` | a scratch folder | where the run stays |
+//! | `overlays=FOLDER` | none | images of the ten studies with the farthest points are written there |
 //! | `FIELD=VALUE` | the preset's | a field of the run's config: `train.epochs=3` |
 //!
 //! Points are found out of fold and judged by the phantom's exact points, not by the readers' annotations. Errors are in
@@ -17,12 +18,16 @@
 mod data;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lumbar::anatomy::{Level, Mirror, Target};
-use lumbar::data::StudyId;
+use lumbar::anatomy::{Condition, Level, Mirror, Target};
 use lumbar::data::found_points::{FoundPoints, StudyFoundPoints};
 use lumbar::data::manifest::Manifest;
+use lumbar::data::study::Study;
+use lumbar::data::{DataSplit, StudyId};
+use lumbar::figure::{MontageConfig, Tile, montage};
+use lumbar::report::points_tile;
 use lumbar::run::{Run, RunConfig};
 use lumbar::tasks::Preset;
 use lumbar::tasks::locate::{in_plane_mm, nearest_level};
@@ -45,15 +50,19 @@ fn main() {
         return;
     }
     torch_ext::memory::keep_freed_pages();
-    let (mut folds, mut config) = (5, RunConfig::preset(Preset::Locate));
+    let (mut folds, mut config, mut overlays) = (5, RunConfig::preset(Preset::Locate), None);
     let words = Words::read(|name, value| match name {
+        "overlays" => {
+            overlays = Some(PathBuf::from(value));
+            Ok(())
+        }
         "folds" => value.parse().map(|number| folds = number).map_err(|error| format!("a number of folds: {error}")),
         _ => config.set(name, value).map_err(|error| error.to_string()),
     });
     let scratch = scratch();
-    let folder = words.folder(&scratch);
-    let manifest = Manifest::read(&folder).expect("a data set");
-    let exact = positions(&exact_points(&folder));
+    let folder_of_data = words.folder(&scratch);
+    let manifest = Manifest::read(&folder_of_data).expect("a data set");
+    let exact = positions(&exact_points(&folder_of_data));
     let run = Run::create(&words.out.unwrap_or_else(|| scratch.path().join("run")), &config, &manifest).expect("a run");
     let (mut table, mut spent) = (FoundPoints::new(), Spent::default());
     for fold in 0..folds {
@@ -73,7 +82,7 @@ fn main() {
     );
     let judged = Judged::new(&table, &exact);
     judged.print("localiser");
-    let mean = lumbar_phantom::score_references(&folder).expect("a phantom's references").mean_position;
+    let mean = lumbar_phantom::score_references(&folder_of_data).expect("a phantom's references").mean_position;
     println!(
         "{:>14} {:>6.2} {:>6.2} {:>6.2} {:>6.2} {:>13} {:>7.1}% {:>7.1}%",
         "mean position",
@@ -87,6 +96,29 @@ fn main() {
     );
     println!("reliability: {}", judged.reliability());
     println!("farthest: {}", judged.farthest());
+    if let Some(folder) = overlays {
+        let exact = exact_points(&folder_of_data);
+        judged.worst().for_each(|(error, study)| overlay(&folder, &manifest, study, error, &table, &exact));
+    }
+}
+
+/// Writes the found canal and foramina of a study beside the exact points.
+fn overlay(folder: &Path, manifest: &Manifest, study: StudyId, error: f64, found: &FoundPoints, exact: &FoundPoints) {
+    std::fs::create_dir_all(folder).expect("a folder for overlays");
+    let record = manifest.study(DataSplit::Train, study).expect("a study of the data set");
+    let opened = Study::open_lossy(record);
+    let (Some(found), Some(exact)) = (found.get(study), exact.get(study)) else { return };
+    let conditions = [
+        Condition::SpinalCanalStenosis,
+        Condition::LeftNeuralForaminalNarrowing,
+        Condition::RightNeuralForaminalNarrowing,
+    ];
+    let tiles = conditions.map(|condition| points_tile(&opened, condition, found, Some(exact)).expect("a slice"));
+    let tiles: Vec<Tile> = tiles.into_iter().flatten().collect();
+    let title = format!("study {study}: farthest {error:.1} mm; white: exact");
+    let config = MontageConfig { columns: 3, tile_px: 420, title, is_synthetic: true, ..MontageConfig::default() };
+    let figure = montage(&tiles, &config).expect("a montage");
+    std::fs::write(folder.join(format!("{error:04.1}-mm-{study}.png")), figure.png()).expect("written");
 }
 
 /// Where the time went.
@@ -237,9 +269,14 @@ impl Judged {
         )
     }
 
-    fn farthest(&self) -> String {
+    /// The ten studies with the farthest points.
+    fn worst(&self) -> impl Iterator<Item = (f64, StudyId)> {
         let mut sorted = self.largest.clone();
         sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
-        sorted.iter().take(10).map(|(error, study)| format!("{study} {error:.1} mm")).collect::<Vec<_>>().join(", ")
+        sorted.into_iter().take(10)
+    }
+
+    fn farthest(&self) -> String {
+        self.worst().map(|(error, study)| format!("{study} {error:.1} mm")).collect::<Vec<_>>().join(", ")
     }
 }

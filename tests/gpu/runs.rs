@@ -33,13 +33,13 @@ fn config(preset: Preset, precision: &str) -> RunConfig {
     set("train.precision", precision);
     set("train.deterministic", "true");
     match preset {
-        Preset::WholeStudy => {
+        Preset::Channels => {
             set("task.whole_study.source.channels.size_px", "32");
             for plane in ["sagittal_t1_slices", "sagittal_t2_slices", "axial_t2_slices"] {
                 set(&format!("task.whole_study.spine.{plane}"), "3");
             }
         }
-        Preset::Crops | Preset::Locate | Preset::Full => {
+        Preset::Crops | Preset::Locate | Preset::WholeStudy | Preset::Full | Preset::Real | Preset::Synthetic => {
             set("task.crops.source.crop.width_px", "32");
             set("task.crops.source.crop.height_px", "32");
         }
@@ -109,7 +109,7 @@ fn a_crop_run_that_is_stopped_and_continued_has_the_same_bits() {
 
 #[test]
 fn a_whole_study_run_in_bf16_that_is_stopped_and_continued_has_the_same_bits() {
-    check_resume(Preset::WholeStudy, "bfloat16");
+    check_resume(Preset::Channels, "bfloat16");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn predictions_equal_the_cpus() {
     let Some((device, _turn)) = device() else { return };
     let (_files, manifest) = phantom();
     let records: Vec<&StudyRecord> = manifest.studies().iter().collect();
-    for preset in [Preset::Crops, Preset::WholeStudy] {
+    for preset in [Preset::Crops, Preset::Channels] {
         let folder = scratch();
         let run = Run::create(folder.path(), &config(preset, "float32"), &manifest).unwrap();
         fit(&run, device, None);

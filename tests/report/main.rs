@@ -101,7 +101,7 @@ fn a_whole_study_is_explained_in_the_plane_of_its_target() {
         ("task.whole_study.spine.sagittal_t2_slices", "3"),
         ("task.whole_study.spine.axial_t2_slices", "4"),
     ];
-    let run = Run::create(&place, &settings(Preset::WholeStudy, &small), &manifest).unwrap();
+    let run = Run::create(&place, &settings(Preset::Channels, &small), &manifest).unwrap();
     run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
     let record = manifest.of(DataSplit::Train).next().unwrap();
     for (target, slices) in [(0, 3), (5, 2), (15, 4)] {

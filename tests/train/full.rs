@@ -10,6 +10,7 @@ use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::point_table::{POINT_TABLE_HEADER, write_point_table};
 use lumbar::data::{DataSplit, StudyId};
 use lumbar::metric::PredictionTable;
+use lumbar::model::{Architecture, Backbone, BackboneConfig, HubCache, Module as _, weights};
 use lumbar::predict::Predictions;
 use lumbar::run::{Fitted, Run, RunConfig, RunError};
 use lumbar::tasks::Preset;
@@ -264,8 +265,47 @@ fn predicts_studies_with_every_fault(run: &Run) {
 }
 
 #[test]
+fn the_preset_for_the_competition_runs_to_its_end_with_small_numbers() {
+    let _turn = alone();
+    let folder = scratch();
+    let init = folder.path().join("backbone.safetensors");
+    let backbone = BackboneConfig { num_classes: 0, ..BackboneConfig::new(Architecture::ResNet10d025) };
+    weights::save(Backbone::new(&backbone, 3, Device::Cpu).unwrap().registry(), &init).unwrap();
+    let mut config = RunConfig::preset(Preset::Real);
+    // what is not default in it stays: bf16, average of the weights, cutmix, learning rate by layer, init
+    assert_eq!((config.train.ema_decay, config.train.optimizer.layer_decay), (0.998, 0.8));
+    let init = format!("{{ file = {:?} }}", init.display().to_string());
+    for (field, value) in [
+        ("folds.count", "2"),
+        ("train.epochs", "1"),
+        ("train.batch_size", "2"),
+        ("task.crops.init", init.as_str()),
+        ("task.crops.level.architecture", "resnet10d_025"),
+        ("task.crops.source.crop.width_px", "24"),
+        ("task.crops.source.crop.height_px", "24"),
+        ("locate.train.epochs", "1"),
+        ("locate.task.source.pixel_mm", "4"),
+        ("locate.task.source.width_px", "64"),
+        ("locate.task.source.height_px", "80"),
+    ] {
+        config.set(field, value).unwrap_or_else(|error| panic!("{field}: {error}"));
+    }
+    let run = Run::create(&folder.path().join("run"), &config, &Manifest::read(phantom()).unwrap()).unwrap();
+    assert_eq!(fit(&run, None), Fitted::Complete);
+    assert_eq!(run.out_of_fold().unwrap().len(), 8);
+    assert!(run.folder().join("init.json").exists());
+
+    // without the backbone's file nothing is trained, and the error names the repository
+    let config = RunConfig::preset(Preset::Real);
+    let run = Run::create(&folder.path().join("hub"), &config, &Manifest::read(phantom()).unwrap()).unwrap();
+    let run = run.with_hub(HubCache::from_variables(|name| (name == "HF_HUB_CACHE").then(|| folder.path().into())));
+    let error = run.fit(Some(0), Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err().to_string();
+    assert!(error.contains("timm/convnext_nano.in12k_ft_in1k"), "{error}");
+}
+
+#[test]
 fn a_localiser_is_refused_where_it_is_of_no_use_and_missed_where_it_is_needed() {
-    let mut config = RunConfig::preset(Preset::WholeStudy);
+    let mut config = RunConfig::preset(Preset::Channels);
     let error = config.set("locate.train.epochs", "3").unwrap_err().to_string();
     assert!(error.contains("whole_study does not look at points"), "{error}");
     assert_eq!(

@@ -30,13 +30,13 @@ fn config(preset: Preset) -> RunConfig {
     set("train.epochs", "2");
     set("train.batch_size", "2");
     match preset {
-        Preset::WholeStudy => {
+        Preset::Channels => {
             set("task.whole_study.source.channels.size_px", "32");
             for plane in ["sagittal_t1_slices", "sagittal_t2_slices", "axial_t2_slices"] {
                 set(&format!("task.whole_study.spine.{plane}"), "3");
             }
         }
-        Preset::Crops | Preset::Locate | Preset::Full => {
+        Preset::Crops | Preset::Locate | Preset::WholeStudy | Preset::Full | Preset::Real | Preset::Synthetic => {
             set("task.crops.source.crop.width_px", "24");
             set("task.crops.source.crop.height_px", "24");
             set("train.epochs", "1");
@@ -62,7 +62,7 @@ fn distance(one: &PredictionTable, other: &PredictionTable) -> f64 {
 fn a_whole_study_run_predicts_from_its_folder_alone_as_its_folds_do() {
     let _turn = alone();
     let folder = scratch();
-    let run = fitted(folder.path(), Preset::WholeStudy);
+    let run = fitted(folder.path(), Preset::Channels);
     assert_eq!(run.out_of_fold().unwrap().len(), 8);
     assert!(run.missing_folds().is_empty());
     assert_eq!(run.history(1).unwrap().len(), 2);
@@ -142,12 +142,12 @@ fn a_run_folder_refuses_another_config_and_other_data() {
     let _turn = alone();
     let folder = scratch();
     let manifest = Manifest::read(phantom()).unwrap();
-    let run = Run::create(folder.path(), &config(Preset::WholeStudy), &manifest).unwrap();
+    let run = Run::create(folder.path(), &config(Preset::Channels), &manifest).unwrap();
     let error = run.predict(&[], Device::Cpu, &mut |_, _| {}).unwrap_err().to_string();
     assert_eq!(error, "folds 0, 1 of 2 have no out-of-fold table yet");
-    Run::create(folder.path(), &config(Preset::WholeStudy), &manifest).unwrap();
+    Run::create(folder.path(), &config(Preset::Channels), &manifest).unwrap();
 
-    let mut other = config(Preset::WholeStudy);
+    let mut other = config(Preset::Channels);
     other.set("train.optimizer.lr", "0.5").unwrap();
     other.set("task.whole_study.source.channels.size_px", "40").unwrap();
     let error = Run::create(folder.path(), &other, &manifest).unwrap_err();
@@ -162,7 +162,7 @@ fn a_run_folder_refuses_another_config_and_other_data() {
     let drawn = PhantomConfig { studies: 7, test_studies: 0, seed: 5, ..PhantomConfig::preset(PhantomPreset::Tiny) };
     lumbar_phantom::generate(&drawn, elsewhere.path(), &|_| {}).unwrap();
     let others = Manifest::read(elsewhere.path()).unwrap();
-    let error = Run::create(folder.path(), &config(Preset::WholeStudy), &others).unwrap_err();
+    let error = Run::create(folder.path(), &config(Preset::Channels), &others).unwrap_err();
     assert!(matches!(error, RunError::OtherData { .. }));
     let text = error.to_string();
     assert!(text.contains("8 studies there and 7 here") && text.contains("fingerprint"), "{text}");
@@ -175,7 +175,7 @@ fn a_run_folder_refuses_another_config_and_other_data() {
 fn a_run_that_is_asked_to_stop_while_it_decodes_leaves_nothing_half_done() {
     let _turn = alone();
     let folder = scratch();
-    let run = Run::create(folder.path(), &config(Preset::WholeStudy), &Manifest::read(phantom()).unwrap()).unwrap();
+    let run = Run::create(folder.path(), &config(Preset::Channels), &Manifest::read(phantom()).unwrap()).unwrap();
     let stop = StopToken::new();
     stop.stop();
     assert_eq!(run.fit(None, Device::Cpu, &stop, &mut Silent).unwrap(), Fitted::Stopped);
@@ -214,6 +214,6 @@ fn settings_are_refused_by_name_with_what_is_allowed() {
     assert!(error.contains("mine.toml") && error.contains("missing field `task`"), "{error}");
     assert_eq!(
         "crop".parse::<Preset>().unwrap_err().to_string(),
-        "no preset is called \"crop\", expected one of whole-study, crops, locate, full"
+        "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real"
     );
 }

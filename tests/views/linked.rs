@@ -90,7 +90,11 @@ fn the_crosshair_is_at_the_same_patient_point_in_both_planes() {
             let all = if clicked == Some(1) { &sagittal } else { &axial };
             let away = |slice: &Slice| slice.geometry.unwrap().project(point).distance_mm.abs();
             let nearest = all.iter().map(away).fold(f64::INFINITY, f64::min);
-            assert!(seen.distance_mm.abs() < nearest + 1.0, "{} mm, the nearest is {nearest} mm away", seen.distance_mm);
+            assert!(
+                seen.distance_mm.abs() < nearest + 1.0,
+                "{} mm, the nearest is {nearest} mm away",
+                seen.distance_mm
+            );
         }
         places.push(here);
     }
@@ -106,13 +110,8 @@ fn scout_lines_are_where_the_other_slice_cuts() {
     let record = record();
     let study = Study::open(&record).unwrap();
     let view = LinkedView::of_study(&study, &record, &LinkedViewConfig::default()).unwrap();
-    let steps = vec![
-        alive(),
-        json!({ "drag": [1, 0.5, 0.3, 0.5, 0.3] }),
-        json!({ "key": "ArrowDown" }),
-        state(0),
-        state(1),
-    ];
+    let steps =
+        vec![alive(), json!({ "drag": [1, 0.5, 0.3, 0.5, 0.3] }), json!({ "key": "ArrowDown" }), state(0), state(1)];
     let answers = visit(&chromium, &[page(&view, steps)]).remove(0);
     let (sagittal, axial) = (slices(&study, SeriesKind::SagittalT2), slices(&study, SeriesKind::AxialT2));
     let slice = &sagittal[number(&answers[0], "index") as usize];
@@ -146,7 +145,8 @@ fn the_table_shows_labels_or_predictions_and_goes_to_annotations() {
     let predictions = Some([[0.1, 0.2, 0.7]; Target::COUNT]);
     let config = LinkedViewConfig { title: "T <i>".into(), predictions, is_synthetic: true, ..Default::default() };
     let view = LinkedView::of_study(&study, &record, &config).unwrap();
-    let texts = || json!({ "eval": "[...document.querySelectorAll('.lumbar-live td button')].map(b => b.textContent)" });
+    let texts =
+        || json!({ "eval": "[...document.querySelectorAll('.lumbar-live td button')].map(b => b.textContent)" });
     let target = record.points.iter().find(|point| point.target.index() > 12).unwrap().target;
     let click = |what: &str| json!({ "eval": format!("document.querySelectorAll('{what}').forEach(b => b.click())") });
     let steps = vec![

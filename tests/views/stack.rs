@@ -66,7 +66,8 @@ fn wheel_keys_and_dragging_change_what_is_seen() {
     let answers = visit(&chromium, &[PageTest::of_output(view.html(), steps)]).remove(0);
     let [start, down, up, dragged, reset, keys, end, beyond, wider] = &answers[..9] else { panic!("{answers:?}") };
     let middle = (count / 2.0).floor();
-    let places: Vec<f64> = [start, down, up, dragged, reset, keys, end, beyond, wider].map(|one| number(one, "index")).into();
+    let places: Vec<f64> =
+        [start, down, up, dragged, reset, keys, end, beyond, wider].map(|one| number(one, "index")).into();
     assert_eq!(places, [middle, middle + 1.0, middle, middle, middle, middle + 2.0, count - 1.0, count - 1.0, 0.0]);
     assert_ne!(start["png"], down["png"]);
     assert_eq!(start["png"], up["png"]);
@@ -113,7 +114,10 @@ fn without_scripts_the_image_is_shown_and_with_scripts_the_view() {
     let on = PageTest::of_output(&twice, vec![alive(), look(), count]);
     let print = json!({ "eval": "getComputedStyle(document.querySelector('.lumbar-static')).display" });
     let broken = view.html().replace("\"image\":\"iVBOR", "\"image\":\"AAAA");
-    let broken = PageTest::of_output(&broken, vec![json!({ "wait": "document.querySelector('.lumbar-view').dataset.started" }), print]);
+    let broken = PageTest::of_output(
+        &broken,
+        vec![json!({ "wait": "document.querySelector('.lumbar-view').dataset.started" }), print],
+    );
     let answers = visit(&chromium, &[off, stripped, on, broken]);
     for page in &answers[..2] {
         assert!(page[0][0].as_f64() > Some(100.0) && page[0][1].as_f64() > Some(100.0), "{page:?}");

@@ -46,7 +46,7 @@ use clap::{Parser, Subcommand};
 /// From synthetic data to a submission:
 ///
 ///   lumbar phantom --out data
-///   lumbar train --preset whole-study --data data --run runs/first
+///   lumbar train --data data --run runs/first
 ///   lumbar score --run runs/first
 ///   lumbar predict --run runs/first --data data --out submission.csv
 ///
@@ -89,7 +89,9 @@ enum Command {
     /// The file is validated before it is written: every row of the sample once, in its order, finite, at least 0,
     /// summing to 1.
     Predict(predict::Arguments),
-    /// Find the points of studies with a run's localiser, and write them as a table
+    /// Find the points of studies, and write them as a table
+    ///
+    /// Without a run, by the localiser that is part of the program: it was trained on synthetic studies alone.
     ///
     /// The studies are those that `predict` would predict. Each has 25 rows: the position in patient mm (LPS), the slice
     /// that shows it best with its pixels, and the reliability, the probability that the point is within 6 mm of where a

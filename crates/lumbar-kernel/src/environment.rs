@@ -96,6 +96,9 @@ pub fn of_kernel(places: &Places, toolchain: &Toolchain, folder: &Path) -> Resul
         ("LUMBAR_KERNEL_CARGO", places.bin().join("cargo").into_os_string()),
         ("LUMBAR_BUILD_FOLDER", folder.as_os_str().to_owned()),
         ("CARGO", places.bin().join("cargo").into_os_string()),
+        // rust-analyzer prefers a cargo in this folder to that of `CARGO`; our cargo restores the variable.
+        ("CARGO_HOME", folder.join("no-such-cargo-home").into_os_string()),
+        ("LUMBAR_CARGO_HOME", env::var_os("CARGO_HOME").unwrap_or_default()),
         ("EVCXR_TMPDIR", folder.as_os_str().to_owned()),
         ("EVCXR_CONFIG_DIR", places.workspace.join("notebooks").into_os_string()),
         // evcxr updates `<this>/kernels/rust` when it starts, which must not be a user's own Rust kernel.

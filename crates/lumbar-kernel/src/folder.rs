@@ -99,13 +99,14 @@ pub fn unstamp(folder: &Path) {
     let _ = fs::remove_file(folder.join(STAMP));
 }
 
-/// Clones a build folder without its programs, which no cell links to. The stamp is written last.
+/// Clones a build folder without its programs, which no cell links to, and without rustc's `incremental` folder: that is
+/// of the workspace's own crates, two gigabytes, and a kernel compiles cells only. The stamp is written last.
 ///
 /// # Errors
 /// If a file cannot be read or written.
 pub fn clone(from: &Path, to: &Path) -> io::Result<()> {
     let stamp_text = fs::read_to_string(from.join(STAMP))?;
-    clone_tree(from, to, &|path| !path.ends_with(STAMP) && !is_program(path))?;
+    clone_tree(from, to, &|path| !path.ends_with(STAMP) && !path.ends_with("incremental") && !is_program(path))?;
     stamp(to, &stamp_text)
 }
 
@@ -185,6 +186,7 @@ mod tests {
         fs::write(deps.join("libpolars-1.rlib"), "library").unwrap();
         fs::write(deps.join("polars-1.d"), "record").unwrap();
         fs::write(deps.join("lumbar-0123456789abcdef"), "the command").unwrap();
+        fs::create_dir_all(places.warm().join("target/debug/incremental/lumbar-1")).unwrap();
         stamp(&places.warm(), "first").unwrap();
     }
 
@@ -219,6 +221,10 @@ mod tests {
         assert_ne!(record.ino(), copied.ino());
         assert_eq!(record.modified().unwrap(), copied.modified().unwrap());
         assert!(!folder.path.join("target/debug/deps/lumbar-0123456789abcdef").exists(), "programs are left out");
+        assert!(
+            !folder.path.join("target/debug/incremental").exists(),
+            "what only a new compilation reads is left out"
+        );
     }
 
     #[test]

@@ -27,7 +27,9 @@
 //! 3. It sets the variables that cells and cargo need ([`environment`]) and ends itself when its server is gone
 //!    ([`parent`]).
 //! 4. evcxr takes over. Each time it calls cargo, it gets the program `lumbar-cargo`, which first puts the workspace's
-//!    versions into the folder's lock file ([`lockfile`]).
+//!    versions into the folder's lock file ([`lockfile`]) and calls rustc without cargo if only the cell has changed
+//!    ([`direct`]). rust-analyzer, which infers the types of variables, gets only the packages that are compiled
+//!    ([`metadata`]).
 //!
 //! The command `lumbar` is built with the same crates, so that it is as quick as a notebook ([`cli`]).
 //!
@@ -35,10 +37,12 @@
 
 pub mod cli;
 pub mod command;
+pub mod direct;
 pub mod environment;
 pub mod folder;
 pub mod kernelspec;
 pub mod lockfile;
+pub mod metadata;
 pub mod parent;
 pub mod places;
 pub mod warm;

@@ -76,6 +76,11 @@ pub fn build(places: &Places, programs: &Path) -> Result<()> {
             command.env_remove(name);
         }
         command.envs(environment::of_kernel(places, &toolchain, &warm)?).env_remove("CARGO");
+        // This is the real cargo.
+        match std::env::var_os("CARGO_HOME") {
+            Some(home) => command.env("CARGO_HOME", home),
+            None => command.env_remove("CARGO_HOME"),
+        };
         command.env("CARGO_TARGET_DIR", "target").env("RUSTFLAGS", "-Cprefer-dynamic");
         Ok(command)
     };

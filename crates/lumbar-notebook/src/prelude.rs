@@ -10,6 +10,7 @@ pub use lumbar::data::augment::{
 };
 pub use lumbar::data::channels::{ChannelConfig, ChannelCounts, Channels, channels};
 pub use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
+pub use lumbar::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
 pub use lumbar::data::intensity::{IntensityConfig, IntensityWindow};
 pub use lumbar::data::loader::{Batch, Dataset, Loader, LoaderConfig, Plan};
 pub use lumbar::data::manifest::{Labels, Manifest, ManifestWarning, PointRecord, SeriesRecord, StudyRecord};
@@ -20,9 +21,9 @@ pub use lumbar::data::{Affine2, DataSplit, SeriesId, SeriesKind, StudyId};
 pub use lumbar::explain::{CellCam, ExplainCell, grad_cam};
 pub use lumbar::figure::{
     self, CellGroup, ClassCount, Curve, CurvePanel, Figure, FoldHistory, LEVEL_COLOURS, LegendEntry, Line, LinkedView,
-    LinkedViewConfig, Marker, MontageConfig, ReferenceLine, SEVERITY_COLOURS, ScoreRow, StackView, Tile, class_bars, condition_colour, confusion_matrices,
-    curves, learning_curves, level_colour, montage, probability_distributions, reliability_diagram, score_baselines,
-    severity_colour, severity_table, stack_montage, ternary_plots, window_of,
+    LinkedViewConfig, Marker, MontageConfig, ReferenceLine, SEVERITY_COLOURS, ScoreRow, StackView, Tile, class_bars,
+    condition_colour, confusion_matrices, curves, learning_curves, level_colour, montage, probability_distributions,
+    reliability_diagram, score_baselines, severity_colour, severity_table, stack_montage, ternary_plots, window_of,
 };
 pub use lumbar::metric::{
     Baselines, BootstrapConfig, Confusion, ConstantBaseline, Graded, LabelTable, PredictionTable, Score,
@@ -33,13 +34,15 @@ pub use lumbar::model::{
     Architecture, BackboneConfig, EfficientNet, Features, Mode, Module, Registry, Role, SpineConfig, SpineModel,
     Summary,
 };
-pub use lumbar::predict::{Predictions, Temperature, submission};
+pub use lumbar::predict::{PointReport, Predictions, Temperature, submission};
 pub use lumbar::report::{
-    CamView, Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_image, cell_cam, cell_tiles, slice_tile,
-    worst_cells,
+    CamView, Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_image, cell_cam, cell_tiles, level_tiles,
+    points_tile, slice_tile, worst_cells,
 };
 pub use lumbar::run::{Fitted, Run, RunConfig};
 pub use lumbar::tasks::crops::{Annotated, CropSource, CropSourceConfig, CropsTask};
+pub use lumbar::tasks::locate::{LevelMaps, LocateTask, nearest_level};
+pub use lumbar::tasks::study_attention::{SliceSource, SliceSourceConfig, StudyAttentionTask};
 pub use lumbar::tasks::whole_study::{StudySource, StudySourceConfig, WholeStudyTask};
 pub use lumbar::tasks::{Preset, TaskConfig};
 pub use lumbar::train::history::{EpochRecord, History};

@@ -19,13 +19,22 @@
 //! Each phantom has a folder `truth/` that no loader reads. It holds the exact points of all 25 targets of all
 //! studies, the labels of the test studies, the oracle's probabilities and what was planted.
 //!
+//! # Studies in memory
+//!
+//! [`SyntheticStudy`] draws one spine with one sagittal series, without files, in wider anatomy and in three looks
+//! ([`Appearance`]): the phantom's own, physical contrasts widely varied, and contrasts that no scanner has. Localisers
+//! that learn on them find their way on looks that they never saw.
+//!
 //! # What still looks unlike MRI
 //!
-//! Outlines are ellipses and plates with soft, even borders. There are no osteophytes, Schmorl's nodes, Modic changes,
-//! haemangiomas, cysts, metal or surgery. Disc bulges and thick ligaments are smooth bumps, without extrusions or
-//! fragments. The facet joints are egg-shaped, laminae and the sacrum's arches are plates. Bowel is smooth noise; ribs,
-//! lungs and nerves outside the spine are missing. There is neither chemical shift nor truncation ringing nor flow in
-//! the fluid; motion is one faint ghost.
+//! Outlines are ellipses and plates with soft, even borders; those of studies in memory are made irregular by a smooth
+//! displacement, and their tissues have texture at three scales. Beside a textbook of radiology these are missing:
+//! osteophytes, Schmorl's nodes, Modic changes with their shape, haemangiomas, metastases, fractures with oedema, metal and
+//! surgery; extrusions and sequesters, annular fissures, vacuum; the triangles of epidural fat between the laminae, veins
+//! in front of the sac, cysts of facets and of nerve roots, spondylolysis; supraspinous ligaments, ribs, lungs, liver,
+//! gas in the bowel, the wall of the belly. Disc bulges and thick ligaments are smooth bumps, the facet joints egg-shaped,
+//! laminae and the sacrum's arches plates; streaks of fat in muscles have more contrast than real ones. There is neither
+//! chemical shift nor truncation ringing, wrap-around, nor flow in the fluid; motion is one faint ghost.
 //!
 //! Patient coordinates are DICOM's LPS: +x is the patient's left, +y the back, +z the head; lengths in millimetres.
 
@@ -49,6 +58,7 @@ mod score;
 mod seed;
 mod series;
 mod study;
+mod synthetic;
 mod tables;
 mod target;
 mod vector;
@@ -59,3 +69,4 @@ pub use generate::{Progress, Summary, generate};
 pub use mean_position::{MeanPosition, PositionErrors};
 pub use references::{ClassCount, References, plan_references, score_references};
 pub use score::Score;
+pub use synthetic::{Appearance, SlicePixels, SlicePlace, SyntheticConfig, SyntheticStudy};

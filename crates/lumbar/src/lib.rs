@@ -152,7 +152,8 @@
 //!
 //! - No recess points from axial images: a run with a localiser finds canal and foramina on sagittal slices and carries
 //!   the recesses from there. Scores of the preset `crops` are scores *given good points*; those of `full` are not.
-//! - No pretrained weights: they can be loaded from timm's files, but none are part of the library.
+//! - No pretrained backbones: they can be loaded from timm's files, but none are part of the library. A localiser that
+//!   learned on synthetic studies is: [`predict::LocaliserFile::shipped`].
 //! - No training on several GPUs or machines.
 //! - No validation on patients: the numbers in the README are from synthetic studies.
 

@@ -9,7 +9,8 @@
 //! | [`conv`], [`norm`], [`linear`] | layers |
 //! | [`weights`] | strict reading and writing of safetensors files |
 //! | [`pretrained`], [`hub`] | [`Init`], where first weights come from; the cache of the Hugging Face hub |
-//! | [`spine`], [`level`] | the whole-study model, the crop grader |
+//! | [`spine`], [`level`] | a study as channels of one network, the crop grader |
+//! | [`slice_encoder`] | features of single slices, fine and coarse ones joined |
 //! | [`unet`] | the U-Net: maps as large as half the image |
 //! | [`inference`], [`summary`] | models folded for inference; tables of layers |
 //!
@@ -58,6 +59,7 @@ pub mod pass;
 pub mod pretrained;
 pub mod registry;
 pub mod resnet;
+pub mod slice_encoder;
 pub mod spine;
 pub mod stages;
 pub mod summary;
@@ -77,6 +79,7 @@ pub use pretrained::{Init, PretrainedWeights};
 pub(crate) use registry::{Builder, Fill};
 pub use registry::{Entry, Part, Registry, Role};
 pub use resnet::ResNet;
+pub use slice_encoder::{SliceEncoder, SliceEncoderConfig};
 pub use spine::{SpineConfig, SpineModel, SpineOutput};
 pub use summary::Summary;
 pub use unet::{UNet, UNetConfig};

@@ -2,6 +2,7 @@
 //! the submission's writer and its validator.
 
 mod ensemble;
+mod localiser_file;
 mod locate;
 mod point_reliability;
 pub mod submission;
@@ -9,6 +10,7 @@ mod temperature;
 
 pub(crate) use ensemble::mixed;
 pub use ensemble::{Ensemble, PredictConfig, Predictions, StudyWarnings};
+pub use localiser_file::{LocaliserFile, LocaliserFileError};
 pub use locate::{Localisers, LocateError, Located};
 pub use point_reliability::{GOOD_POINT_MM, PointErrors, PointReliability, PointReport, median_points};
 pub use temperature::Temperature;

@@ -34,6 +34,7 @@ mod init;
 mod locate;
 mod log;
 mod predict;
+mod synthetic;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,13 +46,12 @@ pub use data::DataRecord;
 pub use error::RunError;
 pub use fit::Fitted;
 pub use log::EventLog;
+pub use synthetic::SyntheticRun;
 
 use crate::data::folds::Folds;
 use crate::data::manifest::{Manifest, StudyRecord};
 use crate::data::{DataSplit, StudyId, atomic};
-use crate::metric::{
-    ConstantBaseline, Graded, LabelTable, PredictionTable, read_labels, read_predictions, write_labels,
-};
+use crate::metric::{ConstantBaseline, LabelTable, PredictionTable, read_labels, read_predictions, write_labels};
 use crate::model::HubCache;
 use crate::predict::Temperature;
 use crate::tasks::grading::labels_of;
@@ -270,14 +270,16 @@ impl Run {
         self.mixed(Temperature::out_of_fold(&self.labels, &graded, |study| self.fold_of(study))?)
     }
 
-    /// The temperatures that fit the out-of-fold predictions best. [`Run::predict`] scales by them.
+    /// The temperatures that fit the out-of-fold predictions best, 1 for a group in which temperatures of the other folds
+    /// gain nothing. [`Run::predict`] scales by them.
     ///
     /// # Errors
     /// Those of [`Run::out_of_fold`], and when the file cannot be read.
     pub fn temperature(&self) -> Result<Temperature, RunError> {
         let path = self.folder.join("temperature.toml");
         if !path.exists() {
-            return Ok(Temperature::fit(&Graded::join(&self.labels, &self.graded_out_of_fold()?)?));
+            let graded = self.graded_out_of_fold()?;
+            return Ok(Temperature::fit_where_it_gains(&self.labels, &graded, |study| self.fold_of(study))?);
         }
         let text = fs::read_to_string(&path).map_err(|source| RunError::file(&path, source))?;
         toml::from_str(&text).map_err(|error| RunError::format(&path, error.to_string().trim_end()))

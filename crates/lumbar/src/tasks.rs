@@ -5,7 +5,8 @@
 //!
 //! | task | network | looks at |
 //! |---|---|---|
-//! | [`whole_study`] | one network for all 25 targets | all slices of a study |
+//! | [`study_attention`] | a slice encoder, and attention of all 25 targets | all slices of a study |
+//! | [`whole_study`] | one network for all 25 targets | all slices of a study, as channels |
 //! | [`crops`] | a network for each plane | crops around the annotated points |
 //! | [`locate`] | a U-Net that finds the points | sagittal slices |
 //!
@@ -15,6 +16,7 @@
 pub mod crops;
 pub mod grading;
 pub mod locate;
+pub mod study_attention;
 mod table;
 pub mod whole_study;
 
@@ -62,6 +64,11 @@ pub trait Task: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
 
     /// Where the first weights of its backbones come from.
     fn init(&self) -> &Init;
+
+    /// The file of the weights of [`Init::Shipped`], if the task has one.
+    fn shipped() -> Option<&'static [u8]> {
+        None
+    }
 
     /// A fresh network, its kernels stored channels-last. Its first weights depend on `seed` and on `pretrained` alone,
     /// which are those of [`Task::init`]. Without a seed they are not drawn: for a network that trained weights are

@@ -2,10 +2,12 @@
 
 mod hidden;
 mod passed;
+mod written;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -56,11 +58,16 @@ pub(crate) fn execute(places: &Places, notebooks: &[PathBuf], in_place: bool) ->
     command.args(["-c", RUNNER, &job.to_string()]).env("LUMBAR_DATA", data::folder(places));
     command.env("LUMBAR_RUNS", &runs);
     command.env("JUPYTER_PATH", places.python_environment().join("share/jupyter"));
+    let written = written::Written::start();
     run::show(&mut command).context("the program that runs notebooks failed")?;
     let text = fs::read_to_string(out.join("report.json")).context("the runner left no report")?;
     let report: Value = serde_json::from_str(&text)?;
     let failed = report["failed"].as_u64().unwrap_or(1);
     println!("{} passed, {failed} failed", report["passed"].as_u64().unwrap_or(0));
+    // A kernel's processes end within a second of each other.
+    if let Some(bytes) = written.finish(Duration::from_secs(10)) {
+        println!("{:.2} GB were written to the disk", bytes as f64 / 1e9);
+    }
     // Checkpoints are large; those of a failed notebook stay, to be looked at.
     if failed == 0 {
         fs::remove_dir_all(&runs).with_context(|| format!("cannot clear {}", runs.display()))?;

@@ -56,7 +56,7 @@ fn predict(preset: &'static str, data: &Path) -> (u64, String) {
 }
 
 fn both(data: &Path, from_prior: u64, words: &[&str]) {
-    let (found, warnings) = predict("whole-study", data);
+    let (found, warnings) = predict("channels", data);
     assert_eq!(found, from_prior, "{warnings}");
     assert!(words.iter().all(|word| warnings.contains(word)), "{warnings}");
     // no point is annotated in it
@@ -70,14 +70,14 @@ fn a_whole_study_gives_25_valid_rows() {
     let folder = tempfile::tempdir().unwrap();
     unlabelled(folder.path());
     both(folder.path(), 0, &[]);
-    predict("whole-study", folder.path());
+    predict("channels", folder.path());
     let with_sample = fs::read_to_string(folder.path().join("submission.csv")).unwrap();
     // without a sample submission the test half is predicted
     let out = folder.path().join("again.csv");
     let sample = fs::read_to_string(folder.path().join("sample_submission.csv")).unwrap();
     fs::remove_file(folder.path().join("sample_submission.csv")).unwrap();
     let mut command = lumbar();
-    command.args(["predict", "--device", "cpu", "--run"]).arg(trained("whole-study")).arg("--data").arg(folder.path());
+    command.args(["predict", "--device", "cpu", "--run"]).arg(trained("channels")).arg("--data").arg(folder.path());
     ran(command.arg("--out").arg(&out));
     assert_eq!(fs::read_to_string(&out).unwrap(), with_sample);
     // a study of the sample without any file

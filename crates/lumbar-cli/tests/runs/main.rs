@@ -43,7 +43,7 @@ fn train(preset: &str, run: &Path) -> Command {
     command.args(["train", "--device", "cpu", "--preset", preset, "--run"]).arg(run).arg("--data").arg(phantom());
     let common = ["folds.count=2", "train.epochs=2", "train.batch_size=2", "train.checkpoint_seconds=0"];
     let own: &[&str] = match preset {
-        "whole-study" => &[
+        "channels" => &[
             "task.whole_study.spine.sagittal_t1_slices=2",
             "task.whole_study.spine.sagittal_t2_slices=2",
             "task.whole_study.spine.axial_t2_slices=2",

@@ -48,7 +48,7 @@ fn steps(run: &Path) -> usize {
 /// Starts the run and waits until it has made so many more steps.
 fn after_steps(run: &Path, more: usize) -> Child {
     let before = steps(run);
-    let child = train("whole-study", run).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let child = train("channels", run).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while steps(run) < before + more {
         assert!(start.elapsed() < Duration::from_secs(300), "the run makes no steps");
@@ -60,7 +60,7 @@ fn after_steps(run: &Path, more: usize) -> Child {
 #[test]
 fn a_run_killed_at_several_moments_ends_with_the_same_bits() {
     let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    ran(train("whole-study", whole.path()).env("RAYON_NUM_THREADS", "1"));
+    ran(train("channels", whole.path()).env("RAYON_NUM_THREADS", "1"));
     // each fold has 2 epochs of 2 batches
     for (more, wait_ms) in [(1, 0), (1, 23), (1, 7), (1, 41), (1, 90)] {
         let mut child = after_steps(killed.path(), more);
@@ -70,9 +70,9 @@ fn a_run_killed_at_several_moments_ends_with_the_same_bits() {
         assert!(!killed.path().join("temperature.toml").exists(), "the kill came too late to matter");
     }
     // and on another number of decoding threads
-    ran(train("whole-study", killed.path()).env("RAYON_NUM_THREADS", "4"));
+    ran(train("channels", killed.path()).env("RAYON_NUM_THREADS", "4"));
     same(whole.path(), killed.path());
-    let again = ran(&mut train("whole-study", killed.path()));
+    let again = ran(&mut train("channels", killed.path()));
     assert!(String::from_utf8_lossy(&again.stdout).contains("complete"));
     same(whole.path(), killed.path());
 }
@@ -89,26 +89,29 @@ fn a_run_that_gets_a_signal_saves_and_ends_with_its_exit_code_and_can_be_continu
         assert!(newest.is_some());
     }
     for fold in ["1", "0"] {
-        ran(train("whole-study", stopped.path()).args(["--fold", fold]));
+        ran(train("channels", stopped.path()).args(["--fold", fold]));
     }
-    ran(&mut train("whole-study", whole.path()));
+    ran(&mut train("channels", whole.path()));
     same(whole.path(), stopped.path());
 }
 
 #[test]
 fn a_run_refuses_what_it_was_not_made_of() {
-    let run = super::trained("whole-study");
-    let other = refusal(train("whole-study", &run).args(["--set", "train.optimizer.lr=0.5"]));
+    let run = super::trained("channels");
+    let other = refusal(train("channels", &run).args(["--set", "train.optimizer.lr=0.5"]));
     assert!(other.contains("another config: train.optimizer.lr is 0.0005 there and 0.5 here"), "{other}");
-    let misspelt = refusal(train("whole-study", &run).args(["--set", "train.optimizer.rate=0.5"]));
+    let misspelt = refusal(train("channels", &run).args(["--set", "train.optimizer.rate=0.5"]));
     assert!(misspelt.contains("unknown field `rate`, expected one of `lr`"), "{misspelt}");
-    let range = refusal(train("whole-study", &run).args(["--set", "train.epochs=0"]));
+    let range = refusal(train("channels", &run).args(["--set", "train.epochs=0"]));
     assert!(range.contains("epochs is 0, expected a number from 1 to 10000"), "{range}");
-    let fold = refusal(train("whole-study", &run).args(["--fold", "2"]));
+    let fold = refusal(train("channels", &run).args(["--fold", "2"]));
     assert!(fold.contains("there is no fold 2, the folds are 0 to 1"), "{fold}");
     let nothing = tempfile::tempdir().unwrap();
     let new = refusal(super::lumbar().args(["train", "--run"]).arg(nothing.path().join("new")));
-    assert!(new.contains("say --preset") && new.contains("crops") && new.contains("--config FILE"), "{new}");
+    assert!(new.contains("there is no run yet: say --data FOLDER"), "{new}");
+    // without preset and config a new run is one that grades studies without annotations
+    let printed = |words: &[&str]| ran(super::lumbar().args(["train", "--print-config"]).args(words)).stdout;
+    assert_eq!(printed(&[]), printed(&["--preset", "full"]));
     let predict = refusal(
         super::lumbar()
             .args(["predict", "--out", "x.csv", "--data"])

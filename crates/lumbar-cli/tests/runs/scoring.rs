@@ -12,7 +12,7 @@ fn score(predictions: &Path, extra: &[&str]) -> std::process::Command {
 
 #[test]
 fn a_run_and_its_table_have_the_same_score_between_constant_and_oracle() {
-    let run = trained("whole-study");
+    let run = trained("channels");
     let of_run = json(&ran(lumbar().args(["score", "--json", "--replicates", "200", "--run"]).arg(&run)));
     assert_eq!(of_run["studies"], STUDIES);
     let of_table = json(&ran(&mut score(&run.join("out_of_fold.csv"), &["--json"])));
@@ -37,7 +37,7 @@ fn a_run_and_its_table_have_the_same_score_between_constant_and_oracle() {
 #[test]
 fn tables_that_are_no_predictions_are_refused_with_their_line() {
     let folder = tempfile::tempdir().unwrap();
-    let text = fs::read_to_string(trained("whole-study").join("out_of_fold.csv")).unwrap();
+    let text = fs::read_to_string(trained("channels").join("out_of_fold.csv")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let path = folder.path().join("bad.csv");
     let says = |lines: &[&str], words: &[&str]| {
@@ -72,7 +72,7 @@ fn a_submission_is_replaced_only_with_overwrite() {
     let path = folder.path().join("submission.csv");
     let predict = |extra: &[&str]| {
         let mut command = lumbar();
-        command.args(["predict", "--device", "cpu", "--run"]).arg(trained("whole-study"));
+        command.args(["predict", "--device", "cpu", "--run"]).arg(trained("channels"));
         command.arg("--data").arg(phantom()).arg("--out").arg(&path).args(extra);
         command
     };

@@ -44,7 +44,8 @@ mod tests {
     fn a_view_passes_through_the_kernel_as_it_is() {
         use lumbar_dicom::{Pixels, Slice, Stack};
 
-        let slice = Slice::in_memory(20, 20, Pixels::U16((0..400).collect::<Vec<u16>>().into()), None, Some(3)).unwrap();
+        let slice =
+            Slice::in_memory(20, 20, Pixels::U16((0..400).collect::<Vec<u16>>().into()), None, Some(3)).unwrap();
         let view = StackView::new("T1 <b>\u{1b}[2J", &Stack::new(vec![slice]), true).unwrap();
         let shown = view.show();
         let kinds: Vec<&str> = shown.parts().iter().map(|(mime, _)| *mime).collect();

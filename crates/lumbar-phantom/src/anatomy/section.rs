@@ -106,6 +106,15 @@ impl Sections {
         0.5 * (front + back)
     }
 
+    /// Makes the dural sac smaller, to this share of its depth; fat takes the room, this part of it in front.
+    pub(crate) fn narrow_sac(&mut self, share: f32, in_front: f32) {
+        for section in &mut self.table {
+            let free = (1.0 - share) * (section.sac[1] - section.sac[0]);
+            section.sac[0] += in_front * free;
+            section.sac[1] -= (1.0 - in_front) * free;
+        }
+    }
+
     /// v of the middle of the recess at u.
     pub(crate) fn recess_middle(&self, u: f32, w: f32) -> f32 {
         let section = self.at(w);

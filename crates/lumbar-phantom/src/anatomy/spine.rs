@@ -120,7 +120,10 @@ impl Spine {
                 w = top + disc.height;
             }
         }
-        let width = spread(random, 1.0, 0.012) as f32;
+        let mut width = spread(random, 1.0, 0.012) as f32;
+        if let Some([least, most]) = variety.map(|variety| variety.variation.canal_width).filter(|[a, b]| a < b) {
+            width *= between(random, least, most) as f32;
+        }
         let conus = discs[s1 + LEVELS.len() - 1].w + shape.landmarks_mm + spread(random, 6.0, 9.0) as f32;
         if variety.is_some() {
             curve.smooth_surroundings(12);

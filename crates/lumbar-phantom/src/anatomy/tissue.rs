@@ -38,6 +38,29 @@ pub(crate) struct Contrast {
 const CORTEX_MM: f32 = 1.1;
 
 impl Contrast {
+    /// Every signal of the table, to be changed.
+    pub(crate) fn tissues(&mut self) -> [&mut f32; 16] {
+        let [healthy, worn] = &mut self.nucleus;
+        [
+            &mut self.fat,
+            &mut self.marrow,
+            &mut self.cortex,
+            &mut self.annulus,
+            healthy,
+            worn,
+            &mut self.fluid,
+            &mut self.cord,
+            &mut self.root,
+            &mut self.ligament,
+            &mut self.muscle,
+            &mut self.vessel,
+            &mut self.kidney,
+            &mut self.bowel,
+            &mut self.skin,
+            &mut self.cartilage,
+        ]
+    }
+
     pub(crate) fn of(weighting: Weighting) -> Self {
         match weighting {
             Weighting::T1 => Self {

@@ -90,6 +90,10 @@ impl Shape {
         } else {
             spread(random, 0.0, 5.0) as f32
         };
+        if variation.rudimentary_disc > 0.0 && chance(random, variation.rudimentary_disc) {
+            heights[S1 - 1] = between(random, 3.0, 6.0) as f32;
+            bodies[S1].2 *= between(random, 0.85, 1.0) as f32;
+        }
         let mut discs = draw_discs(random, disease, age, &heights, S1);
         collapse(random, &mut discs, variation.collapsed_discs, &mut findings);
 
@@ -102,6 +106,8 @@ impl Shape {
         }
         lean[0] += sacral_disc_wedge;
         tilt(&mut bends, &lean);
+        curve_sacrum(random, &mut bends, variation.sacral_curve);
+        wedge(random, &mut bends, variation.wedged_bodies, &mut findings);
         lateral(random, &mut bends, variation.scoliosis_deg, &mut findings);
         if chance(random, variation.slips) {
             slip(random, &mut bends, &mut findings);
@@ -149,6 +155,35 @@ fn tilt(bends: &mut [Bend], lean: &[f32]) {
         let above = lean.get(index + 1).copied().unwrap_or(middle);
         bends[bottom].tilt_deg = middle + WEDGE * (below - middle);
         bends[top].tilt_deg = middle + WEDGE * (above - middle);
+    }
+}
+
+/// Turns the knots below S1's upper endplate by more or less than the plan does.
+fn curve_sacrum(random: &mut impl Rng, bends: &mut [Bend], [least, most]: [f64; 2]) {
+    if least == most {
+        return;
+    }
+    let factor = between(random, least, most) as f32;
+    let zero = bends[2 * S1 + 1].tilt_deg;
+    for bend in &mut bends[..2 * S1 + 1] {
+        bend.tilt_deg = zero + factor * (bend.tilt_deg - zero);
+    }
+}
+
+/// Makes lumbar and lower thoracic bodies lower in front, each with this probability; the spine above leans forwards
+/// by half of it, the discs next to it take the rest.
+fn wedge(random: &mut impl Rng, bends: &mut [Bend], rate: f64, findings: &mut Vec<(&'static str, String)>) {
+    if rate == 0.0 {
+        return;
+    }
+    for body in S1 + 1..bends.len() / 2 {
+        let (is_wedged, degrees) = (chance(random, rate), between(random, 5.0, 20.0) as f32);
+        if is_wedged {
+            bends[2 * body].tilt_deg -= 0.25 * degrees;
+            bends[2 * body + 1].tilt_deg += 0.25 * degrees;
+            bends[2 * body + 2..].iter_mut().for_each(|bend| bend.tilt_deg += 0.5 * degrees);
+            findings.push(("wedged_body", format!("body {body} from the coccyx by {degrees:.0} degrees")));
+        }
     }
 }
 

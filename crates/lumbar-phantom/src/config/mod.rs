@@ -123,11 +123,11 @@ fn count(field: &'static str, value: usize, least: usize) -> Result<(), Error> {
 }
 
 /// Checks that `value` is within `range`, ends included; NaN is not.
-fn number(field: &'static str, value: f64, range: [f64; 2], expected: &'static str) -> Result<(), Error> {
+pub(crate) fn number(field: &'static str, value: f64, range: [f64; 2], expected: &'static str) -> Result<(), Error> {
     if (range[0]..=range[1]).contains(&value) { Ok(()) } else { Err(out_of_range(field, value, expected)) }
 }
 
-fn out_of_range(field: &'static str, found: impl ToString, expected: &'static str) -> Error {
+pub(crate) fn out_of_range(field: &'static str, found: impl ToString, expected: &'static str) -> Error {
     Error::Config { field, found: found.to_string(), expected }
 }
 

@@ -39,7 +39,7 @@ impl PhantomPreset {
     pub const ALL: [Self; 5] = [Self::Tiny, Self::Aligned, Self::Default, Self::Hard, Self::Large];
 
     /// The preset that the set-up draws and that [`PhantomConfig::default`](crate::PhantomConfig) describes.
-    pub const SETUP: Self = Self::Aligned;
+    pub const SETUP: Self = Self::Default;
 
     /// The name, as on the command line.
     pub const fn name(self) -> &'static str {

@@ -56,6 +56,10 @@ impl ShiftedField {
 /// | `collapsed_discs` | 0 | 0.35 | share of the discs that are black and narrow | 0 … 1 |
 /// | `slips` | 0 | 0.4 | share of studies with one vertebra slipped by 3–9 mm | 0 … 1 |
 /// | `stenosed_levels` | 0 … 0 | 2 … 4 | levels of a study with more disease than the class table has | 0 … 5 |
+/// | `wedged_bodies` | 0 | 0 | share of the bodies that are lower in front, by 5 to 20 degrees | 0 … 1 |
+/// | `rudimentary_disc` | 0 | 0 | share of studies with a disc of 3 to 6 mm between S1 and S2 | 0 … 1 |
+/// | `sacral_curve` | 1 … 1 | 1 … 1 | curvature of the sacrum, relative to the plan's | 0 … 3 |
+/// | `canal_width` | 1 … 1 | 1 … 1 | depth of the canal, relative to the plan's | 0.5 … 2 |
 ///
 /// Readers count from the sacrum: the lowest well-formed disc is L5/S1. With six lumbar-type bodies the uppermost
 /// sacral segment has separated and the disc below it is two thirds as high as others: it counts. With four the
@@ -69,6 +73,10 @@ pub struct Variation {
     pub collapsed_discs: f64,
     pub slips: f64,
     pub stenosed_levels: [usize; 2],
+    pub wedged_bodies: f64,
+    pub rudimentary_disc: f64,
+    pub sacral_curve: [f64; 2],
+    pub canal_width: [f64; 2],
 }
 
 impl Default for Variation {
@@ -79,6 +87,10 @@ impl Default for Variation {
             collapsed_discs: 0.0,
             slips: 0.0,
             stenosed_levels: [0, 0],
+            wedged_bodies: 0.0,
+            rudimentary_disc: 0.0,
+            sacral_curve: [1.0, 1.0],
+            canal_width: [1.0, 1.0],
         }
     }
 }
@@ -91,6 +103,7 @@ impl Variation {
             collapsed_discs: 0.35,
             slips: 0.4,
             stenosed_levels: [2, 4],
+            ..Self::default()
         }
     }
 
@@ -100,7 +113,11 @@ impl Variation {
         number("collapsed_discs", self.collapsed_discs, [0.0, 1.0], "a rate from 0 to 1")?;
         number("slips", self.slips, [0.0, 1.0], "a rate from 0 to 1")?;
         let levels = self.stenosed_levels.map(|count| count as f64);
-        range("stenosed_levels", levels, [0.0, 5.0], "0 to 5, the smaller first")
+        range("stenosed_levels", levels, [0.0, 5.0], "0 to 5, the smaller first")?;
+        number("wedged_bodies", self.wedged_bodies, [0.0, 1.0], "a rate from 0 to 1")?;
+        number("rudimentary_disc", self.rudimentary_disc, [0.0, 1.0], "a rate from 0 to 1")?;
+        range("sacral_curve", self.sacral_curve, [0.0, 3.0], "0 to 3, the smaller first")?;
+        range("canal_width", self.canal_width, [0.5, 2.0], "0.5 to 2, the smaller first")
     }
 }
 

@@ -12,7 +12,7 @@ use lumbar_dicom::{Geometry, Plane, Slice, Stack};
 use serde::{Deserialize, Serialize};
 
 use super::augment::Augmentation;
-use super::crop::{CropConfig, CropError, CropPlace, crop};
+use super::crop::{CropConfig, CropError, CropFrame, CropPlace, crop};
 use super::intensity::{IntensityConfig, IntensityWindow};
 use super::render::{Normalisation, Renderer};
 use super::study::Study;
@@ -142,13 +142,21 @@ pub(crate) const fn plane_of(kind: SeriesKind) -> Plane {
     }
 }
 
-/// A slice that may become a channel.
-struct Placed<'a> {
+/// A slice in its plane, with a position in the patient.
+pub(crate) struct PlacedSlice<'a> {
+    /// Position of its middle along the body's axis.
     position_mm: f64,
     stack: &'a Stack,
     slice: &'a Slice,
     geometry: Geometry,
     window: IntensityWindow,
+}
+
+/// Size of the image of a slice.
+pub(crate) struct ImageSize {
+    pub(crate) pixel_mm: f64,
+    pub(crate) width_px: usize,
+    pub(crate) height_px: usize,
 }
 
 /// Makes the channels of a study.
@@ -161,7 +169,7 @@ pub fn channels(study: &Study, counts: ChannelCounts, config: &ChannelConfig) ->
     let mut renderer = Renderer::new();
     let mut shown = [false; 3];
     for (kind, count) in SeriesKind::ALL.into_iter().zip(counts.0) {
-        let slices = if count > 0 { placed(study, kind, config)? } else { Vec::new() };
+        let slices = if count > 0 { placed_slices(study, kind, &config.intensity)? } else { Vec::new() };
         shown[kind as usize] = !slices.is_empty();
         let mut last: Option<(*const Slice, usize)> = None;
         for number in 0..count {
@@ -184,23 +192,27 @@ pub fn channels(study: &Study, counts: ChannelCounts, config: &ChannelConfig) ->
 }
 
 /// All slices of a kind in its plane, along the body's axis: from right to left, from feet to head.
-fn placed<'a>(study: &'a Study, kind: SeriesKind, config: &ChannelConfig) -> Result<Vec<Placed<'a>>, CropError> {
+pub(crate) fn placed_slices<'a>(
+    study: &'a Study,
+    kind: SeriesKind,
+    intensity: &IntensityConfig,
+) -> Result<Vec<PlacedSlice<'a>>, CropError> {
     let axis = if plane_of(kind) == Plane::Axial { 2 } else { 0 };
     let mut slices = Vec::new();
     for series in study.series_of(kind) {
-        let window = IntensityWindow::of_series(&series.data, &config.intensity)?;
+        let window = IntensityWindow::of_series(&series.data, intensity)?;
         for stack in &series.data.stacks {
             for slice in &stack.slices {
                 let Some(geometry) = slice.geometry.filter(|geometry| geometry.plane() == plane_of(kind)) else {
                     continue;
                 };
                 let position_mm = middle_mm(slice, &geometry)[axis];
-                slices.push(Placed { position_mm, stack, slice, geometry, window });
+                slices.push(PlacedSlice { position_mm, stack, slice, geometry, window });
             }
         }
     }
     slices.sort_by(|a, b| {
-        let instance = |place: &Placed| place.slice.instance_number;
+        let instance = |place: &PlacedSlice| place.slice.instance_number;
         a.position_mm.total_cmp(&b.position_mm).then(instance(a).cmp(&instance(b)))
     });
     Ok(slices)
@@ -210,53 +222,83 @@ fn middle_mm(slice: &Slice, geometry: &Geometry) -> [f64; 3] {
     geometry.patient_at((slice.columns as f64 - 1.0) / 2.0, (slice.rows as f64 - 1.0) / 2.0)
 }
 
-fn nearest<'a, 'b>(slices: &'b [Placed<'a>], number: usize, count: usize) -> Option<&'b Placed<'a>> {
+fn nearest<'a, 'b>(slices: &'b [PlacedSlice<'a>], number: usize, count: usize) -> Option<&'b PlacedSlice<'a>> {
     let (low, high) = (slices.first()?.position_mm, slices.last()?.position_mm);
     let wanted = low + (high - low) * (number as f64 + 0.5) / count as f64;
     slices.iter().min_by(|a, b| (a.position_mm - wanted).abs().total_cmp(&(b.position_mm - wanted).abs()))
 }
 
-/// Appends the image of a slice, rendered as fine as its own pixels and then averaged down, so that no pixel is
-/// skipped.
+/// Appends the image of a slice as a channel.
 fn draw(
-    place: &Placed,
+    place: &PlacedSlice,
     config: &ChannelConfig,
     kind: SeriesKind,
     renderer: &mut Renderer,
     pixels: &mut Vec<u16>,
 ) -> Result<(), CropError> {
-    let Placed { stack, slice, geometry, window, .. } = place;
+    let PlacedSlice { slice, geometry, .. } = place;
     let (across_mm, down_mm) =
         (slice.columns as f64 * geometry.column_spacing_mm, slice.rows as f64 * geometry.row_spacing_mm);
     let field_mm = config.field_mm(kind);
     let field_mm = if field_mm > 0.0 { field_mm } else { across_mm.max(down_mm) };
-    let pixel_mm = field_mm / config.size_px as f64;
-    let own_mm = geometry.column_spacing_mm.min(geometry.row_spacing_mm);
-    let finer = ((pixel_mm / own_mm).round() as usize).clamp(1, FINEST);
     let side = config.cached_px();
-    let size = CropConfig {
-        width_mm: pixel_mm * side as f64,
-        height_mm: pixel_mm * side as f64,
-        width_px: side * finer,
-        height_px: side * finer,
-        slices: 1,
-        outside: 0.0,
-        normalisation: Normalisation::NONE,
-    };
-    // a stack of its own, so that no other slice at the same position is taken
-    let alone = if stack.slices.len() == 1 { (*stack).clone() } else { Stack::new(vec![(*slice).clone()]) };
-    let centre = CropPlace::at(middle_mm(slice, geometry));
-    let fine = crop(&alone, &centre, window, &size, &Augmentation::NONE, renderer)?;
-    let fine = fine.as_slice().unwrap_or_default();
-    let scale = f32::from(u16::MAX) / (finer * finer) as f32;
-    for y in 0..side {
-        let rows = &fine[y * finer * side * finer..][..finer * side * finer];
-        for x in 0..side {
-            let sum: f32 = rows.chunks_exact(side * finer).flat_map(|row| &row[x * finer..(x + 1) * finer]).sum();
-            pixels.push((sum * scale).round() as u16);
+    let size = ImageSize { pixel_mm: field_mm / config.size_px as f64, width_px: side, height_px: side };
+    place.draw(&size, renderer, pixels)
+}
+
+impl PlacedSlice<'_> {
+    /// Appends the image about the slice's middle, rendered as fine as the slice's own pixels and then averaged down, so
+    /// that no pixel is skipped. 0…65535 is the window's 0…1.
+    pub(crate) fn draw(
+        &self,
+        size: &ImageSize,
+        renderer: &mut Renderer,
+        pixels: &mut Vec<u16>,
+    ) -> Result<(), CropError> {
+        let Self { geometry, window, .. } = self;
+        let own_mm = geometry.column_spacing_mm.min(geometry.row_spacing_mm);
+        let finer = ((size.pixel_mm / own_mm).round() as usize).clamp(1, FINEST);
+        let fine = crop(&self.alone(), &self.place(), window, &size.finer(finer), &Augmentation::NONE, renderer)?;
+        let fine = fine.as_slice().unwrap_or_default();
+        let scale = f32::from(u16::MAX) / (finer * finer) as f32;
+        let line = finer * size.width_px;
+        for rows in fine.chunks_exact(finer * line) {
+            for x in 0..size.width_px {
+                let sum: f32 = rows.chunks_exact(line).flat_map(|row| &row[x * finer..(x + 1) * finer]).sum();
+                pixels.push((sum * scale).round() as u16);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the pixels of such an image are in the patient.
+    pub(crate) fn frame(&self, size: &ImageSize) -> Option<CropFrame> {
+        CropFrame::new(&self.alone(), &self.place(), &size.finer(1))
+    }
+
+    fn place(&self) -> CropPlace {
+        CropPlace::at(middle_mm(self.slice, &self.geometry))
+    }
+
+    /// A stack of its own, so that no other slice at the same position is taken.
+    fn alone(&self) -> Stack {
+        if self.stack.slices.len() == 1 { self.stack.clone() } else { Stack::new(vec![self.slice.clone()]) }
+    }
+}
+
+impl ImageSize {
+    /// A crop of this size in pixels that are `finer` times as fine.
+    fn finer(&self, finer: usize) -> CropConfig {
+        CropConfig {
+            width_mm: self.pixel_mm * self.width_px as f64,
+            height_mm: self.pixel_mm * self.height_px as f64,
+            width_px: self.width_px * finer,
+            height_px: self.height_px * finer,
+            slices: 1,
+            outside: 0.0,
+            normalisation: Normalisation::NONE,
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::backbone::{Backbone, Features as _};
 use super::error::{Error, Result};
 use super::hub::{HubCache, blob_sha256};
 use super::pass::Module as _;
+use super::registry::Registry;
 use super::weights::{self, LoadOptions, LoadReport};
 use crate::config::ConfigError;
 use crate::hash::sha256;
@@ -19,6 +21,7 @@ use crate::hash::sha256;
 /// | `"scratch"` (default) | drawn from the run's seed |
 /// | `{ file = "resnet18d.safetensors" }` | a safetensors file with timm's names |
 /// | `{ hub = "timm/resnet18d.ra2_in1k" }` | a repository in the cache of the Hugging Face hub |
+/// | `"shipped"` | the weights that are part of the library, for the localiser alone |
 ///
 /// A relative path is relative to the working directory. The head is always drawn from the seed.
 ///
@@ -45,6 +48,8 @@ pub enum Init {
     File(PathBuf),
     /// A repository of the Hugging Face hub, `owner/name`.
     Hub(String),
+    /// The weights that are part of the library; only the localiser has any.
+    Shipped,
 }
 
 impl Init {
@@ -62,7 +67,7 @@ impl Init {
     pub fn check(&self) -> Result<()> {
         let refuse = |field, expected: &str, found: String| Err(ConfigError::new(field, found, expected).into());
         match self {
-            Self::Scratch => Ok(()),
+            Self::Scratch | Self::Shipped => Ok(()),
             Self::File(path) if path.as_os_str().is_empty() => {
                 refuse("init.file", "the path of a safetensors file", "\"\"".to_owned())
             }
@@ -127,6 +132,10 @@ impl PretrainedWeights {
         init.check()?;
         let (path, blob) = match init {
             Init::Scratch => return Ok(None),
+            Init::Shipped => {
+                let expected = "scratch, a file or a repository: this task has no weights in the library";
+                return Err(ConfigError::new("init", "shipped", expected).into());
+            }
             Init::File(path) => (path.clone(), None),
             Init::Hub(repository) => {
                 let Some(hub) = hub else {
@@ -149,6 +158,20 @@ impl PretrainedWeights {
             }
         }
         Ok(Some(Self { path, bytes, sha256 }))
+    }
+
+    /// The weights that a task ships, which `name` names in errors, if `expected_sha256` is their hash or `None`.
+    ///
+    /// # Errors
+    /// [`Error::WeightHash`] if the hash is another one: the run began with another version of the library.
+    pub fn shipped(bytes: &[u8], name: &str, expected_sha256: Option<&str>) -> Result<Self> {
+        let (path, sha256) = (PathBuf::from(name), sha256(bytes));
+        match expected_sha256 {
+            Some(expected) if !sha256.eq_ignore_ascii_case(expected) => {
+                Err(Error::WeightHash { path, expected: expected.to_owned(), found: sha256 })
+            }
+            _ => Ok(Self { path, bytes: bytes.to_vec(), sha256 }),
+        }
     }
 
     /// The file's path.
@@ -176,6 +199,25 @@ impl PretrainedWeights {
     pub fn load_into(&self, backbone: &Backbone) -> Result<LoadReport> {
         let loaded = weights::load_bytes(backbone.registry(), &self.bytes, &self.path, LoadOptions::transfer());
         loaded.map_err(|error| error.for_architecture(backbone.config().architecture))
+    }
+
+    /// Copies all weights of a network, its head included, in place. Of a file with several networks, whose names begin
+    /// with `0.`, `1.` and so on, the first is taken.
+    ///
+    /// # Errors
+    /// [`Error::WeightFormat`] if the file is not a whole safetensors file, and when its names, shapes or element types
+    /// are not the network's. The network is then unchanged.
+    pub fn load_first_into(&self, registry: &Registry) -> Result<()> {
+        let refused =
+            |error: SafeTensorError| Error::WeightFormat { path: self.path.clone(), reason: error.to_string() };
+        let tensors = SafeTensors::deserialize(&self.bytes).map_err(refused)?.tensors();
+        let first = tensors.iter().filter_map(|(name, view)| Some((name.strip_prefix("0.")?, view)));
+        let first: Vec<_> = first.collect();
+        if first.is_empty() {
+            return weights::load_bytes(registry, &self.bytes, &self.path, LoadOptions::default()).map(|_| ());
+        }
+        let bytes = safetensors::serialize(first, None).map_err(refused)?;
+        weights::load_bytes(registry, &bytes, &self.path, LoadOptions::default()).map(|_| ())
     }
 }
 

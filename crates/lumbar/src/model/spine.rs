@@ -1,4 +1,4 @@
-//! The whole-study model: the slices of all planes in, all targets out.
+//! A study as channels of one image: the slices of all planes in, all targets out.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anatomy::{ConditionGroup, Target};
 use crate::data::StudyId;
-use crate::metric::{Cell, Graded, MetricError, PredictionTable};
+use crate::metric::{Cell, Graded, LabelTable, MetricError, PredictionTable, Score, score};
 
 /// Temperatures are searched between 1/20 and 20.
 const WIDEST: f64 = 20.0;
@@ -40,6 +40,37 @@ impl Temperature {
         Self { spinal, foraminal, subarticular }
     }
 
+    /// The temperatures of predictions that are out of fold: those of [`Temperature::fit`] in the groups in which
+    /// temperatures that are fitted on the other folds lower the score, and 1 in the others. To the canal's group
+    /// belongs any-severe. With a few dozen studies what is fitted often costs more than it gains.
+    ///
+    /// # Errors
+    /// When labels and predictions do not fit together or `fold_of` returns no fold for a study.
+    pub fn fit_where_it_gains(
+        labels: &LabelTable,
+        predictions: &PredictionTable,
+        fold_of: impl Fn(StudyId) -> Option<usize>,
+    ) -> Result<Self, MetricError> {
+        let plain = Graded::join(labels, predictions)?;
+        let scaled = Graded::join(labels, &Self::out_of_fold(labels, predictions, fold_of)?)?;
+        let (before, after) = match (score(&plain), score(&scaled)) {
+            (Ok(before), Ok(after)) => (before, after),
+            // nothing shows a gain
+            (Err(MetricError::NothingLabelled { .. }), _) | (_, Err(MetricError::NothingLabelled { .. })) => {
+                return Ok(Self::ONE);
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let fitted = Self::fit(&plain);
+        let if_gains = |temperature: f64, gains: bool| if gains { temperature } else { 1.0 };
+        let canal = |score: &Score| score.spinal + score.any_severe_spinal;
+        Ok(Self {
+            spinal: if_gains(fitted.spinal, canal(&after) < canal(&before)),
+            foraminal: if_gains(fitted.foraminal, after.foraminal < before.foraminal),
+            subarticular: if_gains(fitted.subarticular, after.subarticular < before.subarticular),
+        })
+    }
+
     /// The temperature of a target.
     #[must_use]
     pub const fn of(&self, target: Target) -> f64 {
@@ -73,7 +104,7 @@ impl Temperature {
     /// # Errors
     /// When labels and predictions do not fit together or `fold_of` returns no fold for a study.
     pub fn out_of_fold(
-        labels: &crate::metric::LabelTable,
+        labels: &LabelTable,
         predictions: &PredictionTable,
         fold_of: impl Fn(StudyId) -> Option<usize>,
     ) -> Result<PredictionTable, MetricError> {
@@ -135,7 +166,6 @@ fn tempered(row: &[f64; 3], temperature: f64) -> [f64; 3] {
 mod tests {
     use super::*;
     use crate::anatomy::Severity;
-    use crate::metric::{LabelTable, score};
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
@@ -201,5 +231,25 @@ mod tests {
             masked.insert(study, row).unwrap();
         }
         assert_eq!(Temperature::fit(&Graded::join(&masked, &predictions).unwrap()).foraminal, 1.0);
+    }
+
+    #[test]
+    fn temperatures_that_gain_nothing_on_other_folds_are_not_applied() {
+        let fold_of = |study: StudyId| Some(study.0 as usize % 5);
+        // right as they are: what is fitted to a few studies is noise
+        let (labels, predictions) = bold(25, 1.0);
+        assert_ne!(Temperature::fit(&Graded::join(&labels, &predictions).unwrap()), Temperature::ONE);
+        let total = |table: &PredictionTable| score(&Graded::join(&labels, table).unwrap()).unwrap();
+        let (plain, scaled) =
+            (total(&predictions), total(&Temperature::out_of_fold(&labels, &predictions, fold_of).unwrap()));
+        let found = Temperature::fit_where_it_gains(&labels, &predictions, fold_of).unwrap();
+        assert_eq!(found.foraminal == 1.0, scaled.foraminal >= plain.foraminal);
+        assert_eq!(found.subarticular == 1.0, scaled.subarticular >= plain.subarticular);
+        let canal = |score: &Score| score.spinal + score.any_severe_spinal;
+        assert_eq!(found.spinal == 1.0, canal(&scaled) >= canal(&plain));
+        // three times too bold
+        let (labels, predictions) = bold(200, 3.0);
+        let found = Temperature::fit_where_it_gains(&labels, &predictions, fold_of).unwrap();
+        assert_eq!(found, Temperature::fit(&Graded::join(&labels, &predictions).unwrap()));
     }
 }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use crate::config::{ConfigError, check_range};
+use crate::model::Init;
 use crate::predict::PredictConfig;
-use crate::tasks::locate::LocateTask;
+use crate::tasks::locate::{LocateTask, SyntheticStudies};
 use crate::tasks::{Preset, Task as _, TaskConfig};
 use crate::train::config::differences;
 use crate::train::{TrainConfig, TrainError};
@@ -19,12 +20,13 @@ use crate::train::{TrainConfig, TrainError};
 /// | `train` | see there | how each fold is trained: see [`TrainConfig`] |
 /// | `predict` | see there | how studies are predicted afterwards: see [`PredictConfig`] |
 /// | `locate` | none | finds the points that the grader looks at: see [`LocateStage`] |
+/// | `synthetic` | none | studies that are drawn in memory: see [`SyntheticStudies`] |
 ///
 /// ```
 /// use lumbar::run::RunConfig;
 /// use lumbar::tasks::Preset;
 ///
-/// let mut config = RunConfig::preset(Preset::WholeStudy);
+/// let mut config = RunConfig::preset(Preset::Channels);
 /// config.set("train.epochs", "3")?;
 /// config.set("task.whole_study.spine.architecture", "resnet18d")?;
 /// assert_eq!(config.train.epochs, 3);
@@ -50,6 +52,9 @@ pub struct RunConfig {
     /// Finds the points that the grader looks at. Without it, the grader looks at annotated points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locate: Option<LocateStage>,
+    /// Trains a localiser on studies that are drawn in memory, see [`SyntheticRun`](super::SyntheticRun).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<SyntheticStudies>,
 }
 
 /// The localiser of a run: trained first, on the same folds.
@@ -71,6 +76,21 @@ impl Default for LocateStage {
     fn default() -> Self {
         let (task, train) = LocateTask::preset();
         Self { task, train }
+    }
+}
+
+impl LocateStage {
+    /// The localiser of the preset `real`: images of 1 mm, and fewer epochs over more studies.
+    #[must_use]
+    pub fn real() -> Self {
+        let mut stage = Self::default();
+        // the shipped localiser sees 2 mm
+        stage.task.init = Init::Scratch;
+        let source = &mut stage.task.source;
+        (source.pixel_mm, source.width_px, source.height_px) = (1.0, 224, 320);
+        (stage.train.epochs, stage.train.batch_size, stage.train.ema_decay) = (8, 4, 0.998);
+        stage.train.optimizer.lr = 1.5e-3;
+        stage
     }
 }
 
@@ -180,6 +200,13 @@ impl RunConfig {
             stage.task.check()?;
             stage.train.check()?;
         }
+        if let Some(studies) = &self.synthetic {
+            if !matches!(self.task, TaskConfig::Locate(_)) {
+                let expected = format!("none: {} is not trained on drawn studies", self.task.name());
+                return Err(ConfigError::new("synthetic", "drawn studies", expected).into());
+            }
+            studies.check()?;
+        }
         Ok(self.train.check()?)
     }
 
@@ -195,12 +222,18 @@ impl RunConfig {
         differences(self, &other)
     }
 
-    /// A named config: images and epochs small enough for five folds of 64 studies in minutes on two cores.
+    /// A named config: images and epochs small enough for five folds of 64 studies in minutes on two cores, except
+    /// [`Preset::Real`], which is for a GPU.
     #[must_use]
     pub fn preset(preset: Preset) -> Self {
         let (task, train) = preset.config();
-        let locate = (preset == Preset::Full).then(LocateStage::default);
-        Self { task, folds: FoldConfig::default(), train, predict: PredictConfig::default(), locate }
+        let locate = match preset {
+            Preset::Full => Some(LocateStage::default()),
+            Preset::Real => Some(LocateStage::real()),
+            _ => None,
+        };
+        let synthetic = (preset == Preset::Synthetic).then(SyntheticStudies::default);
+        Self { task, folds: FoldConfig::default(), train, predict: PredictConfig::default(), locate, synthetic }
     }
 
     /// The config of the localiser's own run; `None` without a localiser.
@@ -208,6 +241,6 @@ impl RunConfig {
     pub(super) fn of_localiser(&self) -> Option<Self> {
         let LocateStage { task, train } = self.locate.clone()?;
         let (folds, predict) = (self.folds.clone(), self.predict.clone());
-        Some(Self { task: TaskConfig::Locate(task), folds, train, predict, locate: None })
+        Some(Self { task: TaskConfig::Locate(task), folds, train, predict, locate: None, synthetic: None })
     }
 }

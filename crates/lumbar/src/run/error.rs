@@ -39,6 +39,9 @@ pub enum RunError {
     /// Points could not be looked for.
     #[error(transparent)]
     Locate(#[from] LocateError),
+    /// The file of a localiser.
+    #[error(transparent)]
+    LocaliserFile(#[from] crate::predict::LocaliserFileError),
     /// The run has no localiser.
     #[error("the run in {} has no localiser: train one with --preset full", folder.display())]
     NoLocaliser {

@@ -12,7 +12,7 @@ use crate::data::atomic;
 use crate::data::found_points::FoundPoints;
 use crate::data::loader::panic_message;
 use crate::data::manifest::StudyRecord;
-use crate::metric::{Graded, PredictionTable};
+use crate::metric::PredictionTable;
 use crate::predict::Temperature;
 use crate::tasks::{Task, TaskError, TaskVisitor};
 use crate::train::Objective;
@@ -59,6 +59,8 @@ impl Run {
         if self.records.is_empty() {
             return Err(RunError::NoData { folder: self.folder.clone() });
         }
+        // a missing or unfitting weight file is an error before anything is decoded or trained
+        self.config.task.visit(CheckInit(self))?;
         if let Some(localiser) = &self.localiser {
             observer.event(&Event::StageStarted { stage: "localiser" });
             match localiser.fit(fold, device, stop, observer)? {
@@ -87,8 +89,8 @@ impl Run {
             self.config.task.visit(Merge(self))?;
             return Ok(Fitted::Complete);
         }
-        let temperature =
-            Temperature::fit(&Graded::join(&self.labels, &self.folds_of_run.merge::<PredictionTable>()?)?);
+        let graded = self.folds_of_run.merge::<PredictionTable>()?;
+        let temperature = Temperature::fit_where_it_gains(&self.labels, &graded, |study| self.fold_of(study))?;
         let path = self.folder.join("temperature.toml");
         let text = toml::to_string(&temperature).map_err(|error| RunError::format(&path, error))?;
         atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;
@@ -103,11 +105,7 @@ impl Run {
         stop: &StopToken,
         observer: &mut dyn Observer,
     ) -> Result<Fitted, RunError> {
-        // first, so that a missing or unfitting weight file is an error before minutes of decoding
-        let pretrained = self.pretrained(task.init())?;
-        if pretrained.is_some() {
-            task.network(None, pretrained.as_ref(), Device::Cpu)?;
-        }
+        let pretrained = self.pretrained(task)?;
         let Some(dataset) = self.decoded(task, None, stop, observer)? else { return Ok(Fitted::Stopped) };
         let dataset = Arc::new(dataset);
         for &fold in folds {
@@ -229,6 +227,20 @@ impl TaskVisitor for FitFolds<'_> {
 
     fn visit<T: Task>(self, task: &T) -> Self::Output {
         self.run.fit_folds(task, self.folds, self.device, self.stop, self.observer)
+    }
+}
+
+/// Loads the pretrained weights that the config names, if any, into a network that is then dropped.
+struct CheckInit<'a>(&'a Run);
+
+impl TaskVisitor for CheckInit<'_> {
+    type Output = Result<(), RunError>;
+
+    fn visit<T: Task>(self, task: &T) -> Self::Output {
+        if let Some(pretrained) = self.0.pretrained(task)? {
+            task.network(None, Some(&pretrained), Device::Cpu)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Run, RunError};
 use crate::data::atomic;
 use crate::model::{Init, PretrainedWeights};
+use crate::tasks::Task;
 
 /// The content of `init.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,7 +22,8 @@ struct InitRecord {
 impl Run {
     /// Reads the pretrained weights that the config names; `None` for a run from scratch. The first call records the
     /// file's hash, and later ones refuse another file: all folds start from the same weights.
-    pub(super) fn pretrained(&self, init: &Init) -> Result<Option<PretrainedWeights>, RunError> {
+    pub(super) fn pretrained<T: Task>(&self, task: &T) -> Result<Option<PretrainedWeights>, RunError> {
+        let init = task.init();
         let path = self.folder.join("init.json");
         let recorded: Option<InitRecord> = if path.exists() {
             let text = fs::read_to_string(&path).map_err(|source| RunError::file(&path, source))?;
@@ -30,7 +32,12 @@ impl Run {
             None
         };
         let expected = recorded.as_ref().map(|record| record.sha256.as_str());
-        let weights = PretrainedWeights::open(init, self.hub.as_ref(), expected)?;
+        let weights = match (init, T::shipped()) {
+            (Init::Shipped, Some(bytes)) => {
+                Some(PretrainedWeights::shipped(bytes, "the localiser that is part of the library", expected)?)
+            }
+            _ => PretrainedWeights::open(init, self.hub.as_ref(), expected)?,
+        };
         if let (Some(weights), None) = (&weights, &recorded) {
             let record = InitRecord { init: init.clone(), sha256: weights.sha256().to_owned() };
             let text = serde_json::to_string_pretty(&record).map_err(|error| RunError::format(&path, error))?;

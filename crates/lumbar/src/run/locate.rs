@@ -96,7 +96,10 @@ impl Run {
 
     /// What the localiser of a fold found in the fold's studies, with recesses; the reliabilities are not calibrated.
     /// Written to the localiser's fold when it is first asked for.
-    pub(super) fn fold_points(&self, fold: usize) -> Result<FoundPoints, RunError> {
+    ///
+    /// # Errors
+    /// [`RunError::NoLocaliser`] for a run without one, and when the fold's localiser is not trained to its end.
+    pub fn fold_points(&self, fold: usize) -> Result<FoundPoints, RunError> {
         let localiser = self.needed_localiser()?;
         let folder = localiser.fold_folder(fold);
         let path = folder.join("points.csv");

@@ -32,23 +32,56 @@ impl Run {
         if !missing.is_empty() {
             return Err(TrainError::MissingFolds { missing, total: self.fold_count() }.into());
         }
+        let folds: Vec<usize> = (0..self.fold_count()).collect();
         if self.localiser.is_none() {
-            return self.visit_grading(Predict { run: self, records, points: None, device, progress })?;
+            return self.visit_grading(Predict {
+                run: self,
+                folds: &folds,
+                records,
+                points: None,
+                device,
+                progress,
+            })?;
         }
         // each study counts once: half of it when its points are found
         let total = records.len();
         let located = self.locate(records, device, &mut |done, _| progress(done / 2, total))?;
         let mut second = |done: usize, _: usize| progress(usize::midpoint(total, done), total);
         let points = Some(&located.points);
-        let predict = Predict { run: self, records, points, device, progress: &mut second };
+        let predict = Predict { run: self, folds: &folds, records, points, device, progress: &mut second };
         let mut predictions = self.visit_grading(predict)??;
         predictions.add_warnings(&located);
         Ok(predictions)
+    }
+
+    /// Predicts studies with the graders of some folds at points that are given: annotated ones, a localiser's, or
+    /// points that were moved to see what that costs. Grades are mixed with the prior by the points' reliabilities.
+    ///
+    /// # Errors
+    /// When a fold does not exist or has no checkpoint, the task does not grade studies, a study is named twice, or a
+    /// network refuses its batch.
+    pub fn predict_at(
+        &self,
+        folds: &[usize],
+        records: &[&StudyRecord],
+        points: &FoundPoints,
+        device: Device,
+    ) -> Result<Predictions, RunError> {
+        folds.iter().try_for_each(|&fold| self.split(fold).map(|_| ()))?;
+        self.visit_grading(Predict {
+            run: self,
+            folds,
+            records,
+            points: Some(points),
+            device,
+            progress: &mut |_, _| {},
+        })?
     }
 }
 
 struct Predict<'a> {
     run: &'a Run,
+    folds: &'a [usize],
     records: &'a [&'a StudyRecord],
     points: Option<&'a FoundPoints>,
     device: Device,
@@ -59,8 +92,10 @@ impl GradingVisitor for Predict<'_> {
     type Output = Result<Predictions, RunError>;
 
     fn visit<T: GradingTask>(self, task: &T) -> Self::Output {
-        let networks = (0..self.run.fold_count())
-            .map(|fold| self.run.trained(fold, task.network(None, None, self.device)?))
+        let networks = self
+            .folds
+            .iter()
+            .map(|&fold| self.run.trained(fold, task.network(None, None, self.device)?))
             .collect::<Result<Vec<_>, _>>()?;
         if self.run.config.predict.folded {
             let folded = networks.iter().map(|network| task.folded(network)).collect::<Result<Vec<_>, _>>()?;

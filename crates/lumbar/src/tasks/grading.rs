@@ -1,7 +1,7 @@
 //! Grading: what tasks have in common that predict the severities of all 25 targets of a study.
 //!
 //! A network's output is `[studies, 25, 3]` unnormalised log probabilities, targets in the order of
-//! [`Target::ALL`]. The [`Grading`] objective trains it on the competition's score and predicts a softmax for every
+//! [`Target::ALL`]; in training a fourth number may be a loss of the network's own. The [`Grading`] objective trains it on the competition's score and predicts a softmax for every
 //! visible target; targets that no image shows get the prior, the best constant of the training studies.
 
 mod config;
@@ -16,7 +16,7 @@ pub use config::LossConfig;
 pub use loss::{Loss, MASKED};
 pub use truth::{GradeTruth, labels_of};
 
-use crate::anatomy::{Mirror, Target};
+use crate::anatomy::{Mirror, Severity, Target};
 use crate::data::StudyId;
 use crate::data::augment::Mix;
 use crate::metric::{
@@ -40,6 +40,8 @@ pub(super) fn start_logit(probability: f64) -> f32 {
 #[derive(Debug)]
 pub struct Grading {
     loss: Loss,
+    /// Weight of the network's own loss of each target.
+    own_loss: f64,
     labels: LabelTable,
     prior: ConstantBaseline,
 }
@@ -57,7 +59,16 @@ impl Grading {
     ) -> Result<Self, TrainError> {
         let known = labels.filter(|study| training.contains(&study));
         let prior = ConstantBaseline::best(&known);
-        Ok(Self { loss: Loss::new(config, &known, device)?, labels: labels.clone(), prior })
+        Ok(Self { loss: Loss::new(config, &known, device)?, own_loss: 0.0, labels: labels.clone(), prior })
+    }
+
+    /// The objective of a network that returns a fourth number for each target in training: a loss of its own, such as
+    /// how far it looks from the target's point, and 0 where it has none. The mean of those above 0 is multiplied by
+    /// `weight` and added to the loss.
+    #[must_use]
+    pub const fn with_own_loss(mut self, weight: f64) -> Self {
+        self.own_loss = weight;
+        self
     }
 
     /// The softmax of each study's logits over its visible targets.
@@ -94,8 +105,17 @@ impl Objective for Grading {
     type Table = PredictionTable;
 
     fn loss(&self, output: &Tensor, truth: &GradeTruth) -> Result<Tensor, TrainError> {
-        check_logits(output, truth)?;
-        self.loss.of(output, &truth.visible_labels()?)
+        let severities = Severity::COUNT as i64;
+        if output.dim() != 3 || output.size()[2] != severities + 1 {
+            check_logits(output, truth)?;
+            return self.loss.of(output, &truth.visible_labels()?);
+        }
+        let logits = output.f_narrow(2, 0, severities)?;
+        check_logits(&logits, truth)?;
+        let own = output.f_select(2, severities)?;
+        let count = own.f_gt(0.0)?.f_sum(Kind::Float)?.f_clamp_min(1.0)?;
+        let own = own.f_sum(Kind::Float)?.f_div(&count)?.f_mul_scalar(self.own_loss)?;
+        Ok(self.loss.of(&logits, &truth.visible_labels()?)?.f_add(&own)?)
     }
 
     /// Labels of the partners. A target that only the study itself shows has its own label, one that it does not

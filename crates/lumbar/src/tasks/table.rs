@@ -84,7 +84,7 @@ macro_rules! tasks {
         }
 
         impl TaskConfig {
-            /// Its name in a config: `whole_study`, `crops`.
+            /// Its name in a config: `study_attention`, `crops`.
             #[must_use]
             pub const fn name(&self) -> &'static str {
                 match self {
@@ -140,22 +140,33 @@ macro_rules! tasks {
             $($(#[$doc])* $variant,)*
             /// A localiser, and the crop grader on the points that it finds: for studies without annotations.
             Full,
+            /// The same for the competition's 1,975 studies, on a GPU: larger images, a pretrained backbone.
+            Real,
+            /// A localiser from synthetic studies that are drawn in memory: for studies that nothing was trained on.
+            Synthetic,
         }
 
         impl Preset {
             /// All of them.
-            pub const ALL: [Self; [$(unit!($variant)),*].len() + 1] = [$(Self::$variant,)* Self::Full];
+            pub const ALL: [Self; [$(unit!($variant)),*].len() + 3] =
+                [$(Self::$variant,)* Self::Full, Self::Real, Self::Synthetic];
 
-            /// `whole-study`, `crops`, `full`.
+            /// What a new run is when no preset is named: it grades studies that have no annotations.
+            pub const DEFAULT: Self = Self::Full;
+
+            /// `whole-study`, `channels`, `crops`, `locate`, `full`, `real`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $preset,)*
                     Self::Full => "full",
+                    Self::Real => "real",
+                    Self::Synthetic => "synthetic",
                 }
             }
 
-            /// The task and how it is trained. That of `full` is the crop grader's; its localiser is a stage of the run.
+            /// The task and how it is trained. That of `full` and `real` is the crop grader's; the localiser is a stage of
+            /// the run.
             #[must_use]
             pub fn config(self) -> (TaskConfig, TrainConfig) {
                 match self {
@@ -164,6 +175,14 @@ macro_rules! tasks {
                         (TaskConfig::$variant(task), train)
                     })*
                     Self::Full => Self::Crops.config(),
+                    Self::Synthetic => {
+                        let (task, train) = super::locate::synthetic_preset();
+                        (TaskConfig::Locate(task), train)
+                    }
+                    Self::Real => {
+                        let (task, train) = super::crops::CropsTask::real();
+                        (TaskConfig::Crops(task), train)
+                    }
                 }
             }
         }
@@ -173,8 +192,10 @@ macro_rules! tasks {
 // The table of tasks: variant, config, name in a config, name of the preset, and whether it grades studies or finds
 // points.
 tasks! {
-    /// One network from all slices of a study to all its targets.
-    WholeStudy = super::whole_study::WholeStudyTask, "whole_study", "whole-study", grades;
+    /// One encoder for all slices of a study, and attention of each target over slices and planes.
+    WholeStudy = super::study_attention::StudyAttentionTask, "study_attention", "whole-study", grades;
+    /// One network that has all slices of a study as channels.
+    Channels = super::whole_study::WholeStudyTask, "whole_study", "channels", grades;
     /// A network for each plane, from crops around the annotated points.
     Crops = super::crops::CropsTask, "crops", "crops", grades;
     /// A U-Net that finds the points of canal and foramina on sagittal slices.
@@ -207,10 +228,19 @@ mod tests {
             task.check().unwrap();
             train.check().unwrap();
             assert_eq!(preset.name().parse(), Ok(preset));
-            let own = if preset == Preset::Full { Preset::Crops } else { preset };
-            assert_eq!(own.name().replace('-', "_"), task.name());
+            let expected = match preset {
+                Preset::WholeStudy => "study_attention",
+                // the name in earlier versions, so that their runs stay readable
+                Preset::Channels => "whole_study",
+                Preset::Crops | Preset::Full | Preset::Real => "crops",
+                Preset::Locate | Preset::Synthetic => "locate",
+            };
+            assert_eq!(task.name(), expected);
         }
         let error = "crop".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called \"crop\", expected one of whole-study, crops, locate, full");
+        assert_eq!(
+            error,
+            "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real, synthetic"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Grading whole studies: one network from all slices of a study to all its targets.
+//! Grading whole studies with one network that has all slices of a study as channels, as most public notebooks begin.
+//! The preset is `channels`; in a config its name is that of earlier versions, `whole_study`.
 
 mod config;
 mod explain;
@@ -92,7 +93,7 @@ impl Task for WholeStudyTask {
     }
 
     fn title() -> &'static str {
-        "Whole-study model"
+        "Whole study as channels"
     }
 
     fn description(&self) -> String {

@@ -12,17 +12,8 @@ use super::super::{FigureError, hex};
 use plotters::style::RGBColor;
 
 /// Grey levels and resolution of the slices, from best to smallest.
-const QUALITIES: [(u32, f64); 9] = [
-    (256, 1.0),
-    (128, 1.0),
-    (64, 1.0),
-    (64, 0.75),
-    (64, 0.5),
-    (64, 0.375),
-    (64, 0.25),
-    (64, 0.125),
-    (64, 0.0625),
-];
+const QUALITIES: [(u32, f64); 9] =
+    [(256, 1.0), (128, 1.0), (64, 1.0), (64, 0.75), (64, 0.5), (64, 0.375), (64, 0.25), (64, 0.125), (64, 0.0625)];
 /// Fewest bits that a pixel of an MR slice takes with 64 grey levels. Qualities that cannot fit are not tried.
 const FEWEST_BITS: usize = 2;
 /// Values from which the display window is found; more are skipped evenly.
@@ -327,7 +318,11 @@ mod tests {
     fn a_large_stack_is_reduced_until_it_fits_and_its_pixels_stay_where_they_are() {
         let (panes, note) = panes(10, 64, 14_000).unwrap();
         let pane = &panes[0];
-        assert!(pane.image.len() <= 14_000 && note.contains("50% of the rows and columns"), "{} {note}", pane.image.len());
+        assert!(
+            pane.image.len() <= 14_000 && note.contains("50% of the rows and columns"),
+            "{} {note}",
+            pane.image.len()
+        );
         let slice = &pane.slices[0];
         assert_eq!((slice.size, slice.spacing), ([32, 32], [1.0, 0.5]));
         // the outer edge is where it was: half a pixel before the first centre

@@ -110,7 +110,9 @@ mod tests {
         let table = grades.table();
         assert_eq!(table.matches("<td>Severe, predicted Normal/Mild 50%</td>").count(), 24);
         assert_eq!(table.matches("<td>no label, predicted Normal/Mild 50%</td>").count(), 1);
-        assert!(table.contains("<th scope=\"row\">left foraminal</th>") && table.contains("<th scope=\"col\">L5/S1</th>"));
+        assert!(
+            table.contains("<th scope=\"row\">left foraminal</th>") && table.contains("<th scope=\"col\">L5/S1</th>")
+        );
     }
 
     #[test]

@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_view_around_a_position_has_its_square_and_the_nearest_slices() {
-        let view = StackView::around("L4/L5", &stack(30), [41.0, 20.0, -25.0], 20.0, ("L4/L5", RGBColor(255, 0, 0)), true);
+        let view =
+            StackView::around("L4/L5", &stack(30), [41.0, 20.0, -25.0], 20.0, ("L4/L5", RGBColor(255, 0, 0)), true);
         let view = view.unwrap();
         let data = data(&view);
         let pane = &data["panes"][0];

@@ -150,8 +150,10 @@ impl CropSource {
         let shown = if plan.mirrored { Mirror::target(target) } else { target };
         let CropSourceConfig { crop: size, augment, jitter_mm, evaluation_jitter_mm, .. } = &self.config;
         let is_drawn = plan.augmented || *evaluation_jitter_mm > 0.0;
-        if plan.mirrored && shown.condition.side().is_some() && !is_drawn {
-            // all sided crops look like left ones: the mirrored patient's are those of the real patient
+        // All sided crops look like left ones, and mirroring reverses the order of the canal's sagittal slices, of which
+        // there may be one alone: the mirrored patient's crops are those of the real patient.
+        let looks_the_same = shown.condition.side().is_some() || size.slices == 1;
+        if plan.mirrored && looks_the_same && !is_drawn {
             return Ok(None);
         }
         let Some(mut centre_mm) = study.points()[shown.index()] else { return Ok(None) };

@@ -3,17 +3,20 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ConfigError, check_range};
 use crate::data::augment::AugmentConfig;
 use crate::data::intensity::IntensityConfig;
-use crate::model::UNetConfig;
+use crate::model::{Init, UNetConfig};
 
 /// The localiser.
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
+/// | `init` | `"scratch"` | the network's first weights, all of them: see [`Init`] | |
 /// | `unet` | 16, 32, 64, 96 channels | the network: see [`UNetConfig`]; 3 channels in, 11 maps out | |
 /// | `source` | 224 × 288 mm at 2 mm | what it looks at: see [`LocateSourceConfig`] | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocateTask {
+    /// The network's first weights.
+    pub init: Init,
     /// The network.
     pub unet: UNetConfig,
     /// What it looks at.
@@ -28,6 +31,7 @@ pub struct LocateTask {
 /// | `width_px`, `height_px` | 112, 144 | size of an image about the middle of the slice; multiples of the network's reduction | 16–1024 |
 /// | `sigma_mm` | 5 | standard deviation of the Gaussian around a point that a map is compared with | 1–20 |
 /// | `intensity` | percentiles of the series | what becomes 0…1 | see [`IntensityConfig`] |
+/// | `local_mm` | 0 | half the side of the square whose mean and deviation each pixel is measured in; 0: as they are | 0–100 |
 /// | `augment` | ± 15°, 0.8–1.2, shifts of 0.19 | of training images; mirroring has no effect | see [`AugmentConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,13 +42,20 @@ pub struct LocateSourceConfig {
     pub height_px: usize,
     pub sigma_mm: f64,
     pub intensity: IntensityConfig,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub local_mm: f64,
     pub augment: AugmentConfig,
+}
+
+/// Configs without it are those from before it was there.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl Default for LocateTask {
     fn default() -> Self {
         let unet = UNetConfig { in_chans: super::CHANNELS, out_chans: super::MAPS as i64, ..UNetConfig::default() };
-        Self { unet, source: LocateSourceConfig::default() }
+        Self { init: Init::Scratch, unet, source: LocateSourceConfig::default() }
     }
 }
 
@@ -61,12 +72,25 @@ impl Default for LocateSourceConfig {
             height_px: 144,
             sigma_mm: 5.0,
             intensity: IntensityConfig::default(),
+            local_mm: 0.0,
             augment,
         }
     }
 }
 
 impl LocateTask {
+    /// The localiser that is trained on synthetic studies alone: it sees 224 × 320 mm, and studies are drawn off-centre
+    /// and at any size, so that images are shifted and scaled less than those of files.
+    #[must_use]
+    pub fn synthetic() -> Self {
+        let mut task = Self::default();
+        task.source.height_px = 160;
+        task.source.local_mm = 24.0;
+        let affine = &mut task.source.augment.affine;
+        (affine.shift, affine.scale) = (0.08, 0.2);
+        task
+    }
+
     /// # Errors
     /// The first field that is out of its range.
     pub fn check_ranges(&self) -> Result<(), ConfigError> {
@@ -88,6 +112,7 @@ impl LocateTask {
             }
         }
         check_range("source.sigma_mm", source.sigma_mm, 1.0, 20.0)?;
+        check_range("source.local_mm", source.local_mm, 0.0, 100.0)?;
         source.intensity.check()?;
         source.augment.check()
     }

@@ -12,7 +12,9 @@ use torch_ext::floats::Floats;
 
 use super::config::LocateSourceConfig;
 use super::grid::{ImageGrid, StackGrid};
+use super::local;
 use super::stack::{About, AnnotatedPoints, StoredStack, block, points_of, stored_pixel_mm};
+use super::synthetic::{DrawnStudy, SyntheticStudies, drawn_pixel_mm};
 use super::truth::{LocateTruth, SampleMaps, StackTruth};
 use super::{CHANNELS, SAGITTAL};
 use crate::anatomy::{Level, Target};
@@ -29,6 +31,9 @@ use crate::tasks::TaskError;
 const FIRST_OF_PAIR: [isize; 6] = [-2, -1, -1, 0, 0, 1];
 /// Slices of a training sample that may show anything.
 const ANYWHERE: usize = 2;
+
+/// Added to the local standard deviation, in that of [`NORMALISATION`]: where nothing is, noise stays small.
+const LEAST_DEVIATION: f32 = 0.1;
 
 /// Mean and standard deviation of images in 0…1, about.
 const NORMALISATION: Normalisation = Normalisation { mean: 0.25, std: 0.25 };
@@ -48,11 +53,21 @@ pub struct LocateSource {
 enum Location {
     File(Cache),
     Memory(HashMap<StudyId, Block>),
+    /// Drawn when they are asked for.
+    Drawn(SyntheticStudies),
 }
 
 /// The images of one study.
 #[derive(Debug)]
 pub struct LocateSample(Vec<StackSample>);
+
+/// A stored stack, its pixels, and the points of its study.
+struct Stored<'a> {
+    stack: &'a StoredStack,
+    pixels: &'a [u16],
+    pixel_mm: f64,
+    points: &'a [Option<[f64; 3]>; Target::COUNT],
+}
 
 #[derive(Debug)]
 struct StackSample {
@@ -93,7 +108,7 @@ impl LocateSource {
             };
             let stored = (config.pixel_mm, config.intensity);
             let data = Fingerprint::of_studies(records.iter().copied())?;
-            let key = CacheKey::new("sagittal images 1", &stored, &data)?;
+            let key = CacheKey::new("sagittal images 2", &stored, &data)?;
             let by_name: HashMap<String, &StudyRecord> =
                 records.iter().map(|record| (record.id.to_string(), *record)).collect();
             let names: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
@@ -110,6 +125,17 @@ impl LocateSource {
             source.points.insert(record.id, points_of(&about));
         }
         Ok(source)
+    }
+
+    /// Studies that are drawn when they are asked for; `seed` is that of the training's plans.
+    ///
+    /// # Errors
+    /// When a config is out of range.
+    pub fn synthetic(studies: &SyntheticStudies, config: &LocateSourceConfig, seed: u64) -> Result<Self, TaskError> {
+        studies.check()?;
+        let validation = studies.split().1.into_par_iter();
+        let points = validation.map(|study| (study, DrawnStudy::validation(studies, config, seed, study).points));
+        Ok(Self { config: config.clone(), points: points.collect(), images: Location::Drawn(studies.clone()) })
     }
 
     /// What was missing or unreadable in a study's files, in words. Empty for a study that is not open.
@@ -134,6 +160,7 @@ impl LocateSource {
                 let block = blocks.get(&study).ok_or_else(|| format!("study {study} is not open"))?;
                 (block.pixels.as_slice(), &block.about)
             }
+            Location::Drawn(_) => return Err(format!("study {study} has no files").into()),
         };
         Ok((pixels, About::deserialize(about)?))
     }
@@ -147,7 +174,6 @@ impl LocateSource {
         points: &[Option<[f64; 3]>; Target::COUNT],
     ) -> Result<StackSample, BoxError> {
         let LocateSourceConfig { width_px, height_px, augment, .. } = &self.config;
-        let image = ImageGrid::of(&self.config);
         let mut random = generator(plan.seed, plan.epoch, study, &format!("locate/{}", stored.grid.kind.title()));
         let (chosen, augmentation) = if plan.augmented {
             let chosen = Self::chosen(&stored.grid, points, &mut random);
@@ -155,9 +181,46 @@ impl LocateSource {
         } else {
             ((0..stored.grid.offsets_mm.len()).collect(), Augmentation::NONE)
         };
+        let of = Stored { stack: stored, pixels, pixel_mm: stored_pixel_mm(&self.config), points };
+        self.images_of(&of, &chosen, &augmentation, plan.augmented)
+    }
+
+    /// The samples of a drawn study: in training a few slices, as often as there are views.
+    fn drawn_samples(
+        &self,
+        studies: &SyntheticStudies,
+        plan: &Plan,
+        study: StudyId,
+    ) -> Result<Vec<StackSample>, BoxError> {
+        let LocateSourceConfig { width_px, height_px, augment, .. } = &self.config;
+        let drawn = DrawnStudy::of_plan(studies, &self.config, plan, study);
+        let mut random = generator(plan.seed, plan.epoch, study, "locate/synthetic");
+        let count = drawn.stored.grid.offsets_mm.len();
+        let chosen = if plan.augmented { drawn.chosen(studies.slices, &mut random) } else { (0..count).collect() };
+        let pixels = drawn.pixels(&shown(&chosen, count), &self.config)?;
+        let pixel_mm = drawn_pixel_mm(&self.config);
+        let of = Stored { stack: &drawn.stored, pixels: &pixels, pixel_mm, points: &drawn.points };
+        let views = if plan.augmented { studies.views } else { 1 };
+        let views = (0..views).map(|_| {
+            let augmentation =
+                if plan.augmented { augment.draw(*width_px, *height_px, &mut random) } else { Augmentation::NONE };
+            self.images_of(&of, &chosen, &augmentation, plan.augmented)
+        });
+        views.collect()
+    }
+
+    /// Some slices of a stack, augmented, and in training the maps to be learned.
+    fn images_of(
+        &self,
+        &Stored { stack: stored, pixels, pixel_mm, points }: &Stored<'_>,
+        chosen: &[usize],
+        augmentation: &Augmentation,
+        with_maps: bool,
+    ) -> Result<StackSample, BoxError> {
+        let LocateSourceConfig { width_px, height_px, .. } = &self.config;
+        let image = ImageGrid::of(&self.config);
         let count = stored.grid.offsets_mm.len();
-        let mut shown = vec![false; count];
-        chosen.iter().flat_map(|&slice| neighbours(slice, count)).for_each(|slice| shown[slice] = true);
+        let shown = shown(chosen, count);
         let area = width_px * height_px;
         let mut planes = vec![Vec::new(); count];
         let mut renderer = Renderer::new();
@@ -165,7 +228,7 @@ impl LocateSource {
             width: *width_px,
             height: *height_px,
             border: Border::Constant(0.0),
-            augmentation: &augmentation,
+            augmentation,
             normalisation: NORMALISATION,
         };
         for slice in (0..count).filter(|&slice| shown[slice]) {
@@ -175,15 +238,19 @@ impl LocateSource {
                 rows: stored.rows,
                 columns: stored.columns,
                 region: Region::whole(stored.rows, stored.columns),
-                from_crop: image.to_stored(stored_pixel_mm(&self.config), stored.columns, stored.rows),
+                from_crop: image.to_stored(pixel_mm, stored.columns, stored.rows),
                 gain: 1.0 / f32::from(u16::MAX),
                 offset: 0.0,
             };
             planes[slice] = vec![0.0; area];
             renderer.render(Some(&from), &request, slice, &mut planes[slice])?;
+            if self.config.local_mm > 0.0 {
+                let radius = (self.config.local_mm / self.config.pixel_mm).round().max(1.0) as usize;
+                local::normalise(&mut planes[slice], *width_px, radius, LEAST_DEVIATION);
+            }
         }
         let mut images = Vec::with_capacity(chosen.len() * CHANNELS as usize * area);
-        for &slice in &chosen {
+        for &slice in chosen {
             let [before, own, after] = neighbours(slice, count).map(|slice| planes[slice].as_slice());
             images.extend_from_slice(own);
             images.extend(before.iter().zip(after).map(|(a, b)| a.min(*b)));
@@ -191,7 +258,7 @@ impl LocateSource {
         }
         let mut grid = stored.grid.clone();
         grid.offsets_mm = chosen.iter().map(|&slice| stored.grid.offsets_mm[slice]).collect();
-        let maps = plan.augmented.then(|| self.maps(&grid, points, &augmentation, image));
+        let maps = with_maps.then(|| self.maps(&grid, points, augmentation, image));
         Ok(StackSample { pixels: images, grid, maps })
     }
 
@@ -240,6 +307,13 @@ impl LocateSource {
     }
 }
 
+/// Which slices of a stack are needed for some of them: these and their neighbours.
+fn shown(chosen: &[usize], count: usize) -> Vec<bool> {
+    let mut shown = vec![false; count];
+    chosen.iter().flat_map(|&slice| neighbours(slice, count)).for_each(|slice| shown[slice] = true);
+    shown
+}
+
 /// A slice and its neighbours; at the ends of the stack the slice itself.
 fn neighbours(slice: usize, count: usize) -> [usize; 3] {
     [slice.saturating_sub(1), slice, (slice + 1).min(count - 1)]
@@ -251,6 +325,9 @@ impl Dataset for LocateSource {
     type Truth = LocateTruth;
 
     fn sample(&self, plan: &Plan, study: StudyId) -> Result<LocateSample, BoxError> {
+        if let Location::Drawn(studies) = &self.images {
+            return Ok(LocateSample(self.drawn_samples(studies, plan, study)?));
+        }
         let (pixels, about) = self.study(study)?;
         let points = points_of(&about);
         let stacks = about.stacks.par_iter().map(|stored| self.stack_sample(plan, study, stored, pixels, &points));

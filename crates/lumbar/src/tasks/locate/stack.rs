@@ -7,6 +7,7 @@ use lumbar_dicom::{Geometry, Plane, Slice, Stack};
 use serde::{Deserialize, Serialize};
 
 use super::LocateSourceConfig;
+use super::agreement::{Contradiction, keep_consistent};
 use super::grid::StackGrid;
 use crate::anatomy::Target;
 use crate::data::SeriesKind;
@@ -32,7 +33,7 @@ const PARALLEL: f64 = 0.999;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct About {
     pub(super) stacks: Vec<StoredStack>,
-    /// The annotated points in patient mm, over [`Target::ALL`].
+    /// The annotated points in patient mm, over [`Target::ALL`], without levels that contradict themselves.
     pub(super) points: Vec<Option<[f64; 3]>>,
     pub(super) warnings: Vec<String>,
 }
@@ -54,12 +55,14 @@ pub(super) fn stored_pixel_mm(config: &LocateSourceConfig) -> f64 {
 /// The sagittal stacks of a study: the largest of each kind.
 pub(super) fn block(record: &StudyRecord, config: &LocateSourceConfig) -> Result<Block, BoxError> {
     let study = Study::open_lossy(record);
-    let points = StudyPoints::locate(&study, record).points.map(|point| match point {
+    let mut points = StudyPoints::locate(&study, record).points.map(|point| match point {
         StudyPoint::Annotated { position_mm, .. } => Some(position_mm),
         _ => None,
     });
+    let contradictions = keep_consistent(&mut points);
     let mut about = About { points: points.to_vec(), ..About::default() };
     about.warnings.extend(study.warnings.iter().map(ToString::to_string));
+    about.warnings.extend(contradictions.iter().map(Contradiction::words));
     let mut pixels = Vec::new();
     for kind in [SeriesKind::SagittalT1, SeriesKind::SagittalT2] {
         let of_kind =

@@ -1,0 +1,93 @@
+//! The localiser that is part of the library, on studies and looks that it was not trained on.
+
+use std::fs;
+use std::path::Path;
+
+use lumbar::anatomy::Level;
+use lumbar::data::DataSplit;
+use lumbar::data::manifest::{Manifest, StudyRecord};
+use lumbar::predict::LocaliserFile;
+use lumbar::run::{Fitted, RunConfig, SyntheticRun};
+use lumbar::tasks::Preset;
+use lumbar::tasks::locate::nearest_level;
+use lumbar::train::observer::{Event, StopToken};
+use lumbar_phantom::{PhantomConfig, PhantomPreset};
+use lumbar_tests::scratch;
+use tch::Device;
+
+use crate::exact::exact_points;
+use crate::rewrite::{Pixels, RealTexture, rewrite};
+
+/// SHA-256 of the file: who changes it changes this and `weights/README.md`.
+const HASH: &str = "d4379b0cf5d33f07627c77a37556a55290497325ecfe26b9ad44f9d6e61e307a";
+
+/// The share of canal points that are nearest to their own level's exact point.
+fn named_right(localiser: &LocaliserFile, folder: &Path) -> f64 {
+    let manifest = Manifest::read(folder).unwrap();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
+    let located = localiser.locate(&records, Device::Cpu, &mut |_, _| ()).unwrap();
+    let exact = exact_points(folder);
+    let mut right = 0;
+    for (study, points) in located.points.iter() {
+        let exact = exact.get(study).unwrap().map(|point| point.map(|point| point.position_mm));
+        for level in Level::ALL {
+            let found = points[level.index()].and_then(|point| nearest_level(point.position_mm, &exact));
+            right += usize::from(found == Some(level.index()));
+        }
+    }
+    right as f64 / (records.len() * Level::ALL.len()) as f64
+}
+
+#[test]
+fn the_shipped_localiser_names_the_levels_of_studies_and_looks_that_it_never_saw() {
+    assert_eq!(LocaliserFile::shipped_hash(), HASH);
+    let localiser = LocaliserFile::shipped(Device::Cpu).unwrap();
+    let folder = scratch();
+    let data = folder.path().join("phantom");
+    let phantom =
+        PhantomConfig { studies: 6, test_studies: 0, seed: 4_242, ..PhantomConfig::preset(PhantomPreset::Default) };
+    lumbar_phantom::generate(&phantom, &data, &|_| ()).unwrap();
+    let plain = named_right(&localiser, &data);
+    let texture = RealTexture::read();
+    rewrite(&data, &|pixels| texture.paint(pixels));
+    let painted = named_right(&localiser, &data);
+    rewrite(&data, &Pixels::invert);
+    let inverted = named_right(&localiser, &data);
+    assert!(plain >= 0.9 && painted >= 0.8 && inverted >= 0.6, "{plain} {painted} {inverted}");
+}
+
+#[test]
+fn training_on_drawn_studies_continues_to_the_same_weights_and_its_file_is_read_back() {
+    let mut config = RunConfig::preset(Preset::Synthetic);
+    for (field, value) in
+        [("train.epochs", "2"), ("synthetic.studies", "3"), ("synthetic.validation", "1"), ("train.batch_size", "2")]
+    {
+        config.set(field, value).unwrap();
+    }
+    let (whole, parts) = (scratch(), scratch());
+    let fit = |folder: &Path, stop: &StopToken, stop_at: Option<u64>| {
+        let run = SyntheticRun::create(folder, &config).unwrap();
+        let mut observer = |event: &Event| {
+            if let Event::Step { step, .. } = event
+                && stop_at == Some(*step)
+            {
+                stop.stop();
+            }
+        };
+        (run.fit(Device::Cpu, stop, &mut observer).unwrap(), run.localiser_path())
+    };
+    let (outcome, path) = fit(whole.path(), &StopToken::new(), None);
+    assert_eq!(outcome, Fitted::Complete);
+    assert_eq!(fit(parts.path(), &StopToken::new(), Some(1)).0, Fitted::Stopped);
+    assert_eq!(fit(parts.path(), &StopToken::new(), Some(3)).0, Fitted::Stopped);
+    let (outcome, again) = fit(parts.path(), &StopToken::new(), None);
+    assert_eq!(outcome, Fitted::Complete);
+    assert_eq!(fs::read(&path).unwrap(), fs::read(again).unwrap());
+    let file = LocaliserFile::read(&path, Device::Cpu).unwrap();
+    assert_eq!((file.networks.len(), &file.task.source.height_px), (1, &160));
+    let mut other = config.clone();
+    other.set("synthetic.views", "1").unwrap();
+    assert!(SyntheticRun::create(whole.path(), &other).unwrap_err().to_string().contains("synthetic.views"));
+    let error = LocaliserFile::from_bytes(b"no weights", "a file", Device::Cpu).unwrap_err().to_string();
+    assert!(error.starts_with("a file is not the file of a localiser"), "{error}");
+}
