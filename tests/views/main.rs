@@ -2,7 +2,6 @@
 
 mod browser;
 mod linked;
-mod report;
 mod stack;
 
 use std::path::PathBuf;

@@ -69,7 +69,7 @@ pub use reliability::reliability_diagram;
 pub use severity_table::severity_table;
 pub use ternary::ternary_plots;
 pub use tile::{Line, Marker, Tile, window_of};
-pub use view::{LinkedView, LinkedViewConfig, StackView, VIEW_BYTES, view_code};
+pub use view::{LinkedView, LinkedViewConfig, StackView, VIEW_BYTES};
 
 /// The font of text that is drawn with plotters.
 const FONT: &str = "sans-serif";

@@ -58,7 +58,8 @@ impl RealTexture {
     /// Multiplies each pixel by the texture, mirrored to and fro over the slice.
     pub(crate) fn paint(&self, pixels: &mut Pixels) {
         let rows = self.relative.len() / self.columns;
-        let folded = |at: usize, size: usize| if at / size % 2 == 0 { at % size } else { size - 1 - at % size };
+        let folded =
+            |at: usize, size: usize| if (at / size).is_multiple_of(2) { at % size } else { size - 1 - at % size };
         for (at, value) in pixels.values.iter_mut().enumerate() {
             let (row, column) = (folded(at / pixels.columns, rows), folded(at % pixels.columns, self.columns));
             *value *= self.relative[row * self.columns + column];

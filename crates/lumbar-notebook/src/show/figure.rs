@@ -51,7 +51,7 @@ mod tests {
         let kinds: Vec<&str> = shown.parts().iter().map(|(mime, _)| *mime).collect();
         assert_eq!(kinds, ["text/plain", "image/png", "text/html"]);
         // escapes and markers are not in the HTML, so that nothing of it is changed on its way
-        assert_eq!(crate::printable::printable(view.element()), view.element());
+        assert_eq!(crate::printable::printable(view.html()), view.html());
         assert!(shown.to_evcxr().contains("T1 \\u003cb>") && !view.html().contains("<b>"));
     }
 

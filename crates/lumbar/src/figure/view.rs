@@ -17,7 +17,6 @@ mod html;
 mod linked;
 mod stack;
 
-pub use html::view_code;
 pub use linked::{LinkedView, LinkedViewConfig};
 pub use stack::StackView;
 

@@ -26,8 +26,7 @@ pub(super) struct ViewData {
 }
 
 /// Style and script of all views of a page, which contains it once, after the views.
-#[must_use]
-pub fn view_code() -> String {
+pub(super) fn view_code() -> String {
     format!("<style>{STYLE}</style>\n<script>\n{SCRIPT}</script>\n")
 }
 
