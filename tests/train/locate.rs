@@ -21,6 +21,7 @@ fn config() -> RunConfig {
     for (field, value) in [
         ("folds.count", "2"),
         ("train.epochs", "2"),
+        ("task.locate.init", "scratch"),
         ("task.locate.unet.widths", "[8, 8, 16, 16]"),
         ("task.locate.source.pixel_mm", "4.0"),
         ("task.locate.source.width_px", "64"),

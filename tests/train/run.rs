@@ -214,6 +214,6 @@ fn settings_are_refused_by_name_with_what_is_allowed() {
     assert!(error.contains("mine.toml") && error.contains("missing field `task`"), "{error}");
     assert_eq!(
         "crop".parse::<Preset>().unwrap_err().to_string(),
-        "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real"
+        "no preset is called \"crop\", expected one of whole-study, channels, crops, locate, full, real, synthetic"
     );
 }

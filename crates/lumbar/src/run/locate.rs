@@ -138,7 +138,8 @@ impl Run {
         let models = RecessModels { folds, all: of(&|_| true) };
         let text = serde_json::to_string(&models).map_err(|error| RunError::format(&path, error))?;
         atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;
-        Ok(models)
+        // as a later call reads them: a number's last bit may be lost in JSON
+        serde_json::from_str(&text).map_err(|error| RunError::format(&path, error))
     }
 
     fn write_annotated(&self) -> Result<FoundPoints, RunError> {

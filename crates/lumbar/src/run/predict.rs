@@ -55,7 +55,8 @@ impl Run {
     }
 
     /// Predicts studies with the graders of some folds at points that are given: annotated ones, a localiser's, or
-    /// points that were moved to see what that costs. Grades are mixed with the prior by the points' reliabilities.
+    /// points that were moved to see what that costs. Grades are mixed with the prior by the points' reliabilities, and
+    /// scaled by the run's temperatures once all its folds are trained.
     ///
     /// # Errors
     /// When a fold does not exist or has no checkpoint, the task does not grade studies, a study is named twice, or a
@@ -114,7 +115,9 @@ impl Predict<'_> {
         N: Network<Inputs = T::Inputs>,
     {
         let config = &self.run.config;
-        let temperature = if config.predict.temperature { self.run.temperature()? } else { Temperature::ONE };
+        // temperatures are fitted to the out-of-fold predictions of all folds
+        let is_fitted = config.predict.temperature && self.run.missing_folds().is_empty();
+        let temperature = if is_fitted { self.run.temperature()? } else { Temperature::ONE };
         let ensemble = Ensemble {
             task,
             networks,
