@@ -70,9 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for (field, value) in &arguments.set {
         config.set(field, value)?;
     }
-    if let (Some(init), Some(studies)) = (&arguments.init, &mut config.synthetic) {
-        studies.start = Some(init.into());
-    } else if let Some(init) = &arguments.init {
+    if let Some(init) = &arguments.init {
         let value = match init.strip_prefix("hub:") {
             Some(repository) => json!({ "hub": repository }),
             None => json!({ "file": std::path::absolute(init).unwrap_or_else(|_| init.into()).display().to_string() }),

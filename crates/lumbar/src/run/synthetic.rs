@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tch::Device;
 
+use super::init::pretrained;
 use super::{EventLog, Fitted, RunConfig, RunError};
 use crate::anatomy::Target;
 use crate::data::StudyId;
@@ -14,12 +15,11 @@ use crate::data::found_points::{FoundPoint, FoundPoints, PointOrigin};
 use crate::data::recess::RecessModel;
 use crate::predict::{LocaliserFile, PointReliability, PointReport};
 use crate::tasks::Task as _;
-use crate::tasks::locate::{Localiser, LocateSource, LocateTask, Locating, SyntheticStudies};
+use crate::tasks::locate::{LocateSource, LocateTask, Locating, SyntheticStudies};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointFolder;
 use crate::train::config::Scope;
 use crate::train::fold::{FoldJob, FoldOutcome, FoldSplit, load_weights};
-use crate::train::network::Network as _;
 use crate::train::observer::{Event, Observer, StopToken};
 
 /// A folder in which a localiser is trained on synthetic studies, without any data on the disk.
@@ -88,10 +88,8 @@ impl SyntheticRun {
             log.event(event);
             observer.event(event);
         };
-        let network = self.task.network(Some(train.seed), None, device)?;
-        if let Some(path) = &self.studies.start {
-            self.start(&network, path, device)?;
-        }
+        let pretrained = pretrained(&self.folder, &self.task, None)?;
+        let network = self.task.network(Some(train.seed), pretrained.as_ref(), device)?;
         let job = FoldJob {
             network: &network,
             dataset: &source,
@@ -109,17 +107,6 @@ impl SyntheticRun {
         };
         self.write_localiser(&found, &source, &folder)?;
         Ok(Fitted::Complete)
-    }
-
-    /// Copies the weights of a file into a network.
-    fn start(&self, network: &Localiser, path: &Path, device: Device) -> Result<(), RunError> {
-        let file = LocaliserFile::read(path, device)?;
-        let refused = || RunError::format(path, "it is a localiser with another network, expected task.locate.unet");
-        let from = file.networks.first().filter(|_| file.task.unet == self.task.unet).ok_or_else(refused)?;
-        for (mut own, other) in network.parameters().into_iter().zip(from.parameters()) {
-            tch::no_grad(|| own.tensor.f_copy_(&other.tensor)).map_err(TrainError::from)?;
-        }
-        Ok(())
     }
 
     fn write_localiser(&self, found: &FoundPoints, source: &LocateSource, fold: &Path) -> Result<(), RunError> {

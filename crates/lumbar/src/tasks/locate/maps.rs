@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::grid::{ImageGrid, StackGrid};
 use super::source::{LocateSample, LocateSource};
-use super::{CHANNELS, Localiser, MAPS};
+use super::{Localiser, MAPS};
 use crate::anatomy::Level;
 use crate::data::SeriesKind;
 use crate::data::loader::{BoxError, Dataset as _, Plan};
@@ -100,7 +100,7 @@ impl LocateTask {
         for stack in truth.stacks {
             let slices = stack.slices as i64;
             let logits = output.f_narrow(0, start, slices)?;
-            let own = images.f_narrow(0, start, slices)?.f_narrow(1, 0, CHANNELS.min(1))?.f_squeeze_dim(1)?;
+            let own = images.f_narrow(0, start, slices)?.f_narrow(1, 0, 1)?.f_squeeze_dim(1)?;
             start += slices;
             maps.push(LevelMaps {
                 kind: stack.grid.kind,

@@ -1,7 +1,5 @@
 //! Samples of the localiser from studies that are drawn in memory.
 
-use std::path::PathBuf;
-
 use lumbar_dicom::Geometry;
 use lumbar_phantom::{SlicePixels, SyntheticConfig, SyntheticStudy};
 use rand::RngExt;
@@ -29,12 +27,11 @@ const SAMPLED: usize = 7;
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `studies` | 512 | studies an epoch, drawn anew in each | 1–1,000,000 |
+/// | `studies` | 512 | studies an epoch, new ones in each | 1–1,000,000 |
 /// | `validation` | 32 | studies on which each epoch is judged, always the same | 1–100,000 |
 /// | `views` | 3 | how often a drawn study is augmented and looked at | 1–64 |
 /// | `slices` | 5 | neighbouring slices of a study in training | 2–32 |
 /// | `back_mm`, `up_mm` | 1 | how far canal points are moved before they are learned, see below | −5–5 |
-/// | `start` | none | the file of a localiser whose weights training starts from | |
 /// | `draw` | see there | anatomy and looks: see [`SyntheticConfig`] | |
 ///
 /// On two real studies, points of a network that had learned on a phantom were a few millimetres below and in front of
@@ -49,15 +46,13 @@ pub struct SyntheticStudies {
     pub slices: usize,
     pub back_mm: f64,
     pub up_mm: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub start: Option<PathBuf>,
     pub draw: SyntheticConfig,
 }
 
 impl Default for SyntheticStudies {
     fn default() -> Self {
         let draw = SyntheticConfig::default();
-        Self { studies: 512, validation: 32, views: 3, slices: 5, back_mm: 1.0, up_mm: 1.0, start: None, draw }
+        Self { studies: 512, validation: 32, views: 3, slices: 5, back_mm: 1.0, up_mm: 1.0, draw }
     }
 }
 
