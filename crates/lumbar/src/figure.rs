@@ -67,12 +67,18 @@ pub use palette::{LEVEL_COLOURS, MISSING_COLOUR, SEVERITY_COLOURS, condition_col
 pub(crate) use palette::{MODEL_COLOUR, hex};
 pub use reliability::reliability_diagram;
 pub use severity_table::severity_table;
+pub use svg::escape;
 pub use ternary::ternary_plots;
 pub use tile::{Line, Marker, Tile, window_of};
 pub use view::{LinkedView, LinkedViewConfig, StackView, VIEW_BYTES};
 
 /// The font of text that is drawn with plotters.
 const FONT: &str = "sans-serif";
+
+/// Names from data without control characters, which a page or a terminal would obey.
+fn printable(text: &str) -> String {
+    lumbar_dicom::escaped(text).to_string()
+}
 
 /// A finished figure: PNG bytes, and SVG for charts.
 ///
@@ -133,7 +139,7 @@ impl Figure {
         kind: FigureKind,
         draw: impl FnOnce(&mut Sheet),
     ) -> Result<Self, FigureError> {
-        let alt = alt.into();
+        let alt = printable(&alt.into());
         let mut sheet = Sheet::default();
         let more_px = sheet.title(title, f64::from(width_px - 28));
         draw(&mut sheet);
@@ -157,7 +163,7 @@ impl Figure {
             return Err(FigureError::Size { width_px, height_px, bytes: found });
         }
         let png = encode::png(size_px, &rgb, 1).map_err(FigureError::drawing)?;
-        Ok(Self { alt: alt.into(), width_px, height_px, png, svg: None, faults: Vec::new() })
+        Ok(Self { alt: printable(&alt.into()), width_px, height_px, png, svg: None, faults: Vec::new() })
     }
 
     /// What is wrong with the figure, one sentence each: text that is cut off, shortened, covered by other text or

@@ -32,13 +32,13 @@ mod worst;
 
 use std::fmt;
 
+pub use crate::figure::escape;
 use crate::figure::{Figure, FigureError, FoldHistory};
 use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
 
 pub use case_image::{CamView, cam_tiles, case_image, slice_tile};
 pub use level_tiles::{level_tiles, points_tile};
 pub use of_run::{ReportConfig, cell_cam, cell_tiles};
-pub use page::escape;
 pub use worst::{Mistake, WorstCell, worst_cells};
 
 /// The warning on every page.

@@ -46,7 +46,7 @@ mod tests {
 
         let slice =
             Slice::in_memory(20, 20, Pixels::U16((0..400).collect::<Vec<u16>>().into()), None, Some(3)).unwrap();
-        let view = StackView::new("T1 <b>\u{1b}[2J", &Stack::new(vec![slice]), true).unwrap();
+        let view = StackView::new("T1 <b>\u{1b}[2J\u{202e}", &Stack::new(vec![slice]), true).unwrap();
         let shown = view.show();
         let kinds: Vec<&str> = shown.parts().iter().map(|(mime, _)| *mime).collect();
         assert_eq!(kinds, ["text/plain", "image/png", "text/html"]);

@@ -162,7 +162,8 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
     let height = y + lines * (line_px + 4) + 10;
     let what = if config.title.is_empty() { "slices" } else { &config.title };
     let synthetic = if config.is_synthetic { ", synthetic" } else { "" };
-    let alt = format!("{what}: {} images{synthetic}{}", tiles.len(), described(tiles));
+    let images = if tiles.len() == 1 { "1 image".to_owned() } else { format!("{} images", tiles.len()) };
+    let alt = format!("{what}: {images}{synthetic}{}", described(tiles));
     let size = (width.ceil() as i32, height as i32);
     Figure::of_sheet(alt, &config.title, size, FigureKind::Images, |sheet| {
         if !config.legend.is_empty() {

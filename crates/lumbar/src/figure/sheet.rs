@@ -90,7 +90,7 @@ impl Sheet {
 
     /// Text, vertically centred at `at`.
     pub(super) fn text<T: Into<f64>>(&mut self, text: impl Into<String>, at: (T, T), align: Align, ink: Ink) {
-        let (text, at) = (text.into(), self.moved(at));
+        let (text, at) = (super::printable(&text.into()), self.moved(at));
         if !text.is_empty() {
             self.marks.push(Mark::Text { text, at, align, ink, role: Role::Paper });
         }
@@ -98,7 +98,7 @@ impl Sheet {
 
     /// Text on a slice, with a dark outline.
     pub(super) fn label(&mut self, text: impl Into<String>, at: (f64, f64), align: Align, ink: Ink) {
-        let (text, at) = (text.into(), self.moved(at));
+        let (text, at) = (super::printable(&text.into()), self.moved(at));
         if !text.is_empty() {
             self.marks.push(Mark::Text { text, at, align, ink, role: Role::OnSlice });
         }

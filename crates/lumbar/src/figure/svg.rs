@@ -91,7 +91,13 @@ fn number(value: f64) -> String {
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
 
-pub(super) fn escape(text: &str) -> String {
+/// Text as HTML and SVG show it literally.
+///
+/// ```
+/// assert_eq!(lumbar::report::escape("<b>"), "&lt;b&gt;");
+/// ```
+#[must_use]
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -4,23 +4,7 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 
-use crate::figure::{Figure, MODEL_COLOUR, SEVERITY_COLOURS, hex};
-
-/// Text as HTML shows it literally.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
+use crate::figure::{Figure, MODEL_COLOUR, SEVERITY_COLOURS, escape, hex};
 
 /// A table with names in the first column and numbers in the others; `head` and `rows` are HTML.
 pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> String {

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::page::{Section, escape, inline_figure, page as whole_page, table};
+use super::page::{Section, inline_figure, page as whole_page, table};
 use super::{BaselineKind, DISCLAIMER, Mistake, Report, ReportError, WorstCase};
 use crate::anatomy::{Condition, Severity, Target};
 use crate::figure::{
-    CellGroup, ClassCount, ReferenceLine, ScoreRow, class_bars, confusion_matrices, learning_curves,
+    CellGroup, ClassCount, ReferenceLine, ScoreRow, class_bars, confusion_matrices, escape, learning_curves,
     probability_distributions, reliability_diagram, score_baselines, ternary_plots,
 };
 use crate::metric::{

@@ -33,8 +33,16 @@ pub(super) fn view_code() -> String {
 /// The view without style and script: see [`view_code`]. `inside` is what readers without scripts see.
 pub(super) fn element(data: &ViewData, inside: &str) -> String {
     // serde_json writes numbers, strings and lists, and these cannot fail
-    let json = serde_json::to_string(data).unwrap_or_default().replace('<', "\\u003c");
+    let json = serde_json::to_string(data).unwrap_or_default();
+    let json: String =
+        json.chars().map(|c| if passes(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect();
     format!("<div class=\"lumbar-view\">{inside}<script type=\"application/json\">{json}</script></div>\n")
+}
+
+/// Whether a character is the same in data and in a page: markup, control characters and those that reorder text are
+/// not.
+fn passes(c: char) -> bool {
+    !(c == '<' || c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
 /// An image for readers without scripts.
@@ -76,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_title_cannot_end_the_data_or_become_markup() {
-        let title = "</script><script>alert(1)</script><!-- \u{2028}".to_owned();
+        let title = "</script><script>alert(1)</script><!-- \u{2028}\u{202e}".to_owned();
         let data = ViewData {
             title: title.clone(),
             note: String::new(),
