@@ -2,10 +2,11 @@
 
 mod hidden;
 mod passed;
+mod prose;
 mod written;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ pub(crate) fn execute(places: &Places, notebooks: &[PathBuf], in_place: bool) ->
     if let Some(bytes) = written.finish(Duration::from_secs(10)) {
         println!("{:.2} GB were written to the disk", bytes as f64 / 1e9);
     }
+    prose::list(&copies(&out, notebooks))?;
     // Checkpoints are large; those of a failed notebook stay, to be looked at.
     if failed == 0 {
         fs::remove_dir_all(&runs).with_context(|| format!("cannot clear {}", runs.display()))?;
@@ -80,6 +82,12 @@ pub(crate) fn execute(places: &Places, notebooks: &[PathBuf], in_place: bool) ->
         passed::remember(places, &before)?;
     }
     Ok(())
+}
+
+/// The copies of `notebooks` with their outputs, as they ran.
+fn copies(out: &Path, notebooks: &[PathBuf]) -> Vec<PathBuf> {
+    let copy = |path: &PathBuf| Some(out.join(path.file_name()?));
+    notebooks.iter().filter_map(copy).filter(|path| path.exists()).collect()
 }
 
 /// The notebooks whose names begin with one of `names`; all of them if none is named.
