@@ -1,9 +1,10 @@
 """Opens pages in headless Chromium and answers with what each step saw.
 
 Argument: {"chromium": path, "profile": empty folder,
-           "pages": [{"url": …, "scripts": bool, "width": px, "steps": [step, …]}]}
+           "pages": [{"url": …, "scripts": bool, "width": px, "density": device pixels per px or 1, "steps": [step, …]}]}
 Steps: {"eval": script} | {"wait": script that becomes true} | {"wheel": [canvas, x, y], "by": px}
-     | {"key": name, "shift": bool} | {"drag": [canvas, x, y, to_x, to_y], "shift": bool} | {"screenshot": path}
+     | {"key": name, "shift": bool} | {"drag": [canvas, x, y, to_x, to_y], "shift": bool}
+     | {"screenshot": path, "of": selector or the whole page} | {"media": "print" or "screen"} | {"pdf": path}
        where `canvas` is a number in the order of the page and x, y are shares of its width and height.
 Answer: for each page the results of its `eval` steps.
 """
@@ -64,6 +65,11 @@ class Page:
         left, top, width, height = self.eval(script)
         return {"x": left + x * width, "y": top + y * height}
 
+    def box(self, selector):
+        """An element's place on the page."""
+        script = f"(r => [r.left + scrollX, r.top + scrollY, r.width, r.height])(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+        return dict(zip(["x", "y", "width", "height"], self.eval(script)))
+
     def mouse(self, kind, place, **more):
         self.call("Input.dispatchMouseEvent", type=kind, **place, **more)
 
@@ -89,8 +95,14 @@ class Page:
             self.mouse("mouseMoved", end, **held)
             self.mouse("mouseReleased", end, **{**held, "buttons": 0})
         elif "screenshot" in step:
-            image = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+            clip = {"clip": {**self.box(step["of"]), "scale": 1}} if "of" in step else {}
+            image = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, **clip)["data"]
             pathlib.Path(step["screenshot"]).write_bytes(base64.b64decode(image))
+        elif "media" in step:
+            self.call("Emulation.setEmulatedMedia", media=step["media"])
+        elif "pdf" in step:
+            data = self.call("Page.printToPDF", printBackground=True)["data"]
+            pathlib.Path(step["pdf"]).write_bytes(base64.b64decode(data))
         else:
             raise ValueError(f"no such step: {step}")
         return []
@@ -120,7 +132,7 @@ def main(job):
             page = Page(f"{address.split('/devtools')[0]}/devtools/page/{target}")
             page.call("Page.enable")
             page.call("Runtime.enable")
-            size = {"width": wanted["width"], "height": 1400, "deviceScaleFactor": 1, "mobile": False}
+            size = {"width": wanted["width"], "height": 1400, "deviceScaleFactor": wanted.get("density", 1), "mobile": False}
             page.call("Emulation.setDeviceMetricsOverride", **size)
             page.call("Emulation.setScriptExecutionDisabled", value=not wanted["scripts"])
             page.call("Page.navigate", url=wanted["url"])

@@ -6,7 +6,7 @@ use lumbar::data::manifest::Manifest;
 use lumbar::data::study::Study;
 use lumbar::data::{DataSplit, StudyId};
 use lumbar::metric::read_predictions;
-use lumbar::report::{Report, ReportConfig, cell_cam};
+use lumbar::report::{PAGE_BYTES, Report, ReportConfig, cell_cam};
 use lumbar::run::{Run, RunConfig};
 use lumbar::tasks::Preset;
 use lumbar::train::observer::{Silent, StopToken};
@@ -56,6 +56,20 @@ fn a_run_becomes_one_page_with_images_and_without_paths() {
     let page = whole.html().unwrap();
     assert!(page.contains("oracle") && page.contains("temperature-scaled") && page.contains("data:image/png"));
     assert!(!page.contains(&*folder.path().to_string_lossy()), "a path of this machine");
+    // what can be scrolled: the annotated targets of the first cases, with one script for all of them
+    let views = whole.worst.iter().filter(|case| case.view.is_some()).count();
+    assert!(views > 0 && page.matches("class=\"lumbar-view\"").count() == views, "{views} views");
+    assert!(page.matches("<script>").count() == 1 && page.len() <= PAGE_BYTES, "{} bytes", page.len());
+    for case in whole.worst.iter().filter(|case| case.view.is_none()) {
+        assert!(case.image.is_none() || case.remark.contains("No linked planes: "), "{}", case.remark);
+    }
+    for record in manifest.of(DataSplit::Train) {
+        assert!(!page.contains(&record.id.to_string()), "the number of study {}", record.id);
+        for series in Study::open(record).unwrap().series {
+            let uid = series.data.frame_of_reference;
+            assert!(uid.is_none_or(|uid| !page.contains(&uid.to_string())), "a UID of study {}", record.id);
+        }
+    }
 
     // a study whose file says that its pixels may show a name
     let shown = whole.worst.iter().filter(|case| case.image.is_some()).map(|case| case.cell.study);
@@ -71,6 +85,7 @@ fn a_run_becomes_one_page_with_images_and_without_paths() {
         assert_eq!(case.cell, before.cell);
         let is_flagged = flagged.contains(&case.cell.study);
         assert_eq!(case.image.is_some(), before.image.is_some() && !is_flagged, "study {}", case.cell.study);
+        assert_eq!(case.view.is_some(), before.view.is_some() && !is_flagged, "study {}", case.cell.study);
         assert_eq!(case.remark.contains("may show a name (BurnedInAnnotation)"), is_flagged);
     }
     assert!(careful.html().unwrap().contains("may show a name (BurnedInAnnotation)"));

@@ -4,6 +4,8 @@
 //! The oracles are programs in `oracles/*.py`. They get their arguments as one JSON value on the command
 //! line and answer with one JSON value on standard output, so that a test reads like a comparison.
 
+pub mod browser;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, Once, PoisonError};

@@ -1,43 +1,10 @@
 //! Pages in headless Chromium.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use lumbar_tests::{oracle, scratch};
+use lumbar_tests::browser::visit as visit_pages;
+use lumbar_tests::scratch;
 use serde_json::{Value, json};
-
-/// Names of the program, as Debian, Ubuntu and Google install it.
-const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-
-/// Chromium: `LUMBAR_CHROMIUM`, else the first of [`NAMES`] in `PATH`. `None`, with one line on standard error, if there is
-/// none, or if `LUMBAR_NO_BROWSER` says that tests shall do without.
-///
-/// # Panics
-/// If there is none and `CI` is set: there a test without its browser has failed.
-pub(crate) fn chromium() -> Option<PathBuf> {
-    let say = |line: &str| {
-        // not by `eprintln!`, which the test harness hides
-        let _ = writeln!(std::io::stderr(), "{line}");
-    };
-    if std::env::var_os("LUMBAR_NO_BROWSER").is_some() {
-        say("views: not tested in a browser, LUMBAR_NO_BROWSER is set");
-        return None;
-    }
-    let named = std::env::var_os("LUMBAR_CHROMIUM").map(PathBuf::from);
-    let in_path = || {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).flat_map(|folder| NAMES.map(|name| folder.join(name))).find(|file| file.is_file())
-    };
-    let found = named.or_else(in_path);
-    if found.is_none() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "no Chromium in PATH: install it (apt-get install chromium), name it in LUMBAR_CHROMIUM, or set LUMBAR_NO_BROWSER"
-        );
-        say("views: not tested in a browser, there is no Chromium in PATH (apt-get install chromium)");
-    }
-    found
-}
 
 /// A page in a folder of its own, with what has to be done on it.
 pub(crate) struct PageTest {
@@ -69,11 +36,7 @@ pub(crate) fn visit(chromium: &Path, pages: &[PageTest]) -> Vec<Vec<Value>> {
             json!({ "url": format!("file://{}", file.display()), "scripts": page.scripts, "width": 1000, "steps": page.steps })
         })
         .collect();
-    let answer = oracle(
-        "views_browser",
-        &json!({ "chromium": chromium, "profile": folder.path().join("profile"), "pages": pages }),
-    );
-    serde_json::from_value(answer).unwrap()
+    visit_pages(chromium, &pages)
 }
 
 /// Waits until all views of the page are alive.

@@ -5,9 +5,10 @@ use lumbar::data::SeriesKind;
 use lumbar::data::study::Study;
 use lumbar::figure::{LinkedView, LinkedViewConfig, VIEW_BYTES};
 use lumbar_dicom::{Geometry, Slice};
+use lumbar_tests::browser::chromium;
 use serde_json::{Value, json};
 
-use super::browser::{PageTest, alive, chromium, number, pixels, state, visit};
+use super::browser::{PageTest, alive, number, pixels, state, visit};
 use super::record;
 
 /// Whether a pixel has the green of the crosshair in `view.js`, also where its edge is mixed with black. No ring has it.

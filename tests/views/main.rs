@@ -1,7 +1,9 @@
-//! Views in a real browser, headless Chromium: see `browser.rs` for where it is found.
+//! Views in a real browser, headless Chromium: see `lumbar_tests::browser` for where it is found.
 
 mod browser;
+mod golden;
 mod linked;
+mod report;
 mod stack;
 
 use std::path::PathBuf;
@@ -12,8 +14,8 @@ use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar_phantom::{OddityRates, PhantomConfig, PhantomPreset, generate};
 use lumbar_tests::{kept_until_exit, scratch};
 
-/// A study with a series of each kind, small, for all tests of this binary.
-fn record() -> StudyRecord {
+/// The folder of a small phantom, for all tests of this binary.
+fn phantom() -> PathBuf {
     static PHANTOM: OnceLock<PathBuf> = OnceLock::new();
     let folder = PHANTOM.get_or_init(|| {
         let folder = scratch();
@@ -26,6 +28,11 @@ fn record() -> StudyRecord {
         generate(&config, &folder.path().join("phantom"), &|_| {}).unwrap();
         kept_until_exit(folder)
     });
-    let manifest = Manifest::read(folder.join("phantom")).unwrap();
+    folder.join("phantom")
+}
+
+/// A study with a series of each kind.
+fn record() -> StudyRecord {
+    let manifest = Manifest::read(phantom()).unwrap();
     manifest.of(DataSplit::Train).next().unwrap().clone()
 }

@@ -3,9 +3,10 @@
 use lumbar::data::SeriesKind;
 use lumbar::data::study::Study;
 use lumbar::figure::{StackView, window_of};
+use lumbar_tests::browser::chromium;
 use serde_json::{Value, json};
 
-use super::browser::{PageTest, alive, chromium, number, pixels, state, visit};
+use super::browser::{PageTest, alive, number, pixels, state, visit};
 use super::record;
 
 fn view() -> (StackView, lumbar_dicom::Stack) {

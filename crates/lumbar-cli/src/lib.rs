@@ -106,8 +106,9 @@ enum Command {
     /// Write the results of a trained run as one HTML page
     ///
     /// Score with intervals beside the baselines, curves, probability distributions for each condition and severity,
-    /// reliability, confusion, and the worst cases with their images and Grad-CAM. The page loads nothing and holds
-    /// no path; it does contain the study numbers of the data set.
+    /// reliability, confusion, and the worst cases with their images and Grad-CAM. The page loads nothing, has at
+    /// most 10 MB, and holds no path and no study number. In a browser the slices of the first cases can be scrolled;
+    /// on paper they are images.
     Report(report::Arguments),
     /// Print the completions of a shell: `lumbar completions bash > FILE`
     ///

@@ -70,7 +70,7 @@ pub use severity_table::severity_table;
 pub use svg::escape;
 pub use ternary::ternary_plots;
 pub use tile::{Line, Marker, Tile, window_of};
-pub use view::{LinkedView, LinkedViewConfig, StackView, VIEW_BYTES};
+pub use view::{LinkedView, LinkedViewConfig, StackView, VIEW_BYTES, view_code};
 
 /// The font of text that is drawn with plotters.
 const FONT: &str = "sans-serif";

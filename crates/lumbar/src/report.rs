@@ -1,4 +1,6 @@
-//! A run on one page: a self-contained HTML file without scripts and without external resources.
+//! A run on one page: a self-contained HTML file without external resources. A policy in it forbids browsers to load
+//! anything. Its one script brings the [linked views](crate::figure::LinkedView) of the worst cases to life; without it,
+//! and on paper, the page shows static images. It has at most [`PAGE_BYTES`] bytes.
 //!
 //! A [`Report`] turns tables, histories and images into text; [`Report::of_run`] reads them from a run's folder and its
 //! data. The page contains no path, no name, no UID and no study number. Images of a study are left out, with a
@@ -29,11 +31,12 @@ mod of_run;
 mod page;
 mod sections;
 mod worst;
+mod worst_section;
 
 use std::fmt;
 
 pub use crate::figure::escape;
-use crate::figure::{Figure, FigureError, FoldHistory};
+use crate::figure::{Figure, FigureError, FoldHistory, LinkedView};
 use crate::metric::{BootstrapConfig, LabelTable, MetricError, PredictionTable};
 
 pub use case_image::{CamView, cam_tiles, case_image, slice_tile};
@@ -44,6 +47,10 @@ pub use worst::{Mistake, WorstCell, worst_cells};
 /// The warning on every page.
 pub const DISCLAIMER: &str =
     "For research and teaching only. This is not a medical device, and nothing on this page is for diagnosis.";
+
+/// Maximum size of a page in bytes, so that it can be sent and opens at once. Views, and then images, of cases that are
+/// further down are left out, with a sentence that says so.
+pub const PAGE_BYTES: usize = 10_000_000;
 
 /// Everything that a report is made of.
 #[derive(Debug, Clone)]
@@ -111,6 +118,9 @@ pub struct WorstCase {
     /// The slice, the crop and where the model looked; `None` if there is no image; the reason is then in
     /// `remark`.
     pub image: Option<Figure>,
+    /// Sagittal and axial slices at the target, with the study's labels and predictions; `None` if the series do not
+    /// allow it or the case is not among the first.
+    pub view: Option<LinkedView>,
     /// A sentence below it; may be empty.
     pub remark: String,
 }

@@ -17,6 +17,7 @@ mod html;
 mod linked;
 mod stack;
 
+pub use html::view_code;
 pub use linked::{LinkedView, LinkedViewConfig};
 pub use stack::StackView;
 

@@ -13,10 +13,10 @@ use crate::config::check_range;
 use crate::data::channels::plane_of;
 use crate::data::loader::{BoxError, Loader, LoaderConfig, Plan};
 use crate::data::manifest::{Manifest, StudyRecord};
-use crate::data::study::{Study, StudyPoints};
+use crate::data::study::{Study, StudyPoint, StudyPoints};
 use crate::data::{DataSplit, SeriesKind, StudyId};
 use crate::explain::{CellCam, ExplainCell};
-use crate::figure::{FoldHistory, Tile};
+use crate::figure::{FigureError, FoldHistory, LinkedView, LinkedViewConfig, Tile};
 use crate::metric::{BootstrapConfig, ConstantBaseline, Graded, LabelTable, PredictionTable, read_predictions};
 use crate::run::{Run, RunError};
 use crate::tasks::{GradingTask, GradingVisitor, Task, TaskConfig, TaskVisitor};
@@ -98,8 +98,9 @@ impl Report {
         }
         let graded = Graded::join(&report.labels, &predictions)?;
         for mistake in [Mistake::Missed, Mistake::FalseAlarm] {
-            for cell in worst_cells(&graded, mistake, config.worst) {
-                report.worst.push(worst_case(run, manifest, cell, device));
+            for (rank, cell) in worst_cells(&graded, mistake, config.worst).into_iter().enumerate() {
+                let rows = predictions.get(cell.study).filter(|_| rank < VIEWS);
+                report.worst.push(worst_case(run, manifest, cell, rows, device));
             }
         }
         Ok(report)
@@ -159,33 +160,72 @@ fn facts(run: &Run, network: String) -> Vec<(String, String)> {
 /// Why a case has no image although its study can be decoded.
 const BURNED_IN: &str = "No image: a file of this study says that its pixels may show a name (BurnedInAnnotation).";
 
-/// A cell with its image, or with the reason why it has no image.
-fn worst_case(run: &Run, manifest: Option<&Manifest>, cell: WorstCell, device: Device) -> WorstCase {
-    let Some(manifest) = manifest else {
-        return WorstCase { cell, image: None, remark: "No image: the data set was not given.".to_owned() };
-    };
+/// Cases of each direction that have a view: six of [`VIEW_BYTES`](crate::figure::VIEW_BYTES) leave room for the images of
+/// other cases and for charts on a page of [`PAGE_BYTES`](super::PAGE_BYTES).
+const VIEWS: usize = 3;
+
+/// A cell with its image and, if `predictions` of its study are given, its view, or with the reason why it has no image.
+fn worst_case(
+    run: &Run,
+    manifest: Option<&Manifest>,
+    cell: WorstCell,
+    predictions: Option<&[[f64; 3]; Target::COUNT]>,
+    device: Device,
+) -> WorstCase {
+    let without = |cell, remark: &str| WorstCase { cell, image: None, view: None, remark: remark.to_owned() };
+    let Some(manifest) = manifest else { return without(cell, "No image: the data set was not given.") };
     let record = manifest.of(DataSplit::Train).find(|record| record.id == cell.study);
-    let Some(record) = record else {
-        return WorstCase { cell, image: None, remark: "No image: the data set lacks this study.".to_owned() };
-    };
+    let Some(record) = record else { return without(cell, "No image: the data set lacks this study.") };
     // the errors name files, and the page has no paths
     const UNREADABLE: &str = "No image: the study cannot be read. `lumbar inspect` says why.";
-    let unreadable = |cell| WorstCase { cell, image: None, remark: UNREADABLE.to_owned() };
-    match tiles(run, record, &cell, device) {
-        Ok((tiles, remark)) if !tiles.is_empty() => match case_image(cell.target, &tiles, manifest.is_synthetic()) {
-            Ok(image) => WorstCase { cell, image: Some(image), remark },
-            Err(_) => unreadable(cell),
-        },
-        Ok((_, remark)) => WorstCase { cell, image: None, remark },
-        Err(_) => unreadable(cell),
+    let Ok(study) = Study::open(record) else { return without(cell, UNREADABLE) };
+    if study.has_burned_in_annotation() {
+        return without(cell, BURNED_IN);
     }
+    let is_synthetic = manifest.is_synthetic();
+    let Ok((tiles, mut remark)) = tiles(run, record, &study, &cell, device) else { return without(cell, UNREADABLE) };
+    let image = match case_image(cell.target, &tiles, is_synthetic) {
+        Ok(image) => Some(image),
+        Err(_) if tiles.is_empty() => None,
+        Err(_) => return without(cell, UNREADABLE),
+    };
+    let mut view = None;
+    if let Some(rows) = predictions {
+        match linked_view(&study, record, cell.target, rows, is_synthetic) {
+            Ok(found) => view = Some(found),
+            Err(reason) => remark.push_str(&format!(" No linked planes: {reason}.")),
+        }
+    }
+    WorstCase { cell, image, view, remark }
 }
 
-fn tiles(run: &Run, record: &StudyRecord, cell: &WorstCell, device: Device) -> Result<(Vec<Tile>, String), BoxError> {
-    let study = Study::open(record)?;
-    if study.has_burned_in_annotation() {
-        return Ok((Vec::new(), BURNED_IN.to_owned()));
+/// The study's planes at a target, or why there are none.
+fn linked_view(
+    study: &Study,
+    record: &StudyRecord,
+    target: Target,
+    predictions: &[[f64; 3]; Target::COUNT],
+    is_synthetic: bool,
+) -> Result<LinkedView, String> {
+    if !matches!(StudyPoints::locate(study, record).points[target.index()], StudyPoint::Annotated { .. }) {
+        return Err("this target is not annotated".to_owned());
     }
+    let (title, predictions) = (format!("{target}, both planes"), Some(*predictions));
+    let config = LinkedViewConfig { title, target, predictions, is_synthetic };
+    LinkedView::of_study(study, record, &config).map_err(|error| match error {
+        // says which series is missing, and names no file
+        FigureError::Values { reason, .. } => reason,
+        _ => "the slices cannot be decoded".to_owned(),
+    })
+}
+
+fn tiles(
+    run: &Run,
+    record: &StudyRecord,
+    study: &Study,
+    cell: &WorstCell,
+    device: Device,
+) -> Result<(Vec<Tile>, String), BoxError> {
     let mut tiles = Vec::new();
     let mut reliability = String::new();
     let position_mm = if run.localiser().is_some() {
@@ -196,10 +236,10 @@ fn tiles(run: &Run, record: &StudyRecord, cell: &WorstCell, device: Device) -> R
         });
         point.map(|point| point.position_mm)
     } else {
-        StudyPoints::locate(&study, record).points[cell.target.index()].position_mm()
+        StudyPoints::locate(study, record).points[cell.target.index()].position_mm()
     };
     if let Some(position_mm) = position_mm {
-        tiles.extend(slice_tile(&study, cell.target, position_mm)?);
+        tiles.extend(slice_tile(study, cell.target, position_mm)?);
     }
     let severity = Severity::most_probable(&cell.probabilities);
     let remark = match cell_cam(run, record, cell.target, severity, device)? {

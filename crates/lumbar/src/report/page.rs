@@ -57,11 +57,15 @@ pub(super) struct Section {
     pub(super) body: String,
 }
 
-/// The whole file.
-pub(super) fn page(title: &str, head: &str, sections: &[Section]) -> String {
+/// Nothing is loaded from anywhere: images are inside the page, as are its style and its script.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+/// The whole file. `code` are style and script of the views; empty if there are none.
+pub(super) fn page(title: &str, head: &str, sections: &[Section], code: &str) -> String {
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <title>{title}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{head}\n\
          <nav aria-label=\"sections\">",
         style()
@@ -73,7 +77,7 @@ pub(super) fn page(title: &str, head: &str, sections: &[Section]) -> String {
     for Section { id, title, body } in sections {
         let _ = write!(html, "<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n");
     }
-    html.push_str("</main>\n</body>\n</html>\n");
+    let _ = write!(html, "</main>\n{code}</body>\n</html>\n");
     html
 }
 
@@ -103,7 +107,8 @@ figure{margin:14px 0}figure svg,figure img{max-width:100%;height:auto}figcaption
 a:focus-visible{outline:3px solid $moderate}
 .cases{display:grid;grid-template-columns:1fr;gap:18px}.case{border:1px solid #d0d0d0;padding:10px 14px}
 .case p{margin:4px 0}
-@media print{body{max-width:none;margin:0}nav{display:none}section,table{break-inside:auto}figure,.case,tr{break-inside:avoid}h2,h3,h4{break-after:avoid}}
+.case .lumbar-view{margin-top:14px}
+@media print{body{max-width:none;margin:0}nav{display:none}section,table{break-inside:auto}figure,tr{break-inside:avoid}h2,h3,h4{break-after:avoid}}
 ";
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 use std::fmt::Write as _;
 
 use super::page::{Section, inline_figure, page as whole_page, table};
-use super::{BaselineKind, DISCLAIMER, Mistake, Report, ReportError, WorstCase};
-use crate::anatomy::{Condition, Severity, Target};
+use super::worst_section::worst_section;
+use super::{BaselineKind, DISCLAIMER, PAGE_BYTES, Report, ReportError};
+use crate::anatomy::{Condition, Target};
 use crate::figure::{
     CellGroup, ClassCount, ReferenceLine, ScoreRow, class_bars, confusion_matrices, escape, learning_curves,
-    probability_distributions, reliability_diagram, score_baselines, ternary_plots,
+    probability_distributions, reliability_diagram, score_baselines, ternary_plots, view_code,
 };
 use crate::metric::{
     Graded, Interval, LabelTable, MetricError, ScoreIntervals, Summary, by_group, by_target, score_difference,
     score_intervals,
 };
+
+/// Bytes for what surrounds the sections: the page's head and style, the names of sections, style and script of views.
+const FRAME_BYTES: usize = 60_000;
 
 /// What a section needs of a predictor.
 struct Judged {
@@ -44,11 +48,19 @@ pub(super) fn page(report: &Report) -> Result<String, ReportError> {
     });
     sections.push(Section { id: "reliability", title: "Reliability", body: reliability_section(&groups)? });
     sections.push(Section { id: "confusion", title: "Confusion", body: confusion_section(&groups)? });
+    let (title, head) = (escape(&report.title), head(report));
+    let reading = Section { id: "reading", title: "How to read this", body: READING.to_owned() };
+    let mut code = String::new();
     if !report.worst.is_empty() {
-        sections.push(Section { id: "worst", title: "Worst cases", body: worst_section(&report.worst) });
+        let others: usize = sections.iter().chain([&reading]).map(|section| section.body.len()).sum();
+        let (body, views) = worst_section(&report.worst, PAGE_BYTES.saturating_sub(others + head.len() + FRAME_BYTES));
+        sections.push(Section { id: "worst", title: "Worst cases", body });
+        if views > 0 {
+            code = view_code();
+        }
     }
-    sections.push(Section { id: "reading", title: "How to read this", body: READING.to_owned() });
-    Ok(whole_page(&escape(&report.title), &head(report), &sections))
+    sections.push(reading);
+    Ok(whole_page(&title, &head, &sections, &code))
 }
 
 fn judge(
@@ -252,60 +264,6 @@ fn reliability_section(groups: &[CellGroup]) -> Result<String, ReportError> {
 
 fn confusion_section(groups: &[CellGroup]) -> Result<String, ReportError> {
     Ok(inline_figure(&confusion_matrices("Label against most probable severity", groups)?, ""))
-}
-
-fn worst_section(worst: &[WorstCase]) -> String {
-    let mut html = String::from(
-        "<p>The cells that cost most, one of each study. Left: the slice with the annotated point; right: the crop that \
-         the model sees and, in colour, where its features raise the severity that it found most probable \
-         (Grad-CAM). A map shows where a model looks, not whether it is right to.</p>\n",
-    );
-    for (mistake, title) in [
-        (Mistake::Missed, "Missed: labelled more severe than predicted"),
-        (Mistake::FalseAlarm, "False alarms: labelled milder than predicted"),
-    ] {
-        let mut cases = worst.iter().filter(|case| case.cell.mistake == mistake).peekable();
-        if cases.peek().is_none() {
-            continue;
-        }
-        let _ = write!(html, "<h3>{title}</h3>\n<div class=\"cases\">\n");
-        for (number, case) in cases.enumerate() {
-            html.push_str(&worst_case(case, number + 1));
-        }
-        html.push_str("</div>\n");
-    }
-    html
-}
-
-fn worst_case(case: &WorstCase, number: usize) -> String {
-    let cell = &case.cell;
-    let predicted: Vec<String> = Severity::ALL
-        .iter()
-        .map(|severity| format!("{} {}", severity.title(), percent(cell.probabilities[severity.index()])))
-        .collect();
-    let mut html = format!(
-        "<div class=\"case\"><h4>Case {number}: {}</h4><p>labelled <b>{}</b>, predicted {}; loss {:.2}</p>",
-        escape(&cell.target.to_string()),
-        cell.truth,
-        predicted.join(", "),
-        cell.loss
-    );
-    if let Some(figure) = &case.image {
-        html.push_str(&inline_figure(figure, ""));
-    }
-    if !case.remark.is_empty() {
-        let _ = write!(html, "<p><small>{}</small></p>", escape(&case.remark));
-    }
-    html.push_str("</div>\n");
-    html
-}
-
-/// A probability that is not zero is not written as zero.
-fn percent(probability: f64) -> String {
-    if probability > 0.0 && probability < 0.0005 {
-        return "below 0.1%".to_owned();
-    }
-    format!("{:.1}%", 100.0 * probability)
 }
 
 const READING: &str = "

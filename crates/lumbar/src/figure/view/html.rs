@@ -25,8 +25,10 @@ pub(super) struct ViewData {
     pub(super) grades: Option<Grades>,
 }
 
-/// Style and script of all views of a page, which contains it once, after the views.
-pub(super) fn view_code() -> String {
+/// Style and script of all views of a page, which contains it once, after the views. See
+/// [`LinkedView::element`](super::LinkedView::element).
+#[must_use]
+pub fn view_code() -> String {
     format!("<style>{STYLE}</style>\n<script>\n{SCRIPT}</script>\n")
 }
 

@@ -55,6 +55,8 @@ impl Default for LinkedViewConfig {
 pub struct LinkedView {
     figure: Figure,
     html: String,
+    /// Bytes of `html` before style and script.
+    element_bytes: usize,
 }
 
 impl LinkedView {
@@ -111,8 +113,10 @@ impl LinkedView {
             selected: i32::try_from(target.index()).unwrap_or(-1),
             grades: Some(grades),
         };
-        let html = element(&data, &(static_image(&figure) + &table)) + &view_code();
-        Ok(Self { figure, html })
+        let mut html = element(&data, &(static_image(&figure) + &table));
+        let element_bytes = html.len();
+        html.push_str(&view_code());
+        Ok(Self { figure, html, element_bytes })
     }
 
     /// The static image: both planes at the first point.
@@ -125,6 +129,12 @@ impl LinkedView {
     #[must_use]
     pub fn html(&self) -> &str {
         &self.html
+    }
+
+    /// The same without style and script, for a page with several views: [`view_code`] follows the last of them.
+    #[must_use]
+    pub fn element(&self) -> &str {
+        &self.html[..self.element_bytes]
     }
 }
 
@@ -150,8 +160,10 @@ fn static_figure(
     config: &LinkedViewConfig,
 ) -> Result<Figure, FigureError> {
     let mut tiles = Vec::with_capacity(2);
-    for (number, (slice, window)) in slices.into_iter().enumerate() {
-        let mut tile = Tile::of_slice(slice, window)?;
+    let kinds = [SeriesKind::SagittalT2, SeriesKind::AxialT2];
+    for (number, ((slice, window), kind)) in slices.into_iter().zip(kinds).enumerate() {
+        let place = slice.instance_number.map_or_else(String::new, |number| format!(", slice {number}"));
+        let mut tile = Tile::of_slice(slice, window)?.caption(format!("{}{place}", kind.title()));
         let other = slices[1 - number].0;
         if let (Some(own), Some(other)) = (slice.geometry, other.geometry) {
             let seen = own.project(point_mm);

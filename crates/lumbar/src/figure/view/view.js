@@ -297,13 +297,27 @@
       var from = pane.toCanvas(line[0]), to = pane.toCanvas(line[1]);
       stroke(context, SCOUT, 1.2, function () { context.moveTo(from[0], from[1]); context.lineTo(to[0], to[1]); });
     });
+    var rings = [];
     view.data.marks.forEach(function (mark) {
-      if (!slice.origin) { return; }
-      var seen = project(slice, mark.position_mm), at = pane.toCanvas(seen.at), isChosen = mark.target === view.selected;
-      if (Math.abs(seen.mm) > slice.gap_mm / 2 || !isInside(slice, seen.at)) { return; }
+      var seen = slice.origin && project(slice, mark.position_mm);
+      if (!seen || Math.abs(seen.mm) > slice.gap_mm / 2 || !isInside(slice, seen.at)) { return; }
+      rings.push({ mark: mark, at: pane.toCanvas(seen.at) });
+    });
+    rings.forEach(function (ring) {
+      var mark = ring.mark, at = ring.at, isChosen = mark.target === view.selected;
       stroke(context, mark.colour, isChosen ? 2.5 : 1.5, function () { context.arc(at[0], at[1], 8, 0, 7); });
-      var fits = at[0] + 60 < w;
-      label(context, mark.name, at[0] + (fits ? 12 : -12), at[1], fits ? "left" : "right", mark.colour);
+    });
+    // a name is on the side where no other ring is, and left out if there are rings on both
+    rings.forEach(function (ring) {
+      var at = ring.at, isTaken = [1, -1].map(function (way) {
+        return rings.some(function (other) {
+          var away = (other.at[0] - at[0]) * way;
+          return other !== ring && away >= 0 && away < 80 && Math.abs(other.at[1] - at[1]) < 18;
+        });
+      });
+      var isLeft = isTaken[0] || at[0] + 60 > w;
+      if (isLeft && isTaken[1]) { return; }
+      label(context, ring.mark.name, at[0] + (isLeft ? -12 : 12), at[1], isLeft ? "right" : "left", ring.mark.colour);
     });
     delete this.canvas.dataset.at;
     if (view.point) {
