@@ -21,7 +21,7 @@ pub(super) struct Drawn {
 }
 
 const STYLE: &str = "body{font:13px/1.4 'DejaVu Sans',sans-serif;margin:12px;background:#ececec}h2{font-size:18px;margin:14px 0 6px}\
-    .cards{columns:2;column-gap:12px}.card{break-inside:avoid;background:#fff;padding:8px;margin:0 0 12px}\
+    .cards{columns:3;column-gap:12px}.card{break-inside:avoid;background:#fff;padding:8px;margin:0 0 12px}\
     .card img{max-width:100%;height:auto;display:block}.card p{margin:0 0 4px}.card b{color:#780a3c}";
 
 /// Writes `sheet.html` and `sheet-NAME.png`.
@@ -53,5 +53,5 @@ pub(super) fn write(chromium: &Path, drawn: &[Drawn], out: &Path) {
     let file = out.join("sheet.html");
     std::fs::write(&file, html).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let url = format!("file://{}", file.display());
-    visit(chromium, &[json!({ "url": url, "scripts": true, "width": 1500, "steps": steps })]);
+    visit(chromium, &[json!({ "url": url, "scripts": true, "width": 1800, "steps": steps })]);
 }

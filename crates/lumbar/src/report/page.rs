@@ -102,13 +102,16 @@ caption{text-align:left;color:#545454;padding-bottom:4px}
 th,td{padding:3px 7px;border-bottom:1px solid #e2e2e2;text-align:right;white-space:nowrap}
 th{font-weight:bold}tbody th{font-weight:normal}th:first-child{text-align:left}
 tbody th b{color:$model}
-td small{color:#545454;font-weight:normal}
+td small{color:#545454;font-weight:normal;font-size:11px}
 figure{margin:14px 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#545454;font-size:13px;max-width:78ch}
 a:focus-visible{outline:3px solid $moderate}
 .cases{display:grid;grid-template-columns:1fr;gap:18px}.case{border:1px solid #d0d0d0;padding:10px 14px}
 .case p{margin:4px 0}
 .case .lumbar-view{margin-top:14px}
-@media print{body{max-width:none;margin:0}nav{display:none}section,table{break-inside:auto}figure,tr{break-inside:avoid}h2,h3,h4{break-after:avoid}}
+@media print{body{max-width:none;margin:0;padding:0;font-size:12px}nav{display:none}.scroll{overflow:visible}
+table,.lumbar-view table{font-size:9px}th,td{padding:2px 4px}td small{font-size:8px}figcaption{font-size:11px}
+h2{margin-top:16px}.case{padding:6px 0;border-width:1px 0 0}figure svg,figure img{max-height:22cm}
+section,table{break-inside:auto}figure,tr{break-inside:avoid}h2,h3,h4,.case h4+p{break-after:avoid}}
 ";
 
 #[cfg(test)]

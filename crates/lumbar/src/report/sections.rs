@@ -89,8 +89,9 @@ fn head(report: &Report) -> String {
 }
 
 fn with_interval(interval: &Interval) -> String {
-    let Interval { estimate, low, high, .. } = interval;
-    format!("{estimate:.3} <small>{low:.3} – {high:.3}</small>")
+    let number = |value: f64| format!("{value:.3}").replace('-', "−");
+    let [estimate, low, high] = [interval.estimate, interval.low, interval.high].map(number);
+    format!("{estimate}<br><small>{low} to {high}</small>")
 }
 
 fn score_row(name: &str, score: &ScoreIntervals) -> Vec<String> {

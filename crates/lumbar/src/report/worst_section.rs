@@ -142,7 +142,8 @@ mod tests {
         let (all, _) = worst_section(&cases, PAGE_BYTES);
         assert_eq!(all.matches("<img ").count(), 6);
         let image = inline_figure(cases[0].image.as_ref().unwrap(), "").len();
-        let bytes = 6 * CASE_BYTES + 2_000 + 3 * image;
+        let (text, _) = worst_section(&[], 0);
+        let bytes = text.len() + 6 * CASE_BYTES + 3 * image + image / 2;
         let (some, views) = worst_section(&cases, bytes);
         assert!(some.len() <= bytes && views == 0, "{} of {bytes}", some.len());
         let shown: Vec<bool> = (0..6).map(|index| some.contains(&format!("alt=\"image {index}\""))).collect();

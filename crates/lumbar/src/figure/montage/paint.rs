@@ -81,28 +81,53 @@ impl SliceRectangle {
         let (left, top) = (f64::from(self.x), f64::from(self.y));
         let (right, bottom) = (left + f64::from(self.width), top + f64::from(self.height));
         let half = f64::from(text_px) * 0.7;
+        let radius = (f64::from(self.square.2) / 30.0).clamp(5.0, 9.0);
+        let middle = ((left + right) / 2.0, (top + bottom) / 2.0);
+        // rings and side letters, then the labels that are set: the next label is beside them if there is room
+        let around = |(x, y): (f64, f64), away: f64| [x - away, y - away, x + away, y + away];
+        let rings = tile.markers.iter().map(|marker| around(self.at(tile, marker.column, marker.row), radius));
+        let mut taken: Vec<[f64; 4]> = rings.collect();
+        if tile.sides.is_some() {
+            let (x, y) = middle;
+            let letters = [(left + half, y), (right - half, y), (x, top + half), (x, bottom - half)];
+            taken.extend(letters.map(|at| around(at, half)));
+        }
         for line in &tile.lines {
             let ends = [line.from, line.to].map(|[column, row]| self.at(tile, column, row));
             sheet.path(&ends, RGBColor(0, 0, 0), 3.0);
             sheet.path(&ends, line.colour, 1.5);
+            if line.label.is_empty() {
+                continue;
+            }
             let width = width_px(&line.label, label);
-            let x = (ends[1].0 - 4.0).min(right - 16.0).max(left + width + 2.0);
-            let y = (ends[1].1 - half).clamp(top + half, bottom - half);
-            sheet.label(&*line.label, (x, y), Align::Right, label.colour(line.colour));
+            let places = [ends[1], ends[0]].map(|end| {
+                let x = (end.0 - 4.0).min(right - 16.0).max(left + width + 2.0);
+                let y = (end.1 - half).clamp(top + half, bottom - half);
+                [x - width, y - half, x, y + half]
+            });
+            let [_, y, x, _] = free_of(&places, &mut taken);
+            sheet.label(&*line.label, (x, y + half), Align::Right, label.colour(line.colour));
         }
-        let radius = (f64::from(self.square.2) / 30.0).clamp(5.0, 9.0);
         for marker in &tile.markers {
             let (x, y) = self.at(tile, marker.column, marker.row);
             sheet.ring((x, y), radius, marker.colour);
-            let away = radius + 5.0;
+            if marker.label.is_empty() {
+                continue;
+            }
             // on the left where there is no room on the right
-            let fits = x + away + width_px(&marker.label, label) <= right;
-            let (x, align) = if fits { (x + away, Align::Left) } else { (x - away, Align::Right) };
-            sheet.label(&*marker.label, (x, y), align, label.colour(marker.colour));
+            let (away, width) = (radius + 5.0, width_px(&marker.label, label));
+            let to_right = [x + away, y - half, x + away + width, y + half];
+            let to_left = [x - away - width, y - half, x - away, y + half];
+            let places = match (to_right[2] <= right, to_left[0] >= left) {
+                (true, true) => vec![to_right, to_left],
+                (true, false) => vec![to_right],
+                (false, _) => vec![to_left],
+            };
+            let [start, ..] = free_of(&places, &mut taken);
+            sheet.label(&*marker.label, (start, y), Align::Left, label.colour(marker.colour));
         }
         if let Some(sides) = &tile.sides {
             let ink = Ink { size: text_px, colour: LETTER_COLOUR, bold: true };
-            let middle = ((left + right) / 2.0, (top + bottom) / 2.0);
             sheet.label(&*sides.left, (left + 4.0, middle.1), Align::Left, ink);
             sheet.label(&*sides.right, (right - 4.0, middle.1), Align::Right, ink);
             sheet.label(&*sides.top, (middle.0, top + half + 1.0), Align::Centre, ink);
@@ -152,5 +177,32 @@ impl Spans {
                 })
                 .collect(),
         )
+    }
+}
+
+/// The first of some boxes (left, top, right, bottom) that covers none of those that are taken, or else the first of
+/// all. It is taken from then on.
+fn free_of(places: &[[f64; 4]], taken: &mut Vec<[f64; 4]>) -> [f64; 4] {
+    let covers = |one: &[f64; 4], other: &[f64; 4]| {
+        one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3]
+    };
+    let is_free = |place: &&[f64; 4]| !taken.iter().any(|other| covers(place, other));
+    let place = places.iter().find(is_free).or(places.first()).copied().unwrap_or_default();
+    taken.push(place);
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_where_nothing_else_is_and_otherwise_where_it_would_be() {
+        let mut taken = vec![[10.0, 0.0, 20.0, 10.0]];
+        let (right, left) = ([15.0, 2.0, 40.0, 12.0], [-30.0, 2.0, -5.0, 12.0]);
+        assert_eq!(free_of(&[right, left], &mut taken), left);
+        assert_eq!(free_of(&[right, left], &mut taken), right, "both are taken");
+        assert_eq!(free_of(&[[50.0, 0.0, 60.0, 5.0], left], &mut taken), [50.0, 0.0, 60.0, 5.0]);
+        assert_eq!(taken.len(), 4);
     }
 }
