@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use lumbar::anatomy::{Severity, Target};
 use lumbar::data::StudyId;
 use lumbar::metric::{
     Baselines, BootstrapConfig, Graded, LabelTable, PredictionTable, Score, ScoreIntervals, read_labels,
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let table = if arguments.scaled { run.out_of_fold_scaled()? } else { run.out_of_fold()? };
             let oracle = oracle(arguments.oracle.as_deref(), &run.data().folder)?;
             let fold_of = |study: StudyId| run.fold_of(study);
-            list_suspects(arguments, run.labels(), &table)?;
+            list_suspects(arguments, run.labels(), &table, oracle.as_ref())?;
             Baselines::new(run.labels(), &table, oracle.as_ref(), Some(&fold_of), &config)?
         }
         (None, Some(predictions), Some(labels)) => {
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let data = labels.parent().unwrap_or(Path::new(""));
             let labels = read_labels(labels)?;
             let oracle = oracle(arguments.oracle.as_deref(), data)?.filter(|oracle| covers(oracle, &labels));
-            list_suspects(arguments, &labels, &table)?;
+            list_suspects(arguments, &labels, &table, oracle.as_ref())?;
             Baselines::new(&labels, &table, oracle.as_ref(), None, &config)?
         }
         _ => bail!("say --run FOLDER, or --predictions FILE with --labels FILE"),
@@ -75,13 +76,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     print(&baselines)
 }
 
-/// Writes the file that `--suspects` names.
-fn list_suspects(arguments: &Arguments, labels: &LabelTable, table: &PredictionTable) -> Result<()> {
+/// Writes the file that `--suspects` names. Where an oracle is known, also says how often it contradicts these labels.
+fn list_suspects(
+    arguments: &Arguments,
+    labels: &LabelTable,
+    table: &PredictionTable,
+    oracle: Option<&PredictionTable>,
+) -> Result<()> {
     let Some(path) = &arguments.suspects else { return Ok(()) };
     let graded = Graded::join(labels, table)?;
     let found = suspects(&graded);
     write_suspects(path, &found)?;
     log_line!("{} of {} labels are contradicted: {}", found.len(), graded.cells().len(), path.display());
+    let Some(oracle) = oracle else { return Ok(()) };
+    let contradicts = |study: StudyId, target: Target, label: Severity| {
+        oracle.get(study).is_some_and(|row| Severity::most_probable(&row[target.index()]) != label)
+    };
+    let of_suspects = found.iter().filter(|one| contradicts(one.study, one.target, one.label)).count();
+    let of_all: usize = (0..graded.studies().len())
+        .map(|place| {
+            let study = graded.studies()[place];
+            graded.of_study(place).iter().filter(|cell| contradicts(study, cell.target, cell.truth)).count()
+        })
+        .sum();
+    let share = |count: usize, all: usize| 100.0 * count as f64 / all.max(1) as f64;
+    log_line!(
+        "the oracle contradicts {:.0}% of them, and {:.0}% of all labels",
+        share(of_suspects, found.len()),
+        share(of_all, graded.cells().len())
+    );
     Ok(())
 }
 
