@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 /// replace the file.
 pub(crate) fn check(path: &Path, replace: bool, option: &str) -> Result<()> {
     if path.is_dir() {
-        bail!("--out {} is a folder, expected a file", path.display());
+        bail!("{} is a folder, expected a file", path.display());
     }
     if path.exists() && !replace {
         bail!("{} exists; say {option} to replace it", path.display());
@@ -21,11 +21,11 @@ pub(crate) fn check(path: &Path, replace: bool, option: &str) -> Result<()> {
     let temporary = temporary_for(path)?;
     let folder = temporary.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
-        bail!("--out {}: there is no folder {}", path.display(), folder.display());
+        bail!("{}: there is no folder {}", path.display(), folder.display());
     }
     File::create_new(&temporary)
         .and_then(|_| fs::remove_file(&temporary))
-        .with_context(|| format!("--out {}: cannot write in {}", path.display(), folder.display()))
+        .with_context(|| format!("{}: cannot write in {}", path.display(), folder.display()))
 }
 
 /// Writes `text` under a temporary name in the same folder and renames it.
@@ -36,7 +36,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 /// A name in the folder of `path` that no other process uses.
 fn temporary_for(path: &Path) -> io::Result<PathBuf> {
     let Some(name) = path.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("--out {} names no file", path.display())));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display())));
     };
     let mut temporary = OsString::from(".");
     temporary.push(name);

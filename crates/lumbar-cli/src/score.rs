@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use lumbar::anatomy::{Severity, Target};
 use lumbar::data::StudyId;
 use lumbar::metric::{
-    Baselines, BootstrapConfig, LabelTable, PredictionTable, Score, ScoreIntervals, read_labels, read_predictions,
+    Baselines, BootstrapConfig, Graded, LabelTable, PredictionTable, Score, ScoreIntervals, read_labels,
+    read_predictions, suspects, write_suspects,
 };
 use lumbar::run::Run;
+
+use crate::output_file;
 
 /// Predictions, and the labels they are compared with.
 #[derive(Debug, clap::Args)]
@@ -27,6 +31,12 @@ pub(crate) struct Arguments {
     /// Predictions of an oracle; by default truth/oracle.csv of the data set, which phantoms have
     #[arg(long, value_name = "FILE")]
     oracle: Option<PathBuf>,
+    /// Also write the labels that the predictions contradict with confidence, for a reader to look at
+    #[arg(long, value_name = "FILE", conflicts_with = "scaled")]
+    suspects: Option<PathBuf>,
+    /// Replace the file of --suspects
+    #[arg(long, requires = "suspects")]
+    overwrite: bool,
     /// Replicates of the bootstrap over studies
     #[arg(long, value_name = "N", default_value_t = BootstrapConfig::default().replicates)]
     replicates: usize,
@@ -38,12 +48,16 @@ pub(crate) struct Arguments {
 /// Scores and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let config = BootstrapConfig { replicates: arguments.replicates, ..BootstrapConfig::default() };
+    if let Some(path) = &arguments.suspects {
+        output_file::check(path, arguments.overwrite, "--overwrite")?;
+    }
     let baselines = match (&arguments.run, &arguments.predictions, &arguments.labels) {
         (Some(folder), ..) => {
             let run = Run::open(folder)?;
             let table = if arguments.scaled { run.out_of_fold_scaled()? } else { run.out_of_fold()? };
             let oracle = oracle(arguments.oracle.as_deref(), &run.data().folder)?;
             let fold_of = |study: StudyId| run.fold_of(study);
+            list_suspects(arguments, run.labels(), &table, oracle.as_ref())?;
             Baselines::new(run.labels(), &table, oracle.as_ref(), Some(&fold_of), &config)?
         }
         (None, Some(predictions), Some(labels)) => {
@@ -51,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let data = labels.parent().unwrap_or(Path::new(""));
             let labels = read_labels(labels)?;
             let oracle = oracle(arguments.oracle.as_deref(), data)?.filter(|oracle| covers(oracle, &labels));
+            list_suspects(arguments, &labels, &table, oracle.as_ref())?;
             Baselines::new(&labels, &table, oracle.as_ref(), None, &config)?
         }
         _ => bail!("say --run FOLDER, or --predictions FILE with --labels FILE"),
@@ -59,6 +74,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return print_line!("{}", serde_json::to_string(&baselines)?);
     }
     print(&baselines)
+}
+
+/// Writes the file that `--suspects` names. Where an oracle is known, also says how often it contradicts these labels.
+fn list_suspects(
+    arguments: &Arguments,
+    labels: &LabelTable,
+    table: &PredictionTable,
+    oracle: Option<&PredictionTable>,
+) -> Result<()> {
+    let Some(path) = &arguments.suspects else { return Ok(()) };
+    let graded = Graded::join(labels, table)?;
+    let found = suspects(&graded);
+    write_suspects(path, &found)?;
+    log_line!("{} of {} labels are contradicted: {}", found.len(), graded.cells().len(), path.display());
+    let Some(oracle) = oracle else { return Ok(()) };
+    let contradicts = |study: StudyId, target: Target, label: Severity| {
+        oracle.get(study).is_some_and(|row| Severity::most_probable(&row[target.index()]) != label)
+    };
+    let of_suspects = found.iter().filter(|one| contradicts(one.study, one.target, one.label)).count();
+    let of_all: usize = (0..graded.studies().len())
+        .map(|place| {
+            let study = graded.studies()[place];
+            graded.of_study(place).iter().filter(|cell| contradicts(study, cell.target, cell.truth)).count()
+        })
+        .sum();
+    let share = |count: usize, all: usize| 100.0 * count as f64 / all.max(1) as f64;
+    log_line!(
+        "the oracle contradicts {:.0}% of them, and {:.0}% of all labels",
+        share(of_suspects, found.len()),
+        share(of_all, graded.cells().len())
+    );
+    Ok(())
 }
 
 /// The scores of a complete run beside the baselines; `None` if its studies are too few for all parts of the score.

@@ -14,7 +14,7 @@
 //!   can change, or break, a notebook that worked yesterday.
 //!
 //! So a notebook here depends on one dynamic library, `lumbar-notebook`, which the set-up has built, and each kernel
-//! starts in a clone of that build. A cell then takes half a second, all cells share one copy of everything, and their
+//! starts in a clone of that build. A cell then takes about a second, all cells share one copy of everything, and their
 //! versions are those of the workspace's `Cargo.lock`. This crate is a small program around evcxr's kernel, used as a
 //! library, so that the workspace's lock file also fixes evcxr itself.
 //!

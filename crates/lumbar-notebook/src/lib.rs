@@ -10,7 +10,7 @@
 //! evcxr compiles each cell to a library of its own and links every dependency statically into it. A cell that uses polars
 //! and torch is then 30 MB large, takes seconds to link, and has its own copy of every static: thread pools multiply,
 //! hash seeds differ, a data frame from one cell cannot be read in the next. As a dynamic library all of it exists once,
-//! is compiled once, by the set-up, and a cell takes half a second. The price is a build script that exports the symbols
+//! is compiled once, by the set-up, and a cell takes about a second. The price is a build script that exports the symbols
 //! of torch's C++ wrapper, and that a running kernel keeps the library it has loaded: restart it after a change.
 //!
 //! # What is in it

@@ -23,7 +23,7 @@
 //! | [`metric`] | the competition's score with confidence intervals, ranking, agreement, calibration, baselines |
 //! | [`model`] | networks equal to timm's, their weights, the whole-study model and the crop grader |
 //! | [`train`] | training of one fold: optimizer, schedule, loss, checkpoints, exact resume |
-//! | `tasks` | what is trained on what: whole studies, crops around points, or slices on which points are found |
+//! | [`tasks`] | what is trained on what: whole studies, crops around points, or slices on which points are found |
 //! | [`predict`] | from trained folds to probabilities and a valid submission |
 //! | [`explain`] | Grad-CAM: which pixels a prediction depends on |
 //! | [`figure`] | images and charts as PNG and SVG bytes |

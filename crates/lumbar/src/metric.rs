@@ -35,6 +35,7 @@ mod ranking;
 mod rows;
 mod score;
 mod summary;
+mod suspects;
 mod table;
 
 pub use agreement::{Confusion, KappaWeights};
@@ -53,4 +54,5 @@ pub(crate) use rows::{SubmissionTable, submission_header};
 pub use rows::{TableFileError, read_predictions, write_predictions, write_rows};
 pub use score::{Score, score};
 pub use summary::{Summary, by_group, by_target};
+pub use suspects::{SUSPECTS_HEADER, Suspect, suspects, write_suspects};
 pub use table::{Cell, Graded, LabelTable, PredictionTable, StudyTable};

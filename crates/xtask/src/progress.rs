@@ -108,6 +108,13 @@ impl Work {
         Ok(())
     }
 
+    /// Prints a line that belongs to no step.
+    pub(crate) fn note(&self, text: &str) {
+        let mut board = self.board();
+        let elapsed = clock(board.start.elapsed());
+        board.print(&format!("{elapsed:>6}  {text}"));
+    }
+
     /// Runs one step. It returns what it found or did, in a few words.
     ///
     /// # Panics

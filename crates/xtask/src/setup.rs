@@ -52,6 +52,16 @@ impl Signal {
 
 /// Runs every step; what is made already takes seconds.
 pub(crate) fn setup(places: &Places, for_user: bool) -> Result<()> {
+    setup_with(places, for_user, &|| Ok(String::new()))
+}
+
+/// The same. `on_environment` is called as soon as the Python environment is there, while the rest is compiled, and
+/// says what it did.
+pub(crate) fn setup_with(
+    places: &Places,
+    for_user: bool,
+    on_environment: &(dyn Fn() -> Result<String> + Sync),
+) -> Result<()> {
     places.check()?;
     places.make()?;
     let _lock = lock(places)?;
@@ -64,7 +74,12 @@ pub(crate) fn setup(places: &Places, for_user: bool) -> Result<()> {
         Box::new(|work: &Work| {
             let result = work.step(STEPS[0].name, |task| python::prepare(places, task));
             environment.set(result.is_ok());
-            result
+            result?;
+            let text = on_environment()?;
+            if !text.is_empty() {
+                work.note(&text);
+            }
+            Ok(())
         }),
         Box::new(|work: &Work| {
             let result = work.step(STEPS[1].name, |task| data::build_program(places, task));

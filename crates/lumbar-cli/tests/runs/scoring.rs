@@ -84,3 +84,25 @@ fn a_submission_is_replaced_only_with_overwrite() {
     ran(&mut predict(&["--overwrite"]));
     assert_eq!(fs::read(&path).unwrap(), first);
 }
+
+#[test]
+fn contradicted_labels_are_listed_and_the_file_is_replaced_only_with_overwrite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("suspects.csv");
+    let list = |extra: &[&str]| {
+        let mut command = score(&phantom().join("truth/oracle.csv"), extra);
+        command.arg("--suspects").arg(&path);
+        command
+    };
+    let said = String::from_utf8(ran(&mut list(&[])).stderr).unwrap();
+    // these are the oracle's own contradictions
+    assert!(said.contains("labels are contradicted") && said.contains("the oracle contradicts"), "{said}");
+    let text = fs::read_to_string(&path).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert!(text.starts_with("study_id,condition,level,label,predicted,") && !rows.is_empty(), "{text}");
+    assert!(rows.iter().all(|row| row.len() == 9 && row[3] != row[4]), "{text}");
+    let losses: Vec<f64> = rows.iter().map(|row| row[8].parse().unwrap()).collect();
+    assert!(losses.is_sorted_by(|one, next| one >= next), "{losses:?}");
+    assert!(refusal(&mut list(&[])).contains("--overwrite"));
+    ran(&mut list(&["--overwrite"]));
+}
