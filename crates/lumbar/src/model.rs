@@ -82,5 +82,5 @@ pub use resnet::ResNet;
 pub use slice_encoder::{SliceEncoder, SliceEncoderConfig};
 pub use spine::{SpineConfig, SpineModel, SpineOutput};
 pub use summary::Summary;
-pub use unet::{UNet, UNetConfig};
+pub use unet::{UNet, UNetConfig, UNetInference};
 pub use weights::{LoadOptions, LoadReport};

@@ -1,8 +1,8 @@
 //! The switch for this crate's own CPU kernels, and what they have in common.
 //!
 //! [`conv3x3`](crate::conv3x3), [`batch_norm`](crate::batch_norm) and a fast SiLU in [`fused`](crate::fused) need
-//! AVX-512. On other processors, or when switched off, callers use torch's own operators. The results agree within
-//! rounding, not bit by bit.
+//! AVX-512, [`feature_map`](crate::feature_map) needs AVX2. On other processors, or when switched off, callers use torch's
+//! own operators. The results agree within rounding, not bit by bit.
 //!
 //! `LUMBAR_CPU_KERNELS=off` in the environment switches them off. It is read once, before the first use of a kernel.
 //! This is the one variable that a library of this workspace reads: the switch has to reach tests, benchmarks and
@@ -56,10 +56,26 @@ pub fn set_enabled(on: bool) {
     switch().store(on, Ordering::Relaxed);
 }
 
-/// Whether the kernels are used: they are switched on and the processor has AVX-512.
+/// Whether the kernels for AVX-512 are used: they are switched on and the processor has it.
 #[must_use]
 pub fn are_used() -> bool {
     has_avx512() && switch().load(Ordering::Relaxed)
+}
+
+/// Whether the kernels for AVX2 are used: they are switched on and the processor has it, with FMA.
+#[must_use]
+pub fn are_used_with_avx2() -> bool {
+    has_avx2() && switch().load(Ordering::Relaxed)
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx2() -> bool {
+    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn has_avx2() -> bool {
+    false
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -17,6 +17,7 @@
 //! | [`floats`] | a tensor that is filled as a slice, without a copy |
 //! | [`batch_norm`] | batch norm in training with shortcut and activation, in one pass, on CPUs |
 //! | [`conv3x3`] | a 3×3 convolution with gradients for CPUs, faster than oneDNN's |
+//! | [`feature_map`] | the layers of a small U-Net for inference, image by image, on CPUs |
 //! | [`fused`] | oneDNN convolutions with activation or addition in the same pass; AdamW in one pass |
 //! | [`cpu_kernels`] | the switch for the kernels of our own |
 //!
@@ -25,7 +26,8 @@
 //! The networks here are small and most people who run the notebooks have a CPU. There, PyTorch spends most of a
 //! training step in 3×3 convolutions and in batch norms, and leaves both slower than they need to be. [`conv3x3`] explains
 //! the first, [`batch_norm`] the second. They are used only on processors with AVX-512, only where they are faster, and
-//! can be switched off ([`cpu_kernels`]); everything works without them. A GPU never uses them.
+//! can be switched off ([`cpu_kernels`]); everything works without them. A GPU never uses them. A study without
+//! annotations spends most of its time in a localiser, whose layers are in [`feature_map`], for processors with AVX2.
 //!
 //! # Whose settings?
 //!
@@ -48,6 +50,7 @@ pub mod conv3x3;
 pub mod cpu_kernels;
 pub mod determinism;
 mod error;
+pub mod feature_map;
 mod ffi;
 pub mod floats;
 pub mod fused;

@@ -69,7 +69,7 @@ impl ConvNorm {
         }
     }
 
-    fn bias(&self) -> Option<&Tensor> {
+    pub(crate) fn bias(&self) -> Option<&Tensor> {
         match &self.form {
             Form::Training(conv) => conv.bias.as_ref(),
             Form::Folded(conv) => conv.bias.as_ref(),

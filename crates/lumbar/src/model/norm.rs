@@ -177,6 +177,11 @@ impl GroupNorm {
         })
     }
 
+    /// Groups, weight, bias and ε.
+    pub(crate) const fn parts(&self) -> (i64, &Tensor, &Tensor, f64) {
+        (self.groups, &self.weight, &self.bias, Self::EPS)
+    }
+
     pub(crate) fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let out =
             xs.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), Self::EPS, true).doing(&self.name)?;

@@ -1,5 +1,7 @@
 //! A small U-Net (Ronneberger et al. 2015, arXiv:1505.04597): from images to maps of half their size.
 
+mod inference;
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -9,6 +11,8 @@ use super::norm::GroupNorm;
 use super::pass::{Module, Pass};
 use super::registry::{Builder, Fill, Part, Registry};
 use crate::config::{ConfigError, check_range};
+
+pub use inference::UNetInference;
 
 /// Channels of one group of a group norm.
 const GROUP_CHANNELS: i64 = 4;

@@ -31,7 +31,7 @@ const TRUSTED: f64 = 0.9;
 /// | `batch_size` | 8 | studies a batch | 1–4,096 |
 /// | `flip` | true | also predict each study mirrored, left and right swapped back, and take the mean | |
 /// | `temperature` | true | scale each condition group's probabilities as fits the out-of-fold predictions best | |
-/// | `folded` | true | batch norms folded into convolutions: faster, equal within 1e-4 of the logits' greatest magnitude | |
+/// | `folded` | true | batch norms folded into convolutions, and the localiser's layers by kernels of our own: faster, equal within 1e-4 of the logits' greatest magnitude | |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PredictConfig {

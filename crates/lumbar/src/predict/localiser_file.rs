@@ -191,6 +191,7 @@ impl LocaliserFile {
             recess: self.recess.as_ref(),
             reliability: self.reliability,
             batch_size: STUDIES_AT_ONCE,
+            folded: true,
             loader: LoaderConfig::default(),
             device,
         };

@@ -66,6 +66,7 @@ impl Run {
             recess: recess.as_ref(),
             reliability,
             batch_size: self.config.predict.batch_size,
+            folded: self.config.predict.folded,
             loader: localiser.config.train.loader,
             device,
         };

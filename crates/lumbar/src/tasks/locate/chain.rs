@@ -45,14 +45,15 @@ pub(super) struct Chain {
 
 /// The best chain over candidates; no level has a point if there are no candidates.
 pub(super) fn best_chain(candidates: &[Candidate]) -> Chain {
-    let (best, levels) = solve(candidates, |_, _| true);
+    let steps = Steps::new(candidates);
+    let (best, levels) = solve(candidates, &steps, |_, _| true);
     let margins = std::array::from_fn(|level| {
         let Some(chosen) = levels[level] else { return 0.0 };
         let elsewhere = |at: usize, candidate: usize| {
             at != level || distance(candidates[candidate].at_mm, candidates[chosen].at_mm) > OTHER_MM
         };
         // with the level's point elsewhere, or without one
-        best - solve(candidates, elsewhere).0
+        best - solve(candidates, &steps, elsewhere).0
     });
     Chain { levels, margins }
 }
@@ -61,7 +62,11 @@ pub(super) fn best_chain(candidates: &[Candidate]) -> Chain {
 type Scored = (f64, Option<(usize, usize)>);
 
 /// Log-odds and candidates of the best chain in which (level, candidate) is allowed.
-fn solve(candidates: &[Candidate], allowed: impl Fn(usize, usize) -> bool) -> (f64, [Option<usize>; LEVELS]) {
+fn solve(
+    candidates: &[Candidate],
+    steps: &Steps,
+    allowed: impl Fn(usize, usize) -> bool,
+) -> (f64, [Option<usize>; LEVELS]) {
     // best[level][candidate]: log-odds of the best chain down to this level, which ends with this candidate, and the
     // level and candidate before
     let mut best: Vec<Vec<Scored>> = Vec::new();
@@ -74,8 +79,7 @@ fn solve(candidates: &[Candidate], allowed: impl Fn(usize, usize) -> bool) -> (f
             for (above, row) in best.iter().enumerate() {
                 let missing = (level - above - 1) as f64 * MISSING;
                 for (other, (log_odds, _)) in row.iter().enumerate() {
-                    let step = step_log_odds(above, level, candidates[other].at_mm, candidate.at_mm);
-                    let sum = log_odds + missing + step;
+                    let sum = log_odds + missing + steps.log_odds(above, level, other, number);
                     if sum > chain.0 {
                         chain = (sum, Some((above, other)));
                     }
@@ -101,6 +105,33 @@ fn solve(candidates: &[Candidate], allowed: impl Fn(usize, usize) -> bool) -> (f
         place = best[level][candidate].1;
     }
     (ends.0, levels)
+}
+
+/// [`step_log_odds`] for each pair of levels and each pair of candidates.
+struct Steps {
+    candidates: usize,
+    values: Vec<f64>,
+}
+
+impl Steps {
+    fn new(candidates: &[Candidate]) -> Self {
+        let mut values = Vec::new();
+        for (above, below) in (0..LEVELS).flat_map(|above| (0..LEVELS).map(move |below| (above, below))) {
+            for from in candidates {
+                // a level is not above itself
+                let step = |to: &Candidate| match above < below {
+                    true => step_log_odds(above, below, from.at_mm, to.at_mm),
+                    false => f64::NEG_INFINITY,
+                };
+                values.extend(candidates.iter().map(step));
+            }
+        }
+        Self { candidates: candidates.len(), values }
+    }
+
+    fn log_odds(&self, above: usize, below: usize, from: usize, to: usize) -> f64 {
+        self.values[((above * LEVELS + below) * self.candidates + from) * self.candidates + to]
+    }
 }
 
 /// How well the step between the points of two levels fits real spines.

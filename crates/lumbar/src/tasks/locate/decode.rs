@@ -3,6 +3,8 @@
 use crate::anatomy::{Condition, ConditionGroup, Level, Side, Target};
 use crate::data::found_points::{FoundPoint, PointOrigin, StudyFoundPoints};
 
+use torch_ext::feature_map::{exp_below, largest_of};
+
 use super::MAPS;
 use super::chain::{Candidate, Chain, best_chain, distance};
 use super::grid::{ImageGrid, StackGrid, StackPosition};
@@ -34,6 +36,16 @@ pub(super) struct StackMaps<'a> {
     /// # Shapes
     /// `[slices, 11, rows, columns]`.
     pub(super) logits: &'a [f32],
+    pub(super) precision: Precision,
+}
+
+/// How the softmax of maps is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// In double precision: what training and its tables use.
+    Double,
+    /// Exponentials in single precision, many at a time: points differ by less than 1e-4 mm.
+    Single,
 }
 
 /// A place in a stack, with its probability.
@@ -43,12 +55,32 @@ struct Found {
     mass: f64,
 }
 
-/// Probabilities of one target over the slices and pixels of a stack.
-struct Probability {
-    /// Row-major, slice by slice.
-    values: Vec<f64>,
-    /// The sum over slices.
+/// Probabilities of one target over the slices and pixels of a stack: the softmax of its map over some of the slices.
+struct Probability<'a> {
+    /// The logits of each slice; `None` for a slice without probability.
+    slices: Vec<Option<&'a [f32]>>,
+    /// Of all logits.
+    largest: f32,
+    /// The sum of all odds; 0 if all probabilities are 0.
+    sum: f64,
+    /// The sum of probabilities over slices.
     plane: Vec<f64>,
+}
+
+impl Probability<'_> {
+    /// The probability of one pixel.
+    fn at(&self, slice: usize, pixel: usize) -> f64 {
+        match self.slices[slice] {
+            Some(logits) if self.sum > 0.0 => odds(logits[pixel], self.largest) / self.sum,
+            _ => 0.0,
+        }
+    }
+}
+
+/// e^(logit − largest), 0 if that is no number.
+fn odds(logit: f32, largest: f32) -> f64 {
+    let odds = f64::from(logit - largest).exp();
+    if odds.is_finite() { odds } else { 0.0 }
 }
 
 impl StackMaps<'_> {
@@ -58,38 +90,56 @@ impl StackMaps<'_> {
     }
 
     /// The softmax of a map over the slices for which `allowed` is true.
-    fn probability(&self, map: usize, allowed: impl Fn(usize) -> bool) -> Probability {
+    fn probability(&self, map: usize, allowed: impl Fn(usize) -> bool) -> Probability<'_> {
         let area = self.area();
         let slice_of = |slice: usize| &self.logits[(slice * MAPS + map) * area..][..area];
-        let slices = self.grid.offsets_mm.len();
-        let largest = (0..slices)
-            .filter(|&slice| allowed(slice))
-            .flat_map(|slice| slice_of(slice).iter().copied())
-            .fold(f32::NEG_INFINITY, f32::max);
-        let mut values = vec![0.0; slices * area];
-        let mut plane = vec![0.0; area];
-        let mut sum = 0.0;
-        for slice in (0..slices).filter(|&slice| allowed(slice) && largest.is_finite()) {
-            for ((value, plane), logit) in values[slice * area..].iter_mut().zip(&mut plane).zip(slice_of(slice)) {
-                let odds = f64::from(logit - largest).exp();
-                *value = if odds.is_finite() { odds } else { 0.0 };
-                *plane += *value;
-                sum += *value;
+        let slices = (0..self.grid.offsets_mm.len()).map(|slice| allowed(slice).then(|| slice_of(slice)));
+        let slices: Vec<Option<&[f32]>> = slices.collect();
+        let largest = slices.iter().flatten().map(|logits| largest_of(logits)).fold(f32::NEG_INFINITY, f32::max);
+        let (mut plane, mut sum) = (vec![0.0; area], 0.0);
+        let mut single = vec![0.0; if self.precision == Precision::Single { area } else { 0 }];
+        for logits in slices.iter().flatten().filter(|_| largest.is_finite()) {
+            match self.precision {
+                Precision::Double => {
+                    for (plane, logit) in plane.iter_mut().zip(*logits) {
+                        let odds = odds(*logit, largest);
+                        *plane += odds;
+                        sum += odds;
+                    }
+                }
+                Precision::Single => {
+                    exp_below(logits, largest, &mut single);
+                    for (plane, odds) in plane.iter_mut().zip(&single) {
+                        *plane += if odds.is_finite() { f64::from(*odds) } else { 0.0 };
+                    }
+                }
             }
         }
-        if sum > 0.0 {
-            values.iter_mut().chain(&mut plane).for_each(|value| *value /= sum);
+        if self.precision == Precision::Single {
+            sum = plane.iter().sum();
         }
-        Probability { values, plane }
+        if sum > 0.0 {
+            plane.iter_mut().for_each(|value| *value /= sum);
+        }
+        Probability { slices, largest, sum, plane }
     }
 
     /// Columns and rows of a map within a distance of a place, with the millimetres of each.
     fn within(&self, at_mm: [f64; 2], radius_mm: f64) -> impl Iterator<Item = (usize, [f64; 2])> {
         let ((rows, columns), image) = (self.image.map_size(), self.image);
-        (0..rows * columns).filter_map(move |pixel| {
-            let position = image.map_position([(pixel % columns) as f64, (pixel / columns) as f64]);
-            (distance(position, at_mm) <= radius_mm).then_some((pixel, position))
-        })
+        // the square about the circle, a pixel larger
+        let [(left, right), (top, bottom)] = [(0, columns), (1, rows)].map(|(axis, side)| {
+            let at = |mm: f64| mm / image.map_pixel_mm() + (side as f64 - 1.0) / 2.0;
+            let end = |pixel: f64| pixel.clamp(0.0, side as f64) as usize;
+            let (low, high) = (at(at_mm[axis] - radius_mm), at(at_mm[axis] + radius_mm));
+            (end(low.floor() - 1.0), end(high.ceil() + 2.0))
+        });
+        (top..bottom).flat_map(move |row| (left..right).map(move |column| (row, column))).filter_map(
+            move |(row, column)| {
+                let position = image.map_position([column as f64, row as f64]);
+                (distance(position, at_mm) <= radius_mm).then_some((row * columns + column, position))
+            },
+        )
     }
 
     /// The probability within a centroid's radius in a flat map.
@@ -97,17 +147,17 @@ impl StackMaps<'_> {
         std::f64::consts::PI * (CENTROID_MM / self.image.map_pixel_mm()).powi(2) / self.area() as f64
     }
 
-    fn mass(&self, probability: &Probability, at_mm: [f64; 2]) -> f64 {
+    fn mass(&self, probability: &Probability<'_>, at_mm: [f64; 2]) -> f64 {
         self.within(at_mm, CENTROID_MM).map(|(pixel, _)| probability.plane[pixel]).sum()
     }
 
     /// The most probable place within `radius_mm` of `near_mm`: the peak's centroid, and its slice's. `None` where all
     /// probabilities are 0.
-    fn find(&self, probability: &Probability, near_mm: [f64; 2], radius_mm: f64) -> Option<Found> {
+    fn find(&self, probability: &Probability<'_>, near_mm: [f64; 2], radius_mm: f64) -> Option<Found> {
         let (peak, peak_mm) =
             self.within(near_mm, radius_mm).max_by(|a, b| probability.plane[a.0].total_cmp(&probability.plane[b.0]))?;
-        let (area, slices) = (self.area(), self.grid.offsets_mm.len());
-        let at_peak = |slice: usize| probability.values[slice * area + peak];
+        let slices = self.grid.offsets_mm.len();
+        let at_peak = |slice: usize| probability.at(slice, peak);
         // of two equal slices the one farther to the left, whatever their order
         let offset = |slice: usize| self.grid.offsets_mm[slice];
         let own =
@@ -123,12 +173,12 @@ impl StackMaps<'_> {
     }
 
     /// The centroid of the probability about a place; `None` where all of it is 0.
-    fn centroid(&self, probability: &Probability, about: StackPosition) -> Option<Found> {
-        let (area, offsets) = (self.area(), &self.grid.offsets_mm);
+    fn centroid(&self, probability: &Probability<'_>, about: StackPosition) -> Option<Found> {
+        let offsets = &self.grid.offsets_mm;
         let (mut mass, mut sums) = (0.0, [0.0; 3]);
         for slice in (0..offsets.len()).filter(|&slice| (offsets[slice] - about.left_mm).abs() <= CENTROID_MM) {
             for (pixel, [back_mm, down_mm]) in self.within([about.back_mm, about.down_mm], CENTROID_MM) {
-                let value = probability.values[slice * area + pixel];
+                let value = probability.at(slice, pixel);
                 mass += value;
                 for (sum, at) in sums.iter_mut().zip([back_mm, down_mm, offsets[slice]]) {
                     *sum += value * at;
@@ -140,16 +190,16 @@ impl StackMaps<'_> {
     }
 
     /// Places where a disc may be: peaks of the canal's maps together and of the map of any disc.
-    fn peaks(&self, canal: &[Probability; LEVELS]) -> Vec<[f64; 2]> {
+    fn peaks(&self, canal: &[Probability<'_>; LEVELS]) -> Vec<[f64; 2]> {
         let (rows, columns) = self.image.map_size();
         let disc = self.probability(MAPS - 1, |_| true);
         let together: Vec<f64> = (0..rows * columns)
             .map(|pixel| canal.iter().map(|level| level.plane[pixel]).sum::<f64>() + LEVELS as f64 * disc.plane[pixel])
             .collect();
-        let mut order: Vec<usize> = (0..rows * columns).collect();
+        let mut order: Vec<usize> = (0..rows * columns).filter(|&pixel| together[pixel] > LEAST_SHARE).collect();
         order.sort_by(|&a, &b| together[b].total_cmp(&together[a]));
         let mut peaks: Vec<[f64; 2]> = Vec::new();
-        for pixel in order.into_iter().take_while(|&pixel| together[pixel] > LEAST_SHARE) {
+        for pixel in order {
             let (row, column) = (pixel / columns, pixel % columns);
             let around = (row.saturating_sub(1)..(row + 2).min(rows)).flat_map(|row| {
                 (column.saturating_sub(1)..(column + 2).min(columns)).map(move |at| row * columns + at)
@@ -194,7 +244,7 @@ fn joined(found: &[Option<([f64; 3], f64)>]) -> Option<([f64; 3], f64)> {
 /// the probability that no other chain is right.
 pub(super) fn decode(stacks: &[StackMaps<'_>]) -> StudyFoundPoints {
     let mut points = [None; Target::COUNT];
-    let canal: Vec<[Probability; LEVELS]> =
+    let canal: Vec<[Probability<'_>; LEVELS]> =
         stacks.iter().map(|stack| std::array::from_fn(|level| stack.probability(level, |_| true))).collect();
     let (places, chain) = chain_of(stacks, &canal);
     for level in Level::ALL {
@@ -229,7 +279,7 @@ pub(super) fn decode(stacks: &[StackMaps<'_>]) -> StudyFoundPoints {
 }
 
 /// Candidates in patient mm, and the chain over them.
-fn chain_of(stacks: &[StackMaps<'_>], canal: &[[Probability; LEVELS]]) -> (Vec<[f64; 3]>, Chain) {
+fn chain_of(stacks: &[StackMaps<'_>], canal: &[[Probability<'_>; LEVELS]]) -> (Vec<[f64; 3]>, Chain) {
     let mut places: Vec<[f64; 3]> = Vec::new();
     for (stack, canal) in stacks.iter().zip(canal) {
         for peak in stack.peaks(canal) {
@@ -242,7 +292,7 @@ fn chain_of(stacks: &[StackMaps<'_>], canal: &[[Probability; LEVELS]]) -> (Vec<[
     }
     let candidate = |place_mm: &[f64; 3]| {
         let evidence = std::array::from_fn(|level| {
-            let of_stack = |(stack, canal): (&StackMaps<'_>, &[Probability; LEVELS])| {
+            let of_stack = |(stack, canal): (&StackMaps<'_>, &[Probability<'_>; LEVELS])| {
                 let near = stack.grid.project(*place_mm);
                 let mass = stack.mass(&canal[level], [near.back_mm, near.down_mm]);
                 ((mass + FLOOR) / (stack.chance() + FLOOR)).ln()
@@ -318,8 +368,12 @@ mod tests {
             maps
         }
 
+        fn at(&self, precision: Precision) -> StackMaps<'_> {
+            StackMaps { grid: &self.grid, image: self.image, logits: &self.logits, precision }
+        }
+
         fn stack(&self) -> StackMaps<'_> {
-            StackMaps { grid: &self.grid, image: self.image, logits: &self.logits }
+            self.at(Precision::Double)
         }
 
         fn points(&self) -> StudyFoundPoints {
@@ -424,6 +478,17 @@ mod tests {
             assert!(off_mm(&one, two.position_mm) < 1e-6, "{target}");
             assert!(off_mm(&one, unsure.position_mm) < 0.5, "{target}");
             assert!(unsure.reliability < 0.8 * one.reliability, "{target}: {unsure:?} {one:?}");
+        }
+    }
+
+    #[test]
+    fn single_precision_finds_the_same_points() {
+        let spine = Maps::spine();
+        let [double, single] = [Precision::Double, Precision::Single].map(|precision| decode(&[spine.at(precision)]));
+        for target in &Target::ALL[..15] {
+            let [double, single] = [double, single].map(|points| points[target.index()].unwrap());
+            assert!(off_mm(&double, single.position_mm) < 1e-4, "{target}");
+            assert!((double.reliability - single.reliability).abs() < 1e-5, "{target}");
         }
     }
 

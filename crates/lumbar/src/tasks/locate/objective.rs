@@ -3,7 +3,7 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
-use super::decode::{StackMaps, decode};
+use super::decode::{Precision, StackMaps, decode};
 use super::truth::LocateTruth;
 use super::{MAPS, SAGITTAL};
 use crate::anatomy::{Level, Target};
@@ -76,7 +76,8 @@ impl Objective for Locating {
             for stack in &truth.stacks {
                 let logits = &logits[start * area..(start + stack.slices) * area];
                 if stack.study == place {
-                    stacks.push(StackMaps { grid: &stack.grid, image: truth.image, logits });
+                    let (grid, precision) = (&stack.grid, Precision::Double);
+                    stacks.push(StackMaps { grid, image: truth.image, logits, precision });
                 }
                 start += stack.slices;
             }

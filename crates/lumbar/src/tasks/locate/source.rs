@@ -11,6 +11,7 @@ use tch::Tensor;
 use torch_ext::floats::Floats;
 
 use super::config::LocateSourceConfig;
+use super::decode::{Precision, StackMaps, decode};
 use super::grid::{ImageGrid, StackGrid};
 use super::local;
 use super::stack::{About, AnnotatedPoints, StoredStack, block, points_of, stored_pixel_mm};
@@ -21,10 +22,12 @@ use crate::anatomy::{Level, Target};
 use crate::data::StudyId;
 use crate::data::augment::Augmentation;
 use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
+use crate::data::found_points::StudyFoundPoints;
 use crate::data::loader::{BoxError, Dataset, Plan};
 use crate::data::manifest::StudyRecord;
 use crate::data::random::{Generator, generator};
 use crate::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
+use crate::model::UNetInference;
 use crate::tasks::TaskError;
 
 /// Where a pair of slices begins, in slices from the one that is nearest to a point.
@@ -304,6 +307,26 @@ impl LocateSource {
             canal.or_else(|| Some((left? + right?) / 2.0))
         });
         SampleMaps::new(&places, &canal, &grid.offsets_mm, image, self.config.sigma_mm)
+    }
+}
+
+impl LocateSource {
+    /// What each of several networks finds in a study.
+    pub(crate) fn find(&self, study: StudyId, networks: &[UNetInference]) -> Result<Vec<StudyFoundPoints>, BoxError> {
+        let LocateSample(stacks) = self.sample(&Plan::in_order(&[study], 1), study)?;
+        let (size, networks) = ([self.config.height_px, self.config.width_px], networks.iter().collect::<Vec<_>>());
+        // of each stack by each network
+        let maps: Vec<Vec<Vec<f32>>> =
+            stacks.iter().map(|stack| UNetInference::run(&networks, &stack.pixels, size)).collect();
+        let image = ImageGrid::of(&self.config);
+        let of_network = |network: usize| {
+            let stacks = stacks.iter().zip(&maps).map(|(stack, maps)| {
+                let logits = &maps[network];
+                StackMaps { grid: &stack.grid, image, logits, precision: Precision::Single }
+            });
+            decode(&stacks.collect::<Vec<_>>())
+        };
+        Ok((0..networks.len()).into_par_iter().map(of_network).collect())
     }
 }
 
