@@ -1,6 +1,7 @@
 //! Files to batches, beside OpenCV, albumentations, torch, scikit-learn and iterative-stratification.
 
 mod cached;
+mod domain;
 mod folds;
 mod killed;
 mod memory;

@@ -91,3 +91,27 @@ fn training_on_drawn_studies_continues_to_the_same_weights_and_its_file_is_read_
     let error = LocaliserFile::from_bytes(b"no weights", "a file", Device::Cpu).unwrap_err().to_string();
     assert!(error.starts_with("a file is not the file of a localiser"), "{error}");
 }
+
+#[test]
+fn the_shipped_ranges_are_those_of_the_studies_of_its_training() {
+    let localiser = LocaliserFile::shipped(Device::Cpu).unwrap();
+    // the field of an earlier version is today's task.locate.init
+    let lines = localiser.trained_by.lines().filter(|line| !line.starts_with("start = "));
+    let config = lines.collect::<Vec<_>>().join("\n");
+    let config = RunConfig::from_toml(&config, "the shipped localiser").unwrap();
+    let studies = config.synthetic.expect("it was trained on synthetic studies");
+    let again = studies.domain(&localiser.task.source, config.train.seed).unwrap();
+    let shipped = LocaliserFile::shipped_domain().unwrap();
+    assert_eq!((shipped.studies, shipped.reliability), (again.studies, None));
+    assert_eq!(shipped.series.len(), 2, "sagittal T1 and T2");
+    for (kind, measures) in &again.series {
+        assert_eq!(shipped.series[kind].len(), measures.len());
+        for (measure, expected) in measures {
+            let found = shipped.series[kind][measure];
+            let pairs = [(found.p1, expected.p1), (found.p50, expected.p50), (found.p99, expected.p99)];
+            // the generator may change a little and the ranges still describe it
+            let far = pairs.iter().any(|(found, expected)| (found - expected).abs() > 0.03 + 0.05 * expected.abs());
+            assert!(!far, "{kind} {measure:?}: {found:?} is not {expected:?}");
+        }
+    }
+}

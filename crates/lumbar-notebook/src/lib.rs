@@ -22,6 +22,7 @@
 //! - [`progress`]: the progress of a training run. evcxr has no widgets and no line that is updated, so progress is a
 //!   line every few seconds.
 //! - [`banner`]: versions, device and folders.
+//! - [`python_files`]: where the Python packages are whose real MR files lesson 08 reads.
 //!
 //! Only this crate and `lumbar-kernel` know evcxr.
 
@@ -29,6 +30,7 @@ pub mod banner;
 pub mod prelude;
 pub mod printable;
 pub mod progress;
+pub mod python_files;
 pub mod show;
 
 pub use {image, lumbar, lumbar_dicom, ndarray, plotters, polars, tch};

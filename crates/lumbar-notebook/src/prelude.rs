@@ -10,6 +10,7 @@ pub use lumbar::data::augment::{
 };
 pub use lumbar::data::channels::{ChannelConfig, ChannelCounts, Channels, channels};
 pub use lumbar::data::crop::{CropConfig, CropFrame, CropPlace, crop};
+pub use lumbar::data::domain::{DomainDifference, DomainSummary, Measure, Percentiles, StudyMeasures};
 pub use lumbar::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
 pub use lumbar::data::intensity::{IntensityConfig, IntensityWindow};
 pub use lumbar::data::loader::{Batch, Dataset, Loader, LoaderConfig, Plan};
@@ -34,7 +35,7 @@ pub use lumbar::model::{
     Architecture, BackboneConfig, EfficientNet, Features, Mode, Module, Registry, Role, SpineConfig, SpineModel,
     Summary,
 };
-pub use lumbar::predict::{PointReport, Predictions, Temperature, submission};
+pub use lumbar::predict::{LocaliserFile, PointReport, Predictions, Temperature, submission};
 pub use lumbar::report::{
     CamView, Mistake, Report, ReportConfig, WorstCell, cam_tiles, case_image, cell_cam, cell_tiles, level_tiles,
     points_tile, slice_tile, worst_cells,
@@ -57,4 +58,5 @@ pub use tch::{self, Cuda, Device, Kind, Tensor};
 
 pub use crate::banner::{self, banner, data_folder, runs_folder};
 pub use crate::progress::ProgressPrinter;
+pub use crate::python_files::python_package;
 pub use crate::show::{EvcxrDisplay, Show, Shown};

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod cached;
 pub mod channels;
 pub mod crop;
+pub mod domain;
 pub mod folds;
 pub mod found_points;
 mod ids;

@@ -15,6 +15,7 @@
 //! | `cache/` | studies decoded for training; may be deleted |
 //! | `fold-0/` … | history, events, checkpoints and out-of-fold table of each fold |
 //! | `out_of_fold.csv`, `temperature.toml` | when all folds are trained |
+//! | `domain.json` | the ranges of what was measured of the training studies, when all folds are trained |
 //!
 //! A run with a [`LocateStage`] has more:
 //!
@@ -28,6 +29,7 @@
 
 mod config;
 mod data;
+mod domain;
 mod error;
 mod fit;
 mod init;

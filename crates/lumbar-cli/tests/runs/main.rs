@@ -1,5 +1,6 @@
 //! The command from files to submissions: runs that are killed, stopped and refused, studies with every fault.
 
+mod domain;
 mod faults;
 mod full;
 mod output;

@@ -1,12 +1,12 @@
 //! Predicting studies with trained networks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, TchError, Tensor};
 
-use super::{Located, Temperature};
+use super::Temperature;
 use crate::anatomy::Target;
 use crate::config::{ConfigError, check_range};
 use crate::data::StudyId;
@@ -66,13 +66,16 @@ pub struct Predictions {
     pub table: PredictionTable,
     /// Studies of which something was missing or unreadable.
     pub warnings: Vec<StudyWarnings>,
+    /// The points at which they were graded, as far as a localiser found them; empty without one.
+    pub points: FoundPoints,
 }
 
 impl Predictions {
-    /// Adds what was missing when points were looked for, before the other warnings of a study and each once.
-    pub fn add_warnings(&mut self, located: &Located) {
+    /// Adds warnings, such as what was missing when points were looked for, before the other warnings of a study and
+    /// each once.
+    pub fn add_warnings(&mut self, new: &BTreeMap<StudyId, Vec<String>>) {
         for &study in self.table.studies() {
-            let Some(new) = located.warnings.get(&study) else { continue };
+            let Some(new) = new.get(&study) else { continue };
             match self.warnings.iter_mut().find(|warnings| warnings.study == study) {
                 Some(StudyWarnings { warnings, .. }) => {
                     let own = std::mem::replace(warnings, new.clone());
@@ -144,7 +147,11 @@ where
             flip: self.config.flip,
         };
         let plan = Plan::in_order(&studies, self.config.batch_size);
-        let mut predictions = Predictions { table: PredictionTable::new(), warnings: Vec::new() };
+        let mut predictions = Predictions {
+            table: PredictionTable::new(),
+            warnings: Vec::new(),
+            points: self.points.map(|points| points.filter(|study| studies.contains(&study))).unwrap_or_default(),
+        };
         for batch in Loader::start(Arc::new(dataset), plan, &self.loader, self.device)? {
             let batch = batch?;
             for (study, row) in batch.studies.iter().zip(self.mean(&batch.inputs, &batch.studies)?) {

@@ -9,11 +9,12 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Localisers, LocateError, Located, PointReliability};
 use crate::data::atomic;
+use crate::data::domain::DomainSummary;
 use crate::data::loader::LoaderConfig;
 use crate::data::manifest::StudyRecord;
 use crate::data::recess::RecessModel;
 use crate::tasks::Task as _;
-use crate::tasks::locate::{Localiser, LocateTask, SHIPPED};
+use crate::tasks::locate::{Localiser, LocateTask, SHIPPED, SHIPPED_DOMAIN};
 use crate::train::network::Network as _;
 
 /// Studies that are decoded at once.
@@ -86,6 +87,27 @@ impl LocaliserFile {
     /// ```
     pub fn shipped(device: Device) -> Result<Self, LocaliserFileError> {
         Self::from_bytes(SHIPPED, "the shipped localiser", device)
+    }
+
+    /// The ranges of what was measured of the synthetic studies of the shipped localiser's training.
+    ///
+    /// ```
+    /// use lumbar::data::SeriesKind;
+    /// use lumbar::data::domain::Measure;
+    /// use lumbar::predict::LocaliserFile;
+    ///
+    /// let summary = LocaliserFile::shipped_domain()?;
+    /// let range = summary.series[&SeriesKind::SagittalT2][&Measure::SliceDistanceMm];
+    /// assert!(0.5 < range.p1 && range.p99 < 10.0);
+    /// # Ok::<(), lumbar::predict::LocaliserFileError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the summary in the library is damaged.
+    pub fn shipped_domain() -> Result<DomainSummary, LocaliserFileError> {
+        let path = "the shipped localiser's domain.json".to_owned();
+        serde_json::from_str(SHIPPED_DOMAIN)
+            .map_err(|error| LocaliserFileError::Format { path, reason: error.to_string() })
     }
 
     /// SHA-256 of the shipped localiser's file.

@@ -90,6 +90,10 @@ impl Run {
             return Ok(Fitted::Complete);
         }
         let graded = self.folds_of_run.merge::<PredictionTable>()?;
+        self.write_domain(stop)?;
+        if stop.is_stopped() {
+            return Ok(Fitted::Stopped);
+        }
         let temperature = Temperature::fit_where_it_gains(&self.labels, &graded, |study| self.fold_of(study))?;
         let path = self.folder.join("temperature.toml");
         let text = toml::to_string(&temperature).map_err(|error| RunError::format(&path, error))?;

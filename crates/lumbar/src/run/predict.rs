@@ -5,7 +5,9 @@ use tch::Device;
 use super::{Run, RunError};
 use crate::data::found_points::FoundPoints;
 use crate::data::manifest::StudyRecord;
-use crate::predict::{Ensemble, Predictions, Temperature};
+use crate::metric::PredictionTable;
+use crate::predict::{Ensemble, LocaliserFile, Predictions, Temperature};
+use crate::tasks::crops::CropsTask;
 use crate::tasks::grading::GradeTruth;
 use crate::tasks::{GradingTask, GradingVisitor, Task};
 use crate::train::TrainError;
@@ -50,8 +52,49 @@ impl Run {
         let points = Some(&located.points);
         let predict = Predict { run: self, folds: &folds, records, points, device, progress: &mut second };
         let mut predictions = self.visit_grading(predict)??;
-        predictions.add_warnings(&located);
+        predictions.add_warnings(&located.warnings);
         Ok(predictions)
+    }
+
+    /// Whether the run grades at points, has no localiser of its own, and some of the studies have no annotated
+    /// points: [`Run::predict`] predicts these from the prior, [`Run::predict_with`] finds their points.
+    #[must_use]
+    pub fn needs_localiser(&self, records: &[&StudyRecord]) -> bool {
+        let is_at_points = self.config.task.get::<CropsTask>().is_some();
+        is_at_points && self.localiser.is_none() && records.iter().any(|record| record.points.is_empty())
+    }
+
+    /// Predicts studies as [`Run::predict`] does, those without annotated points at the points that `localiser` finds.
+    /// Studies with annotated points are graded at these.
+    ///
+    /// # Errors
+    /// Those of [`Run::predict`], and when the run's task does not look at points.
+    pub fn predict_with(
+        &self,
+        localiser: &LocaliserFile,
+        records: &[&StudyRecord],
+        device: Device,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Predictions, RunError> {
+        let (bare, annotated): (Vec<&StudyRecord>, Vec<&StudyRecord>) =
+            records.iter().partition(|record| record.points.is_empty());
+        let (total, done) = (records.len(), annotated.len());
+        let mut one = self.predict(&annotated, device, &mut |done, _| progress(done, total))?;
+        let located = localiser.locate(&bare, device, &mut |found, _| progress(done + found / 2, total))?;
+        let folds: Vec<usize> = (0..self.fold_count()).collect();
+        let mut second = |graded: usize, _: usize| progress(done + usize::midpoint(bare.len(), graded), total);
+        let points = Some(&located.points);
+        let predict = Predict { run: self, folds: &folds, records: &bare, points, device, progress: &mut second };
+        let mut other = self.visit_grading(predict)??;
+        other.add_warnings(&located.warnings);
+        let mut table = PredictionTable::new();
+        for record in records {
+            if let Some(row) = other.table.get(record.id).or_else(|| one.table.get(record.id)) {
+                table.insert(record.id, *row)?;
+            }
+        }
+        one.warnings.extend(other.warnings);
+        Ok(Predictions { table, warnings: one.warnings, points: other.points })
     }
 
     /// Predicts studies with the graders of some folds at points that are given: annotated ones, a localiser's, or

@@ -14,8 +14,8 @@ use crate::data::atomic;
 use crate::data::found_points::{FoundPoint, FoundPoints, PointOrigin};
 use crate::data::recess::RecessModel;
 use crate::predict::{LocaliserFile, PointReliability, PointReport};
-use crate::tasks::Task as _;
 use crate::tasks::locate::{LocateSource, LocateTask, Locating, SyntheticStudies};
+use crate::tasks::{Task as _, TaskError};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointFolder;
 use crate::train::config::Scope;
@@ -29,6 +29,7 @@ use crate::train::observer::{Event, Observer, StopToken};
 /// | `run.toml` | the whole [`RunConfig`] |
 /// | `fold-0/` | history, events, checkpoints and the points found in the validation studies |
 /// | `reliability.json` | errors of these points and how well their reliabilities are calibrated |
+/// | `domain.json` | the ranges of what was measured of drawn studies: see [`DomainSummary`](crate::data::domain::DomainSummary) |
 /// | `localiser.safetensors` | what was trained, in one file: see [`LocaliserFile`] |
 ///
 /// Each epoch draws its own studies. An interrupted training continues to the same weights, bit for bit.
@@ -122,6 +123,11 @@ impl SyntheticRun {
         let path = self.folder.join("reliability.json");
         let text = serde_json::to_string_pretty(&PointReport::new(&calibrated, &exact))
             .map_err(|error| RunError::format(&path, error))?;
+        atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;
+        let domain = self.studies.domain(&self.task.source, self.config.train.seed);
+        let domain = domain.map_err(|error| RunError::Task(TaskError::Data(error)))?;
+        let path = self.folder.join("domain.json");
+        let text = serde_json::to_string_pretty(&domain).map_err(|error| RunError::format(&path, error))?;
         atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;
         let file = LocaliserFile {
             task: self.task.clone(),

@@ -46,6 +46,8 @@ use crate::train::{TrainConfig, TrainError};
 
 /// The file of the localiser that is part of the library; `weights/README.md` says how it was made.
 pub(crate) const SHIPPED: &[u8] = include_bytes!("locate/weights/localiser.safetensors");
+/// The ranges of what was measured of its synthetic studies; `weights/README.md` says how it was made.
+pub(crate) const SHIPPED_DOMAIN: &str = include_str!("locate/weights/domain.json");
 /// Channels of an image: a slice, and the smaller and the larger of its neighbours' values.
 const CHANNELS: i64 = 3;
 /// Maps of an image: the canal's and the foramen's at each level, and any disc.

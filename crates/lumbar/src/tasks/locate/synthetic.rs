@@ -3,6 +3,7 @@
 use lumbar_dicom::Geometry;
 use lumbar_phantom::{SlicePixels, SyntheticConfig, SyntheticStudy};
 use rand::RngExt;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::LocateSourceConfig;
@@ -10,6 +11,7 @@ use super::grid::StackGrid;
 use super::stack::StoredStack;
 use crate::anatomy::Target;
 use crate::config::{ConfigError, check_range};
+use crate::data::domain::{DomainSummary, Greys, Measure, StudyMeasures};
 use crate::data::loader::{BoxError, Plan};
 use crate::data::random::Generator;
 use crate::data::{SeriesKind, StudyId};
@@ -20,6 +22,10 @@ const STUDIES_A_EPOCH: u64 = 1 << 24;
 const VALIDATION: u64 = 1 << 60;
 /// Side of a pixel of a drawn study, relative to the network's. Coarser than that of files, which saves time.
 const FINER: f64 = 0.9;
+/// Slices of a drawn study in which greys are counted.
+const MEASURED: usize = 5;
+/// Drawn studies of which a summary is made.
+const MEASURED_STUDIES: u64 = 200;
 /// One in this many pixels is counted for the window of intensities.
 const SAMPLED: usize = 7;
 
@@ -72,6 +78,19 @@ impl SyntheticStudies {
             }
             other => ConfigError::new("synthetic.draw", other, "a valid config"),
         })
+    }
+
+    /// The ranges of what is measured of drawn studies: the first of those that judge an epoch. They are drawn at the
+    /// localiser's own pixel size, to which studies of files are resampled too: pixel size and matrix have no range.
+    ///
+    /// # Errors
+    /// When a study has no slices.
+    pub fn domain(&self, source: &LocateSourceConfig, seed: u64) -> Result<DomainSummary, BoxError> {
+        let numbers = 0..MEASURED_STUDIES;
+        let measured = numbers
+            .into_par_iter()
+            .map(|number| DrawnStudy::validation(self, source, seed, StudyId(number)).measures(source));
+        Ok(DomainSummary::fit(&measured.collect::<Result<Vec<StudyMeasures>, BoxError>>()?))
     }
 
     /// Numbers of the studies of an epoch, and of those that judge it.
@@ -156,6 +175,26 @@ impl DrawnStudy {
             }
         }
         Ok(pixels)
+    }
+
+    /// Slice distance, field, and greys of a few slices.
+    fn measures(&self, source: &LocateSourceConfig) -> Result<StudyMeasures, BoxError> {
+        let offsets_mm = &self.stored.grid.offsets_mm;
+        let count = offsets_mm.len();
+        let chosen: Vec<usize> = (0..MEASURED).map(|place| (2 * place + 1) * count / (2 * MEASURED)).collect();
+        let shown: Vec<bool> = (0..count).map(|slice| chosen.contains(&slice)).collect();
+        let pixels = self.pixels(&shown, source)?;
+        let mut greys = Greys::default();
+        for (_, pixels) in shown.iter().zip(pixels.chunks_exact(pixels.len() / count)).filter(|(shown, _)| **shown) {
+            greys.add(pixels.iter().map(|value| f32::from(*value) / f32::from(u16::MAX)));
+        }
+        let mut measures = greys.measures();
+        let [height_mm, width_mm] = self.study.field_mm();
+        measures.insert(Measure::FieldMm, height_mm.max(width_mm));
+        if let [first, second, ..] = offsets_mm[..] {
+            measures.insert(Measure::SliceDistanceMm, (second - first).abs());
+        }
+        Ok(StudyMeasures { series: vec![(self.stored.grid.kind, measures)], reliability: None })
     }
 
     /// Neighbouring slices about a canal point or a foramen.
