@@ -1,7 +1,7 @@
 //! The switch for this crate's own CPU kernels, and what they have in common.
 //!
-//! [`conv3x3`](crate::conv3x3), [`batch_norm`](crate::batch_norm) and a fast SiLU in [`fused`](crate::fused) need
-//! AVX-512. On other processors, or when switched off, callers use torch's own operators. The results agree within
+//! [`conv3x3`](crate::conv3x3) and a fast SiLU in [`fused`](crate::fused) need AVX-512, [`batch_norm`](crate::batch_norm)
+//! AVX-512 or AVX2. On other processors, or when switched off, callers use torch's own operators. The results agree within
 //! rounding, not bit by bit.
 //!
 //! `LUMBAR_CPU_KERNELS=off` in the environment switches them off. It is read once, before the first use of a kernel.
@@ -56,19 +56,41 @@ pub fn set_enabled(on: bool) {
     switch().store(on, Ordering::Relaxed);
 }
 
-/// Whether the kernels are used: they are switched on and the processor has AVX-512.
+/// Whether all kernels are used: they are switched on and the processor has AVX-512.
 #[must_use]
 pub fn are_used() -> bool {
-    has_avx512() && switch().load(Ordering::Relaxed)
+    has_avx512() && are_enabled()
+}
+
+/// Whether the kernels that are written for AVX2 too are used: [`batch_norm`](crate::batch_norm).
+#[must_use]
+pub fn are_used_with_avx2() -> bool {
+    (has_avx512() || has_avx2()) && are_enabled()
+}
+
+/// Whether they are switched on. The processor may still lack what they need.
+#[must_use]
+pub fn are_enabled() -> bool {
+    switch().load(Ordering::Relaxed)
 }
 
 #[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
+pub(crate) fn has_avx512() -> bool {
     std::arch::is_x86_feature_detected!("avx512f")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 fn has_avx512() -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx2() -> bool {
     false
 }
 
