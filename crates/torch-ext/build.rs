@@ -32,6 +32,7 @@ fn main() {
         .file("csrc/shim.cpp")
         .file("csrc/conv3x3.cpp")
         .file("csrc/batch_norm.cpp")
+        .file("csrc/branches.cpp")
         .compile("torch_ext_shim");
     println!("cargo:rustc-link-search=native={}", lib.display());
     for library in ["torch_cpu", "torch", "c10"] {

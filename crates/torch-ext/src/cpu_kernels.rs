@@ -1,8 +1,8 @@
 //! The switch for this crate's own CPU kernels, and what they have in common.
 //!
-//! [`conv3x3`](crate::conv3x3), [`batch_norm`](crate::batch_norm) and a fast SiLU in [`fused`](crate::fused) need
-//! AVX-512, [`feature_map`](crate::feature_map) needs AVX2. On other processors, or when switched off, callers use torch's
-//! own operators. The results agree within rounding, not bit by bit.
+//! [`conv3x3`](crate::conv3x3) and a fast SiLU in [`fused`](crate::fused) need AVX-512, [`batch_norm`](crate::batch_norm)
+//! AVX-512 or AVX2, [`feature_map`](crate::feature_map) AVX2. On other processors, or when switched off, callers use
+//! torch's own operators. The results agree within rounding, not bit by bit.
 //!
 //! `LUMBAR_CPU_KERNELS=off` in the environment switches them off. It is read once, before the first use of a kernel.
 //! This is the one variable that a library of this workspace reads: the switch has to reach tests, benchmarks and
@@ -79,12 +79,12 @@ pub(crate) fn has_avx2() -> bool {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
+pub(crate) fn has_avx512() -> bool {
     std::arch::is_x86_feature_detected!("avx512f")
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn has_avx512() -> bool {
+pub(crate) fn has_avx512() -> bool {
     false
 }
 

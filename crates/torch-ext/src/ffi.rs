@@ -81,4 +81,12 @@ unsafe extern "C" {
         eps: f64,
         gradient_divisor: f64,
     ) -> *mut c_char;
+    pub(crate) fn te_branches_known() -> c_int;
+    pub(crate) fn te_branches(
+        count: i64,
+        run: extern "C" fn(*const c_void, i64),
+        context: *const c_void,
+    ) -> *mut c_char;
+    pub(crate) fn te_branches_join(count: i64, tensors: *const *const C_tensor, out: *mut *mut C_tensor)
+    -> *mut c_char;
 }

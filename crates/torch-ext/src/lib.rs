@@ -46,6 +46,7 @@
 
 pub mod autocast;
 pub mod batch_norm;
+pub mod branches;
 pub mod conv3x3;
 pub mod cpu_kernels;
 pub mod determinism;

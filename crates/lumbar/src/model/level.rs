@@ -178,8 +178,13 @@ impl LevelModel {
         tch::no_grad(|| self.heads.iter().try_for_each(|head| head.start_at(HEAD_SCALE, &[0.0; Severity::COUNT])))
     }
 
+    /// Whether [`Self::slice_features`] draws random numbers in training.
+    pub(crate) fn draws_in_backbone(&self) -> bool {
+        self.config.drop_path_rate > 0.0
+    }
+
     /// `[batch, slices, height, width]` → `[batch, slices, features]`.
-    fn slice_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+    pub(crate) fn slice_features(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let size = xs.size();
         let &[batch, slices, height, width] = size.as_slice() else {
             let expected = "[batch, slices, height, width]".to_owned();
@@ -210,20 +215,32 @@ impl LevelModel {
         let scores = self.attention_out.run(&inner, pass)?.f_squeeze_dim(-1).doing("attention")?;
         scores.f_softmax(-1, None).doing("attention")
     }
+
+    /// The part after [`Self::slice_features`]: attention over the slices, and the heads.
+    ///
+    /// # Shapes
+    /// `[batch, slices, features]` → logits as [`Module::run`]'s.
+    pub(crate) fn grade(&self, features: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let weights = self.attend(features, pass)?.f_unsqueeze(1).doing("attention")?;
+        let pooled = weights.f_matmul(features).and_then(|sum| sum.f_squeeze_dim(1)).doing("attention")?;
+        let pooled = dropout(pooled, self.config.dropout, pass)?;
+        let mut logits = self.heads.iter().map(|head| head.run(&pooled, pass)).collect::<Result<Vec<_>>>()?;
+        if logits.len() == 1 { Ok(logits.remove(0)) } else { Tensor::f_stack(&logits, 1).doing("heads") }
+    }
 }
 
 impl Module for LevelModel {
     fn run(&self, xs: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let features = self.slice_features(xs, pass)?;
-        let weights = self.attend(&features, pass)?.f_unsqueeze(1).doing("attention")?;
-        let pooled = weights.f_matmul(&features).and_then(|sum| sum.f_squeeze_dim(1)).doing("attention")?;
-        let pooled = dropout(pooled, self.config.dropout, pass)?;
-        let mut logits = self.heads.iter().map(|head| head.run(&pooled, pass)).collect::<Result<Vec<_>>>()?;
-        if logits.len() == 1 { Ok(logits.remove(0)) } else { Tensor::f_stack(&logits, 1).doing("heads") }
+        self.grade(&features, pass)
     }
 
     fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    fn as_level(&self) -> Option<&LevelModel> {
+        Some(self)
     }
 }
 

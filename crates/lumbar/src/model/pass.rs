@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::error::Result;
+use super::level::LevelModel;
 use super::registry::Registry;
 
 /// Whether a forward pass trains or evaluates.
@@ -37,6 +38,11 @@ pub trait Module {
 
     /// The model's tensors, in order.
     fn registry(&self) -> &Registry;
+
+    /// The model itself if it is a [`LevelModel`]: graders of several planes are trained side by side.
+    fn as_level(&self) -> Option<&LevelModel> {
+        None
+    }
 }
 
 /// A layer's row in a [`Summary`](super::Summary).

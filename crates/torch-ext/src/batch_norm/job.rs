@@ -3,10 +3,12 @@
 //!
 //! Each sum is computed by one thread in a fixed order, so that the bits do not depend on the number of threads.
 
+use std::arch::x86_64::{__m256, __m512};
 use std::ops::Range;
 
 use super::passes;
-use super::vectors::{NONE, RELU, SILU};
+use super::vectors::{NONE, RELU, SILU, Vector};
+use crate::cpu_kernels;
 use crate::shim_types::batch_norm::{Job, Plan};
 
 /// The values as a matrix. A row has several pixels side by side, so that a few channels fill vectors too.
@@ -81,21 +83,35 @@ impl Job {
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn run(&self, phase: i64, unit: usize) {
-        // SAFETY: all memory has the planned sizes; units write to different places.
-        unsafe {
-            match (self.kind, phase, self.activation, self.y.is_null()) {
-                (0, 0, ..) => passes::moments(self, unit),
-                (0, 1, ..) => passes::statistics(self, self.channels(unit)),
-                (0, _, NONE, _) => passes::results::<NONE>(self, unit),
-                (0, _, RELU, _) => passes::results::<RELU>(self, unit),
-                (0, ..) => passes::results::<SILU>(self, unit),
-                (_, 0, NONE, _) => passes::sums::<NONE, false>(self, unit),
-                (_, 0, SILU, _) => passes::sums::<SILU, false>(self, unit),
-                (_, 0, _, true) => passes::sums::<RELU, false>(self, unit),
-                (_, 0, _, false) => passes::sums::<RELU, true>(self, unit),
-                (_, 1, ..) => passes::coefficients(self, self.channels(unit)),
-                _ => passes::gradients(self, unit),
+    unsafe fn run_with_avx512(&self, phase: i64, units: Range<usize>) {
+        // SAFETY: the caller promises all that is needed.
+        unsafe { self.run::<__m512>(phase, units) };
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn run_with_avx2(&self, phase: i64, units: Range<usize>) {
+        // SAFETY: the caller promises all that is needed.
+        unsafe { self.run::<__m256>(phase, units) };
+    }
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(&self, phase: i64, units: Range<usize>) {
+        for unit in units {
+            // SAFETY: all memory has the planned sizes; units write to different places.
+            unsafe {
+                match (self.kind, phase, self.activation, self.y.is_null()) {
+                    (0, 0, ..) => passes::moments::<V>(self, unit),
+                    (0, 1, ..) => passes::statistics(self, self.channels(unit)),
+                    (0, _, NONE, _) => passes::results::<V, NONE>(self, unit),
+                    (0, _, RELU, _) => passes::results::<V, RELU>(self, unit),
+                    (0, ..) => passes::results::<V, SILU>(self, unit),
+                    (_, 0, NONE, _) => passes::sums::<V, NONE, false>(self, unit),
+                    (_, 0, SILU, _) => passes::sums::<V, SILU, false>(self, unit),
+                    (_, 0, _, true) => passes::sums::<V, RELU, false>(self, unit),
+                    (_, 0, _, false) => passes::sums::<V, RELU, true>(self, unit),
+                    (_, 1, ..) => passes::coefficients(self, self.channels(unit)),
+                    _ => passes::gradients::<V>(self, unit),
+                }
             }
         }
     }
@@ -114,12 +130,15 @@ pub(crate) unsafe extern "C" fn plan(job: *const Job, plan: *mut Plan) {
 ///
 /// # Safety
 /// `job` is valid, its tensors have its sizes, `saved` and scratch memory are what [`plan`] asked for; all units of a phase
-/// are complete before one of the next begins; the processor has AVX-512.
+/// are complete before one of the next begins; the processor has AVX-512, or AVX2 and FMA.
 pub(crate) unsafe extern "C" fn run(job: *const Job, phase: i64, first: i64, end: i64) {
+    let units = first as usize..end as usize;
     // SAFETY: the caller promises all that is needed.
     unsafe {
-        for unit in first as usize..end as usize {
-            (*job).run(phase, unit);
+        if cpu_kernels::has_avx512() {
+            (*job).run_with_avx512(phase, units);
+        } else {
+            (*job).run_with_avx2(phase, units);
         }
     }
 }

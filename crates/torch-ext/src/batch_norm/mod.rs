@@ -4,7 +4,7 @@
 //! shortcut and the activation; the gradient takes the same passes in reverse. Here a part of the rows that fits a
 //! core's cache is read once for both moments, and once more for everything else. Parts are joined by the formula of
 //! Chan, Golub and LeVeque (*Algorithms for Computing the Sample Variance*, The American Statistician, 1983). It needs
-//! AVX-512: [`BatchNorm::fits`] says whether it can be used.
+//! AVX-512 or AVX2: [`BatchNorm::fits`] says whether it can be used.
 
 #[cfg(target_arch = "x86_64")]
 mod job;
@@ -40,7 +40,7 @@ pub struct BatchNorm<'a> {
 }
 
 impl BatchNorm<'_> {
-    /// Whether [`Self::train`] computes this on this machine: fp32 on a CPU with AVX-512, `x` and the shortcut of the
+    /// Whether [`Self::train`] computes this on this machine: fp32 on a CPU with AVX-512 or AVX2, `x` and the shortcut of the
     /// same shape and stored channels-last, more than one value a channel; ReLU, SiLU without a shortcut, or no
     /// activation.
     #[must_use]
@@ -61,7 +61,7 @@ impl BatchNorm<'_> {
             && is_packed(x)
             && shortcut.is_none_or(|shortcut| is_packed(shortcut) && shortcut.size() == size)
             && [self.weight, self.bias, self.running_mean, self.running_var].iter().all(of_channels)
-            && cpu_kernels::are_used()
+            && cpu_kernels::are_used_with_avx2()
     }
 
     /// Normalises with the batch's own mean and variance, updates the running ones, adds the shortcut and applies the

@@ -1,24 +1,23 @@
 //! The passes over some rows or some channels.
+//!
+//! All are inlined into [`super::job`]'s functions, which enable the instructions of the vector `V`.
 
-use std::arch::x86_64::{
-    _mm512_add_ps, _mm512_fmadd_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_sub_ps,
-};
 use std::ops::Range;
 
 use super::job::CHANNELS;
-use super::vectors::{LANES, NONE, activated, lanes, masked};
+use super::vectors::{NONE, Vector, activated, masked};
 use crate::shim_types::batch_norm::Job;
 
 /// Vectors of columns whose sums fit the registers.
 const BLOCK: usize = 4;
 
-/// Calls the closure for each vector of a block that begins at `$column`, with its first column and its lanes.
+/// Calls the closure for each vector of a block that begins at `$column`, with its first column and the number of
+/// columns from there on.
 macro_rules! block {
-    ($column:expr, $width:expr, |$vector:ident, $at:ident, $mask:ident| $body:expr) => {
+    ($column:expr, $width:expr, |$vector:ident, $at:ident, $count:ident| $body:expr) => {
         for $vector in 0..BLOCK {
-            let $at = $column + $vector * LANES;
-            let $mask = lanes($width.saturating_sub($at));
+            let $at = $column + $vector * V::LANES;
+            let $count = $width.saturating_sub($at);
             $body
         }
     };
@@ -28,33 +27,33 @@ macro_rules! block {
 ///
 /// # Safety
 /// This and all other passes here need the memory that the plan asked for.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn moments(job: &Job, part: usize) {
+#[inline(always)]
+pub(super) unsafe fn moments<V: Vector>(job: &Job, part: usize) {
     let matrix = job.matrix();
     let [means, squares] = job.moments(matrix, part);
     let (rows, width) = (matrix.part(part), matrix.width);
-    let share = _mm512_set1_ps(1.0 / rows.len() as f32);
-    for column in (0..width).step_by(BLOCK * LANES) {
-        let (mut mean, mut square) = ([_mm512_setzero_ps(); BLOCK], [_mm512_setzero_ps(); BLOCK]);
-        // SAFETY: no lane is outside of a row.
-        unsafe {
+    // SAFETY: no lane is outside of a row.
+    unsafe {
+        let share = V::all(1.0 / rows.len() as f32);
+        for column in (0..width).step_by(BLOCK * V::LANES) {
+            let (mut mean, mut square) = ([V::zero(); BLOCK], [V::zero(); BLOCK]);
             for row in rows.clone() {
                 let x = job.x.wrapping_add(row * width);
-                block!(column, width, |v, at, mask| {
-                    mean[v] = _mm512_add_ps(mean[v], _mm512_maskz_loadu_ps(mask, x.wrapping_add(at)));
-                });
+                block!(column, width, |v, at, count| mean[v] = mean[v].add(V::load(x.wrapping_add(at), count)));
             }
-            mean = mean.map(|sum| _mm512_mul_ps(sum, share));
+            for sum in &mut mean {
+                *sum = sum.mul(share);
+            }
             for row in rows.clone() {
                 let x = job.x.wrapping_add(row * width);
-                block!(column, width, |v, at, mask| {
-                    let away = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x.wrapping_add(at)), mean[v]);
-                    square[v] = _mm512_fmadd_ps(away, away, square[v]);
+                block!(column, width, |v, at, count| {
+                    let away = V::load(x.wrapping_add(at), count).sub(mean[v]);
+                    square[v] = away.times_plus(away, square[v]);
                 });
             }
-            block!(column, width, |v, at, mask| {
-                _mm512_mask_storeu_ps(means.wrapping_add(at), mask, mean[v]);
-                _mm512_mask_storeu_ps(squares.wrapping_add(at), mask, square[v]);
+            block!(column, width, |v, at, count| {
+                mean[v].store(means.wrapping_add(at), count);
+                square[v].store(squares.wrapping_add(at), count);
             });
         }
     }
@@ -80,7 +79,7 @@ macro_rules! each_moment {
 
 /// Joins the parts' moments (Chan, Golub and LeVeque 1983) into mean and deviation of each channel, updates the running
 /// statistics, and computes the affine map of each column.
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 pub(super) unsafe fn statistics(job: &Job, channels: Range<usize>) {
     let (matrix, count) = (job.matrix(), job.rows as f64);
     let (mut means, mut squares) = ([0.0; CHANNELS], [0.0; CHANNELS]);
@@ -110,23 +109,23 @@ pub(super) unsafe fn statistics(job: &Job, channels: Range<usize>) {
 }
 
 /// activation(x·scale + shift + shortcut)
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn results<const ACTIVATION: i64>(job: &Job, part: usize) {
+#[inline(always)]
+pub(super) unsafe fn results<V: Vector, const ACTIVATION: i64>(job: &Job, part: usize) {
     let matrix = job.matrix();
     let [_, _, scale, shift] = job.saved(matrix);
     for row in matrix.part(part) {
         let start = row * matrix.width;
-        for column in (0..matrix.width).step_by(LANES) {
-            let mask = lanes(matrix.width - column);
+        for column in (0..matrix.width).step_by(V::LANES) {
+            let (at, count) = (start + column, matrix.width - column);
             // SAFETY: no lane is outside of a row.
-            let load = |from: *const f32, at: usize| unsafe { _mm512_maskz_loadu_ps(mask, from.wrapping_add(at)) };
-            let mut value = _mm512_fmadd_ps(load(job.x, start + column), load(scale, column), load(shift, column));
-            if !job.shortcut.is_null() {
-                value = _mm512_add_ps(value, load(job.shortcut, start + column));
-            }
-            // SAFETY: as above.
             unsafe {
-                _mm512_mask_storeu_ps(job.y.wrapping_add(start + column), mask, activated::<ACTIVATION>(value));
+                let (scale, shift) =
+                    (V::load(scale.wrapping_add(column), count), V::load(shift.wrapping_add(column), count));
+                let mut value = V::load(job.x.wrapping_add(at), count).times_plus(scale, shift);
+                if !job.shortcut.is_null() {
+                    value = value.add(V::load(job.shortcut.wrapping_add(at), count));
+                }
+                activated::<V, ACTIVATION>(value).store(job.y.wrapping_add(at), count);
             }
         }
     }
@@ -134,38 +133,41 @@ pub(super) unsafe fn results<const ACTIVATION: i64>(job: &Job, part: usize) {
 
 /// The gradient before the activation, Σ gradient and Σ gradient·(x − mean) of a part's columns. The activation's slope
 /// is computed from the result if `OF_RESULT`, else from x by the affine map.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn sums<const ACTIVATION: i64, const OF_RESULT: bool>(job: &Job, part: usize) {
+#[inline(always)]
+pub(super) unsafe fn sums<V: Vector, const ACTIVATION: i64, const OF_RESULT: bool>(job: &Job, part: usize) {
     let matrix = job.matrix();
     let ([firsts, seconds], saved) = (job.moments(matrix, part), job.saved(matrix));
     let width = matrix.width;
-    for column in (0..width).step_by(BLOCK * LANES) {
-        let (mut first, mut second) = ([_mm512_setzero_ps(); BLOCK], [_mm512_setzero_ps(); BLOCK]);
-        let [mut mean, mut scale, mut shift] = [[_mm512_setzero_ps(); BLOCK]; 3];
-        // SAFETY: no lane is outside of a row.
-        unsafe {
-            block!(column, width, |v, at, mask| {
+    // SAFETY: no lane is outside of a row.
+    unsafe {
+        for column in (0..width).step_by(BLOCK * V::LANES) {
+            let (mut first, mut second) = ([V::zero(); BLOCK], [V::zero(); BLOCK]);
+            let [mut mean, mut scale, mut shift] = [[V::zero(); BLOCK]; 3];
+            block!(column, width, |v, at, count| {
                 for (row, to) in [(0, &mut mean), (2, &mut scale), (3, &mut shift)] {
-                    to[v] = _mm512_maskz_loadu_ps(mask, saved[row].wrapping_add(at));
+                    to[v] = V::load(saved[row].wrapping_add(at), count);
                 }
             });
             for row in matrix.part(part) {
                 let start = row * width;
-                block!(column, width, |v, at, mask| {
-                    let load = |from: *const f32| _mm512_maskz_loadu_ps(mask, from.wrapping_add(start + at));
-                    let (x, mut gradient) = (load(job.x), load(job.gradient));
+                block!(column, width, |v, at, count| {
+                    let x = V::load(job.x.wrapping_add(start + at), count);
+                    let mut gradient = V::load(job.gradient.wrapping_add(start + at), count);
                     if ACTIVATION != NONE {
-                        let place = if OF_RESULT { load(job.y) } else { _mm512_fmadd_ps(x, scale[v], shift[v]) };
-                        gradient = masked::<ACTIVATION>(gradient, place);
-                        _mm512_mask_storeu_ps(job.masked.wrapping_add(start + at), mask, gradient);
+                        let place = match OF_RESULT {
+                            true => V::load(job.y.wrapping_add(start + at), count),
+                            false => x.times_plus(scale[v], shift[v]),
+                        };
+                        gradient = masked::<V, ACTIVATION>(gradient, place);
+                        gradient.store(job.masked.wrapping_add(start + at), count);
                     }
-                    first[v] = _mm512_add_ps(first[v], gradient);
-                    second[v] = _mm512_fmadd_ps(gradient, _mm512_sub_ps(x, mean[v]), second[v]);
+                    first[v] = first[v].add(gradient);
+                    second[v] = gradient.times_plus(x.sub(mean[v]), second[v]);
                 });
             }
-            block!(column, width, |v, at, mask| {
-                _mm512_mask_storeu_ps(firsts.wrapping_add(at), mask, first[v]);
-                _mm512_mask_storeu_ps(seconds.wrapping_add(at), mask, second[v]);
+            block!(column, width, |v, at, count| {
+                first[v].store(firsts.wrapping_add(at), count);
+                second[v].store(seconds.wrapping_add(at), count);
             });
         }
     }
@@ -174,7 +176,7 @@ pub(super) unsafe fn sums<const ACTIVATION: i64, const OF_RESULT: bool>(job: &Jo
 /// Joins the parts' sums into the gradients of weight and bias, and the coefficients of the gradient of x,
 ///
 /// γ/σ · (g − Σg/n − (x − mean)·Σg(x − mean)/(n·σ²))
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 pub(super) unsafe fn coefficients(job: &Job, channels: Range<usize>) {
     let (matrix, count) = (job.matrix(), job.rows as f64);
     let (mut firsts, mut seconds) = ([0.0; CHANNELS], [0.0; CHANNELS]);
@@ -201,21 +203,22 @@ pub(super) unsafe fn coefficients(job: &Job, channels: Range<usize>) {
 }
 
 /// The gradient of x from the coefficients.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn gradients(job: &Job, part: usize) {
+#[inline(always)]
+pub(super) unsafe fn gradients<V: Vector>(job: &Job, part: usize) {
     let matrix = job.matrix();
     let ([scale, along, shift], [mean, ..]) = (job.coefficients(matrix), job.saved(matrix));
     for row in matrix.part(part) {
         let start = row * matrix.width;
-        for column in (0..matrix.width).step_by(LANES) {
-            let mask = lanes(matrix.width - column);
+        for column in (0..matrix.width).step_by(V::LANES) {
+            let (at, count) = (start + column, matrix.width - column);
             // SAFETY: no lane is outside of a row.
-            let load = |from: *const f32, at: usize| unsafe { _mm512_maskz_loadu_ps(mask, from.wrapping_add(at)) };
-            let away = _mm512_sub_ps(load(job.x, start + column), load(mean, column));
-            let value = _mm512_fmadd_ps(away, load(along, column), load(shift, column));
-            let value = _mm512_fmadd_ps(load(job.masked, start + column), load(scale, column), value);
-            // SAFETY: as above.
-            unsafe { _mm512_mask_storeu_ps(job.x_gradient.wrapping_add(start + column), mask, value) };
+            unsafe {
+                let of_column = |row: *mut f32| V::load(row.wrapping_add(column), count);
+                let away = V::load(job.x.wrapping_add(at), count).sub(of_column(mean));
+                let value = away.times_plus(of_column(along), of_column(shift));
+                let value = V::load(job.masked.wrapping_add(at), count).times_plus(of_column(scale), value);
+                value.store(job.x_gradient.wrapping_add(at), count);
+            }
         }
     }
 }

@@ -67,7 +67,7 @@ const KINDS: [(Activation, bool); 5] = [
 
 #[test]
 fn results_gradients_and_running_statistics_are_torchs_in_double_precision() {
-    if !cpu_kernels::are_used() {
+    if !cpu_kernels::are_used_with_avx2() {
         return;
     }
     let names = ["result", "x", "weight", "bias", "running mean", "running variance", "shortcut"];
@@ -91,7 +91,7 @@ fn results_gradients_and_running_statistics_are_torchs_in_double_precision() {
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
-    if !cpu_kernels::are_used() {
+    if !cpu_kernels::are_used_with_avx2() {
         return;
     }
     let before = tch::get_num_threads();
@@ -108,7 +108,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn a_nan_stays_a_nan() {
-    if !cpu_kernels::are_used() {
+    if !cpu_kernels::are_used_with_avx2() {
         return;
     }
     let x = noise(&[2, 32, 4, 4], 0.5);
@@ -125,7 +125,7 @@ fn a_nan_stays_a_nan() {
 
 #[test]
 fn the_shortcut_alone_may_have_a_gradient() {
-    if !cpu_kernels::are_used() {
+    if !cpu_kernels::are_used_with_avx2() {
         return;
     }
     let tensors = Tensors::new(16, Kind::Float);
@@ -161,7 +161,7 @@ fn inputs_that_do_not_fit_are_an_error() {
 
 #[test]
 fn a_second_derivative_is_refused() {
-    if !cpu_kernels::are_used() {
+    if !cpu_kernels::are_used_with_avx2() {
         return;
     }
     let tensors = Tensors::new(16, Kind::Float);

@@ -1,10 +1,11 @@
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
+use torch_ext::branches::{self, Branch};
 
 use super::LevelBias;
 use crate::anatomy::{ConditionGroup, Target};
 use crate::data::augment::Mix;
 use crate::data::loader::{BoxError, Tensors};
-use crate::model::Module;
+use crate::model::{LevelModel, Module, Pass};
 use crate::train::mix::{mix_images, partner_cells};
 use crate::train::network::{Mode, Network, registry_buffers, registry_parameters};
 use crate::train::optimizer::Parameter;
@@ -66,6 +67,45 @@ impl<M: Module> CropGrader<M> {
     }
 }
 
+/// A model and its crops, both used by one thread alone while it computes their features.
+struct Features<'a> {
+    model: &'a LevelModel,
+    pixels: &'a Tensor,
+}
+
+// SAFETY: a tensor can be sent to another thread; nothing else uses the model or the pixels before that thread is done.
+unsafe impl Send for Features<'_> {}
+
+impl Features<'_> {
+    fn compute(self, mode: Mode) -> crate::model::Result<Tensor> {
+        self.model.slice_features(self.pixels, &mut Pass::new(mode))
+    }
+}
+
+impl<M: Module> CropGrader<M> {
+    /// The features of the slices of each group that has crops, in order, with the planes side by side; `None` if the
+    /// models are not in training on a CPU, draw random numbers, or have more threads than there are planes.
+    fn slice_features(&self, inputs: &Crops, mode: Mode) -> Result<Option<Vec<Tensor>>, BoxError> {
+        let models = self.models();
+        if mode != Mode::Train || !branches::fits(models.len()) {
+            return Ok(None);
+        }
+        let mut work = Vec::new();
+        for ((_, model), crops) in models.into_iter().zip(&inputs.groups) {
+            let Some(crops) = crops else { continue };
+            match model.as_level() {
+                Some(model) if !model.draws_in_backbone() && crops.pixels.device() == Device::Cpu => {
+                    let features = Features { model, pixels: &crops.pixels };
+                    work.push(Box::new(move || features.compute(mode)) as Branch<'_, _>);
+                }
+                _ => return Ok(None),
+            }
+        }
+        let features = branches::run(work)?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(branches::join(&features)?))
+    }
+}
+
 impl<M: Module> Network for CropGrader<M> {
     type Inputs = Crops;
 
@@ -88,6 +128,7 @@ impl<M: Module> Network for CropGrader<M> {
         let first = inputs.groups.iter().flatten().next();
         let device = first.map_or_else(|| self.canal.registry().device(), |crops| crops.pixels.device());
         let mut cells = Tensor::f_zeros([shape[0] * shape[1], 3], (Kind::Float, device))?;
+        let mut features = self.slice_features(inputs, mode)?.map(Vec::into_iter);
         for (number, ((_, model), (group, crops))) in
             self.models().into_iter().zip(ConditionGroup::ALL.iter().zip(&inputs.groups)).enumerate()
         {
@@ -98,7 +139,11 @@ impl<M: Module> Network for CropGrader<M> {
             let index: Vec<i64> =
                 crops.cells.iter().map(|(study, target)| (study * Target::COUNT + target.index()) as i64).collect();
             let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
-            let logits = model.forward(&crops.pixels, mode)?.f_to_kind(Kind::Float)?;
+            let logits = match (model.as_level(), features.as_mut().and_then(Iterator::next)) {
+                (Some(model), Some(features)) => model.grade(&features, &mut Pass::new(mode))?,
+                _ => model.forward(&crops.pixels, mode)?,
+            };
+            let logits = logits.f_to_kind(Kind::Float)?;
             let logits = logits.f_add(&self.level_bias.of(number, &crops.cells, device)?)?;
             cells = cells.f_index_copy(0, &index, &logits)?;
         }
