@@ -1,16 +1,29 @@
 //! `lumbar inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use lumbar::anatomy::Condition;
+use lumbar::data::StudyId;
 use lumbar::data::found_points::FoundPoints;
 use lumbar::data::manifest::Manifest;
+use lumbar::data::point_table::read_point_table;
+use lumbar::data::study::Study;
+use lumbar::figure::{MontageConfig, Tile, montage};
+use lumbar::report::points_tile;
 use lumbar::run::Run;
 use lumbar_dicom::{ReadOptions, ReadProgress, read_folder};
 use serde_json::json;
 
+use crate::output_file;
 use crate::predict::NO_SUMMARY;
 use crate::progress::Progress;
+
+/// Canal, left and right foramina: their points are drawn on one sagittal slice each.
+const DRAWN: [Condition; 3] =
+    [Condition::SpinalCanalStenosis, Condition::LeftNeuralForaminalNarrowing, Condition::RightNeuralForaminalNarrowing];
+/// Width and height of one slice in the image of found points.
+const SLICE_PX: u32 = 420;
 
 /// Which folder.
 #[derive(Debug, clap::Args)]
@@ -24,6 +37,18 @@ pub(crate) struct Arguments {
     /// tables)
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
+    /// Draw the found points of a table that `locate` wrote, with their reliabilities, on sagittal slices
+    #[arg(long, value_name = "FILE", requires = "out")]
+    points: Option<PathBuf>,
+    /// The image of the points, in PNG
+    #[arg(long, value_name = "FILE", requires = "points")]
+    out: Option<PathBuf>,
+    /// The study to draw; by default the first of the table
+    #[arg(long, value_name = "NUMBER", requires = "points")]
+    study: Option<u64>,
+    /// Replace the image if it exists
+    #[arg(long, requires = "out")]
+    overwrite: bool,
     /// Print one JSON value instead of text
     #[arg(long)]
     json: bool,
@@ -47,13 +72,53 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             arguments.folder.display(),
             tables.join(", ")
         )
+    } else if let Some(table) = &arguments.points {
+        bail!(
+            "{}: the points are those of a data set, but {} has no tables of series",
+            table.display(),
+            arguments.folder.display()
+        )
     } else {
         files_of(arguments)
     }
 }
 
+/// Writes the slices of one study with its found points.
+fn draw(arguments: &Arguments, manifest: &Manifest, table: &Path, out: &Path) -> Result<()> {
+    output_file::check(out, arguments.overwrite, "--overwrite")?;
+    let found = read_point_table(table)?;
+    let study = match arguments.study {
+        Some(number) => StudyId(number),
+        None => found.iter().next().with_context(|| format!("{} has no studies", table.display()))?.0,
+    };
+    let points = found.get(study).with_context(|| format!("{} has no points of study {study}", table.display()))?;
+    let record = manifest.studies().iter().find(|record| record.id == study);
+    let record = record.with_context(|| format!("{} has no study {study}", manifest.folder().display()))?;
+    let opened = Study::open(record)?;
+    let tiles = DRAWN.into_iter().map(|condition| points_tile(&opened, condition, points, None));
+    let tiles: Vec<Tile> = tiles.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    if tiles.is_empty() {
+        bail!("study {study}: no sagittal slice shows a found point");
+    }
+    let title = format!("study {study}: found points");
+    let is_synthetic = manifest.is_synthetic();
+    let config =
+        MontageConfig { columns: DRAWN.len(), tile_px: SLICE_PX, title, is_synthetic, ..MontageConfig::default() };
+    lumbar::data::atomic::write(out, montage(&tiles, &config)?.png())
+        .with_context(|| format!("cannot write {}", out.display()))?;
+    let count = points.iter().flatten().count();
+    if arguments.json {
+        let (out, slices) = (out.display().to_string(), tiles.len());
+        return print_line!("{}", json!({"out": out, "study": study.to_string(), "points": count, "slices": slices}));
+    }
+    print_line!("{}: study {study}, {count} points, {} slices", out.display(), tiles.len())
+}
+
 fn tables_of(arguments: &Arguments) -> Result<()> {
     let manifest = Manifest::read(&arguments.folder)?;
+    if let (Some(table), Some(out)) = (&arguments.points, &arguments.out) {
+        return draw(arguments, &manifest, table, out);
+    }
     let series: usize = manifest.studies().iter().map(|study| study.series.len()).sum();
     let labelled = manifest.studies().iter().filter(|study| study.labels.is_some()).count();
     let summary = arguments.run.as_ref().map(|folder| Run::open(folder)?.domain()).transpose()?;

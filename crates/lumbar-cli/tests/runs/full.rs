@@ -30,6 +30,26 @@ fn a_full_run_locates_and_predicts_a_study_without_annotations() {
     let error = refusal(&mut locate());
     assert!(error.contains("say --overwrite to replace it"), "{error}");
 
+    let image = folder.path().join("points.png");
+    let inspect = |study: &str| {
+        let mut command = lumbar();
+        command.arg("inspect").arg(phantom()).args(["--json", "--study", study, "--points"]).arg(&points);
+        command.arg("--out").arg(&image);
+        command
+    };
+    let study = text.lines().nth(1).unwrap().split(',').next().unwrap();
+    let error = refusal(&mut inspect("99"));
+    assert!(error.contains("has no points of study 99") && !image.exists(), "{error}");
+    let answer = json(&ran(&mut inspect(study)));
+    assert!((1..=3).contains(&answer["slices"].as_u64().unwrap()), "{answer}");
+    assert!(fs::read(&image).unwrap().starts_with(b"\x89PNG"));
+    let error = refusal(&mut inspect(study));
+    assert!(error.contains("say --overwrite to replace it"), "{error}");
+    let damaged = text.replacen("Left Neural Foraminal Narrowing", "Left Foramen", 1);
+    fs::write(&points, damaged).unwrap();
+    let error = refusal(inspect(study).arg("--overwrite"));
+    assert!(error.contains("column \"condition\"") && error.contains("Left Foramen"), "{error}");
+
     let submission = folder.path().join("submission.csv");
     let mut predict = lumbar();
     predict.args(["predict", "--json", "--device", "cpu", "--run"]).arg(&run);

@@ -296,7 +296,7 @@ fn is_valid(point: &FoundPoint) -> bool {
     point.position_mm.iter().all(|value| value.is_finite()) && (0.0..=1.0).contains(&point.reliability)
 }
 
-fn share(row: Row<'_>, column: Column) -> Result<f64, TableError> {
+pub(super) fn share(row: Row<'_>, column: Column) -> Result<f64, TableError> {
     let expected = "a number from 0 to 1";
     let value = row.finite(column, expected)?;
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(row.wrong(column, expected)) }

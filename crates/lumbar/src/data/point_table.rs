@@ -1,15 +1,17 @@
 //! Found points on the slices that show them: the table that `lumbar locate` writes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::found_points::{FoundPoint, FoundPoints, FoundPointsError};
+use super::found_points::{FoundPoint, FoundPoints, FoundPointsError, PointOrigin, StudyFoundPoints, share};
 use super::manifest::StudyRecord;
 use super::study::{Study, instance_of};
-use super::{SeriesId, SeriesKind, atomic};
-use crate::anatomy::{Condition, Target};
+use super::table::{Seen, Table};
+use super::{SeriesId, SeriesKind, StudyId, atomic};
+use crate::anatomy::{Condition, ConditionGroup, Level, Target};
 
 /// The header of the table. Conditions and levels are spelt as in `train_label_coordinates.csv`; positions are patient
 /// mm in DICOM's axes (LPS), pixels those of the slice.
@@ -52,6 +54,43 @@ pub fn write_point_table(path: &Path, records: &[&StudyRecord], points: &FoundPo
     let rows: Vec<String> = records.par_iter().map(|record| rows(record, points)).collect();
     let text = format!("{POINT_TABLE_HEADER}\n{}", rows.concat());
     atomic::write(path, text.as_bytes()).map_err(|source| FoundPointsError::Write { path: path.to_owned(), source })
+}
+
+/// Reads the points of a table that [`write_point_table`] wrote: the positions in the patient. Slices are found again
+/// in the study. Columns may be in any order; rows may be missing.
+///
+/// # Errors
+/// When the file cannot be read, lacks a column, names a target of a study twice, or a point is incomplete or out of
+/// its range. The error names the file, the line and the column.
+pub fn read_point_table(path: &Path) -> Result<FoundPoints, FoundPointsError> {
+    let table = Table::read(path)?;
+    let (study, condition, level) = (table.column("study_id")?, table.column("condition")?, table.column("level")?);
+    let axes = [table.column("x_mm")?, table.column("y_mm")?, table.column("z_mm")?];
+    let reliability = table.column("reliability")?;
+    let mut seen = Seen::new();
+    let mut studies: BTreeMap<StudyId, StudyFoundPoints> = BTreeMap::new();
+    for row in table.rows() {
+        let id: StudyId = row.parse(study, "a study's number")?;
+        let condition: Condition = row.parse(condition, "a condition")?;
+        let target = Target::new(condition, row.parse::<Level>(level, "a level")?);
+        seen.insert(row, (id, target), || format!("study {id}, {target}"))?;
+        let points = studies.entry(id).or_insert([None; Target::COUNT]);
+        if axes.iter().chain([&reliability]).all(|cell| row.text(*cell).is_empty()) {
+            continue;
+        }
+        let mut position_mm = [0.0; 3];
+        for (value, axis) in position_mm.iter_mut().zip(axes) {
+            *value = row.finite(axis, "millimetres")?;
+        }
+        let origin = match condition.group() {
+            ConditionGroup::Subarticular => PointOrigin::FromSagittal,
+            _ => PointOrigin::Sagittal,
+        };
+        points[target.index()] = Some(FoundPoint { position_mm, reliability: share(row, reliability)?, origin });
+    }
+    let mut found = FoundPoints::new();
+    studies.into_iter().try_for_each(|(study, points)| found.insert(study, points))?;
+    Ok(found)
 }
 
 fn rows(record: &StudyRecord, points: &FoundPoints) -> String {
