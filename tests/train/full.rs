@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lumbar::anatomy::{ConditionGroup, Target};
+use lumbar::anatomy::{Condition, ConditionGroup, Level, Target};
 use lumbar::data::found_points::PointOrigin;
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::point_table::{POINT_TABLE_HEADER, write_point_table};
@@ -15,10 +15,13 @@ use lumbar::predict::Predictions;
 use lumbar::run::{Fitted, Run, RunConfig, RunError};
 use lumbar::tasks::Preset;
 use lumbar::train::observer::{Event, Silent, StopToken};
-use lumbar_tests::scratch;
+use lumbar_dicom::Slice;
+use lumbar_tests::{oracle, scratch};
+use serde_json::json;
 use tch::Device;
 use tempfile::TempDir;
 
+use crate::exact::exact_points;
 use crate::small::alone;
 use crate::studies::phantom;
 
@@ -262,6 +265,73 @@ fn predicts_studies_with_every_fault(run: &Run) {
     let (predictions, words) = predicted(run, "empty series", folder.path(), study);
     assert!(words.contains("there is no usable Sagittal T1 series"), "{words}");
     assert!(is_prior(run, &predictions.table, study, Foraminal));
+
+    axial_slices_of_two_levels(run, study);
+    files_of_other_body_parts(run);
+}
+
+/// The slices of the other levels are missing: these are not graded on an edge slice.
+fn axial_slices_of_two_levels(run: &Run, study: StudyId) {
+    let exact = exact_points(&phantom());
+    let points = *exact.get(study).unwrap();
+    let covered = [Level::L3L4, Level::L4L5];
+    let recesses = [Condition::LeftSubarticularStenosis, Condition::RightSubarticularStenosis];
+    let (folder, _) = altered(|place, table| {
+        for folder in of_kind(place, table, "Axial T2") {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let geometry = Slice::read(&path).unwrap().geometry.unwrap();
+                let is_near = covered.iter().any(|level| {
+                    let point = points[Target::new(recesses[0], *level).index()].unwrap();
+                    geometry.project(point.position_mm).distance_mm.abs() <= 8.0
+                });
+                if !is_near {
+                    fs::remove_file(&path).unwrap();
+                }
+            }
+        }
+    });
+    let (_, words) = predicted(run, "two levels", folder.path(), study);
+    assert!(words.contains("Left Subarticular Stenosis: no point was found at L1/L2"), "{words}");
+
+    // at exact points: each level is graded if slices cover it, and is the prior if none does
+    let manifest = Manifest::read(folder.path()).unwrap();
+    let records: Vec<&StudyRecord> = manifest.studies().iter().collect();
+    let predictions = run.predict_at(&[0, 1], &records, &exact, Device::Cpu).unwrap();
+    let row = predictions.table.get(study).unwrap();
+    for (condition, level) in recesses.iter().flat_map(|condition| Level::ALL.map(|level| (*condition, level))) {
+        let target = Target::new(condition, level);
+        let (own, prior) = (row[target.index()], run.prior().rows()[target.index()]);
+        let is_prior = own.iter().zip(prior).all(|(own, prior)| (own - prior).abs() < 1e-12);
+        assert_eq!(is_prior, !covered.contains(&level), "{target}: {own:?} {prior:?}");
+    }
+    assert_eq!(predictions.warnings[0].from_prior, 6);
+}
+
+/// Series of a carotid, a head and other parts in place of a lumbar spine.
+fn files_of_other_body_parts(run: &Run) {
+    let folder = scratch();
+    oracle("data_real", &json!({"out": folder.path()}));
+    let manifest = Manifest::read(folder.path()).unwrap();
+    let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
+    let located = run.locate(&records, Device::Cpu, &mut |_, _| {}).unwrap();
+    let predictions = run.predict(&records, Device::Cpu, &mut |_, _| {}).unwrap();
+    assert_eq!(predictions.table.len(), 2);
+    for (study, row) in predictions.table.iter() {
+        let points = located.points.get(study).unwrap();
+        for (target, cell) in Target::ALL.into_iter().zip(row) {
+            assert!(cell.iter().all(|value| value.is_finite() && *value >= 0.0), "{study}, {target}: {cell:?}");
+            assert!((cell.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{study}, {target}: {cell:?}");
+            let prior = run.prior().rows()[target.index()];
+            if points[target.index()].is_none() {
+                assert!(cell.iter().zip(prior).all(|(own, prior)| (own - prior).abs() < 1e-12), "{study}, {target}");
+            }
+        }
+        let told = predictions.warnings.iter().find(|warnings| warnings.study == study).unwrap();
+        let words = told.warnings.join("\n");
+        assert!(words.contains("no point was found at") || words.contains("are uncertain"), "{study}: {words}");
+        assert!(told.from_prior > 0, "{study}: {words}");
+    }
 }
 
 #[test]
