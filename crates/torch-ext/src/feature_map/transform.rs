@@ -101,7 +101,7 @@ pub(super) unsafe fn inputs(from: *const f32, line: usize, channels: usize, out:
             // SAFETY: as the caller promises.
             let pixel = |row: usize| unsafe { _mm256_loadu_ps(from.add(row * line + column * channels + channel)) };
             let own = to_products([pixel(0), pixel(1), pixel(2), pixel(3), pixel(4), pixel(5)]);
-            (0..IN).for_each(|row| half[row][column] = own[row]);
+            half.iter_mut().zip(own).for_each(|(half, value)| half[column] = value);
         }
         for (row, half) in half.into_iter().enumerate() {
             for (column, value) in to_products(half).into_iter().enumerate() {
@@ -133,7 +133,7 @@ pub(super) unsafe fn outputs(
             // SAFETY: as the caller promises.
             let product = |row: usize| unsafe { _mm256_loadu_ps(products.add((row * IN + column) * plane + channel)) };
             let own = to_results([product(0), product(1), product(2), product(3), product(4), product(5)]);
-            (0..OUT).for_each(|row| half[row][column] = own[row]);
+            half.iter_mut().zip(own).for_each(|(half, value)| half[column] = value);
         }
         for (row, half) in half.into_iter().enumerate().take(shown[0]) {
             for (column, value) in to_results(half).into_iter().enumerate().take(shown[1]) {
