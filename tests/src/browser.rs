@@ -10,7 +10,7 @@ use crate::{oracle, scratch};
 /// Names of the program, as Debian, Ubuntu and Google install it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
-/// Chromium: `LUMBAR_CHROMIUM`, else the first of [`NAMES`] in `PATH`. `None`, with one line on standard error, if there is
+/// Chromium: `LUMBAR_CHROMIUM`, else the first of its usual names in `PATH`. `None`, with one line on standard error, if there is
 /// none, or if `LUMBAR_NO_BROWSER` says that tests shall do without.
 ///
 /// # Panics

@@ -6,7 +6,7 @@
 //! oneDNN computes their convolutions directly, at half of what the processor can do, and between them group norm, SiLU,
 //! enlargement and addition each read and write all maps of a batch, which no cache holds. Here one image passes through
 //! all layers before the next, so that its maps stay in the second cache; a 3×3 convolution of stride 1 takes a quarter
-//! of the products ([`transform`]); and group norm and SiLU are one pass over a map.
+//! of the products (`transform.rs`); and group norm and SiLU are one pass over a map.
 //!
 //! # Layout
 //!
