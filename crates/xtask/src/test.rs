@@ -52,7 +52,10 @@ pub(crate) fn test(places: &Places) -> Result<()> {
     })?;
     steps.step("tests without our CPU kernels", || {
         if !has_own_kernels() {
-            return Ok("not run again: this CPU has no AVX-512, so that the tests above ran without them".to_owned());
+            return Ok(
+                "not run again: this CPU has neither AVX-512 nor AVX2, so that the tests above ran without them"
+                    .to_owned(),
+            );
         }
         for arguments in WITHOUT_KERNELS {
             let mut command = cargo(&["test", "--quiet", "--no-fail-fast"]);
@@ -99,7 +102,8 @@ const WITHOUT_KERNELS: [&[&str]; 3] = [
 /// Whether `torch_ext::cpu_kernels` has kernels for this CPU.
 fn has_own_kernels() -> bool {
     #[cfg(target_arch = "x86_64")]
-    let has = is_x86_feature_detected!("avx512f");
+    let has =
+        is_x86_feature_detected!("avx512f") || (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"));
     #[cfg(not(target_arch = "x86_64"))]
     let has = false;
     has
