@@ -130,7 +130,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("lab.log");
         let server = Server::default();
-        let script = "echo 'server is running at:' >&2; echo '[I] http://localhost:8888/lab?token=ab12' >&2; sleep 60";
+        let script =
+            "echo 'server is running at:' >&2; echo '[I] http://localhost:8888/lab?token=ab12' >&2; exec sleep 60";
         let text = server.open(shell(script), &log).unwrap();
         assert_eq!(text, "JupyterLab is open: http://localhost:8888/lab?token=ab12");
         let pid = server.0.lock().unwrap().as_ref().unwrap().id();
