@@ -6,6 +6,7 @@
 //! | `localiser=FILE` | the shipped one | what `lumbar train --preset synthetic` wrote |
 //! | `studies=N` | 16 | studies of each look |
 //! | `seed=N` | 31 | of the phantoms and the drawn studies |
+//! | `montage=FILE` | none | draws 30 slices of training's looks into this PNG and measures nothing |
 //!
 //! The first looks are phantoms on the disk, read as any DICOM is; for some of them the pixels of the sagittal series are
 //! changed and written back: contrasts are inverted, or the texture and noise of real MR files of other body parts, from
@@ -16,6 +17,8 @@
 
 #[path = "locate/exact.rs"]
 mod exact;
+#[path = "looks/montage.rs"]
+mod montage;
 #[path = "looks/rewrite.rs"]
 mod rewrite;
 
@@ -49,14 +52,19 @@ fn main() {
         return;
     }
     torch_ext::memory::keep_freed_pages();
-    let (mut path, mut studies, mut seed) = (None, 16, 31);
+    let (mut path, mut studies, mut seed, mut picture) = (None, 16, 31, None);
     for word in std::env::args().skip(1).filter(|word| word != "--bench") {
         match word.split_once('=') {
             Some(("localiser", value)) => path = Some(value.to_owned()),
             Some(("studies", value)) => studies = value.parse().expect("a number of studies"),
             Some(("seed", value)) => seed = value.parse().expect("a seed"),
-            _ => panic!("{word}: expected localiser=FILE, studies=N or seed=N"),
+            Some(("montage", value)) => picture = Some(value.to_owned()),
+            _ => panic!("{word}: expected localiser=FILE, studies=N, seed=N or montage=FILE"),
         }
+    }
+    if let Some(path) = picture {
+        montage::write(Path::new(&path), seed);
+        return;
     }
     let localiser = match &path {
         Some(path) => LocaliserFile::read(Path::new(path), Device::Cpu),

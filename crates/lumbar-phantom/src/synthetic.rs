@@ -6,6 +6,7 @@
 
 mod acquisition;
 mod anatomy;
+mod patches;
 mod view;
 
 use serde::{Deserialize, Serialize};
