@@ -75,6 +75,10 @@ mod tests {
         let shown = pixels.show();
         let html = &shown.parts()[1].1;
         assert!(html.starts_with("<img alt=\"slices: 1 image (&lt;b&gt;)\" width=\"252\""), "{}", &html[..90]);
+        // the runner of notebooks finds it
+        let runner = include_str!("../../../xtask/src/run_notebooks.py");
+        let form = "style=\"max-width:100%;height:auto\" src=\"data:image/png;base64,";
+        assert!(html.contains(&format!("width=\"252\" {form}")) && runner.contains(form));
         // the file has twice the width
         assert_eq!(u32::from_be_bytes(pixels.png()[16..20].try_into().unwrap()), 504);
         let rows = [ClassCount { name: "L4/L5".into(), counts: [1, 2, 3], missing: 0 }];
