@@ -43,8 +43,9 @@ fn encode(info: Info<'_>, colour: ColorType, filter: Filter, bytes: &[u8]) -> Re
 /// The filter with which a part of the rows takes fewer bytes. Noisy slices become smaller with differences from the
 /// row above, charts without.
 fn smaller_filter(width: u32, indices: &[u8]) -> Result<Filter, EncodingError> {
-    /// Blocks of rows, and every which of them is tried.
+    /// Rows of a block.
     const ROWS: usize = 12;
+    /// One block of so many is tried.
     const EVERY: usize = 5;
     let blocks = indices.chunks(width.max(1) as usize * ROWS);
     let part: Vec<u8> = blocks.skip(EVERY / 2).step_by(EVERY).flatten().copied().collect();
@@ -70,7 +71,7 @@ struct ColourHasher(u64);
 impl Hasher for ColourHasher {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.write_u32((self.0 as u32) << 8 ^ u32::from(*byte));
+            self.write_u32(((self.0 as u32) << 8) ^ u32::from(*byte));
         }
     }
 
@@ -79,7 +80,7 @@ impl Hasher for ColourHasher {
     }
 
     fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 32
+        self.0 ^ (self.0 >> 32)
     }
 }
 
