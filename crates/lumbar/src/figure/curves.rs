@@ -266,8 +266,8 @@ fn draw(sheet: &mut Sheet, panel: &CurvePanel, names: &[&str], (left, right): (i
     }
 }
 
-/// Texts of the reference lines with their right ends: above or below their lines where no curve of `lines` and no other
-/// text is, else above, and further up where two would overlap.
+/// Texts of the reference lines with their right ends: above or below their lines where no curve of `lines`, no other
+/// reference line and no other text is, else above, and further up where two would overlap.
 fn reference_texts(
     references: &[ReferenceLine],
     up: &Scale,
@@ -291,7 +291,12 @@ fn reference_texts(
             let apart = |other: &[f64; 4]| {
                 place[0] >= other[2] || other[0] >= place[2] || place[1] >= other[3] || other[1] >= place[3]
             };
-            taken.iter().all(apart) && !lines.iter().any(|line| runs_through(line, place))
+            let is_of_another = |other: &ReferenceLine| {
+                let y = f64::from(up.at(other.value));
+                other.value != line.value && y > place[1] && y < place[3]
+            };
+            let is_clear = !lines.iter().any(|line| runs_through(line, place));
+            is_clear && taken.iter().all(apart) && !references.iter().any(is_of_another)
         };
         let at = places.find(is_free).unwrap_or_else(|| {
             let highest = taken.iter().map(|other| other[1]).fold(f64::MAX, f64::min);
@@ -379,7 +384,8 @@ mod tests {
             (0..80).map(|at| vec![(60.0, 10.0 * f64::from(at)), (880.0, 10.0 * f64::from(at))]).collect();
         assert_eq!(place(&everywhere), (880.0, 141.0));
         let two = reference_texts(&[reference(0.5), reference(0.51)], &up, (60.0, 880.0), &[]);
-        assert!((two[0].1.1 - two[1].1.1).abs() >= 15.0 || two[0].1.0 != two[1].1.0, "{two:?}");
+        // below the lower line and above the upper one
+        assert_eq!((two[0].1, two[1].1), ((880.0, 160.0), (880.0, 138.0)), "{two:?}");
     }
 
     #[test]
