@@ -147,11 +147,12 @@ def main():
             failures.append(path.stem)
         if notebook is not None:
             notebook.cells = [nbformat.from_dict(walk(cell)) for cell in notebook.cells]
+            # before images become PNG files: nbconvert has no descriptions for those
+            html, _ = HTMLExporter().from_notebook_node(notebook)
+            (out / f"{path.stem}.html").write_text(html.replace("</head>", NARROWING, 1))
             for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
                 as_png(output)
             nbformat.write(notebook, out / path.name)
-            html, _ = HTMLExporter().from_notebook_node(notebook)
-            (out / f"{path.stem}.html").write_text(html.replace("</head>", NARROWING, 1))
             if JOB["in_place"] and not failure:
                 temporary = path.with_suffix(".ipynb.new")
                 nbformat.write(notebook, temporary)
