@@ -166,6 +166,10 @@ impl Pixels {
         }
         let coverage = (coverage * LEVELS).round() / LEVELS;
         let place = (y * self.width + x) * 3;
+        if coverage >= 1.0 {
+            self.rgb[place..place + 3].copy_from_slice(&[colour.0, colour.1, colour.2]);
+            return;
+        }
         for (value, colour) in self.rgb[place..place + 3].iter_mut().zip([colour.0, colour.1, colour.2]) {
             *value = (f32::from(*value) * (1.0 - coverage) + f32::from(colour) * coverage).round() as u8;
         }
