@@ -34,7 +34,8 @@ fn encode(info: Info<'_>, colour: ColorType, filter: Filter, bytes: &[u8]) -> Re
     let mut encoder = Encoder::with_info(&mut file, info)?;
     encoder.set_color(colour);
     encoder.set_depth(BitDepth::Eight);
-    encoder.set_compression(Compression::High);
+    // `High` takes twice the time of the whole figure, for a twentieth fewer bytes
+    encoder.set_compression(Compression::Balanced);
     encoder.set_filter(filter);
     encoder.write_header()?.write_image_data(bytes)?;
     Ok(file)
@@ -46,7 +47,7 @@ fn smaller_filter(width: u32, indices: &[u8]) -> Result<Filter, EncodingError> {
     /// Rows of a block.
     const ROWS: usize = 12;
     /// One block of so many is tried.
-    const EVERY: usize = 5;
+    const EVERY: usize = 10;
     let blocks = indices.chunks(width.max(1) as usize * ROWS);
     let part: Vec<u8> = blocks.skip(EVERY / 2).step_by(EVERY).flatten().copied().collect();
     let rows = part.len() as u32 / width.max(1);
