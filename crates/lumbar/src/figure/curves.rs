@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(place(&[]), (880.0, 141.0));
         // a curve that crosses the line near its right end: the text is at the left end
         let rising = vec![(60.0, 290.0), (800.0, 160.0), (880.0, 100.0)];
-        let (x, y) = place(&[rising.clone()]);
+        let (x, y) = place(&[rising]);
         assert!(x < 300.0 && y == 141.0, "{x} {y}");
         // curves everywhere: it is where it would be
         let everywhere: Vec<_> =
