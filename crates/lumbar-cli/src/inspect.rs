@@ -12,7 +12,7 @@ use lumbar::data::study::Study;
 use lumbar::figure::{MontageConfig, Tile, montage};
 use lumbar::report::points_tile;
 use lumbar::run::Run;
-use lumbar_dicom::{ReadOptions, ReadProgress, read_folder};
+use lumbar_dicom::{ReadOptions, ReadProgress, counted, read_folder};
 use serde_json::json;
 
 use crate::output_file;
@@ -111,7 +111,8 @@ fn draw(arguments: &Arguments, manifest: &Manifest, table: &Path, out: &Path) ->
         let (out, slices) = (out.display().to_string(), tiles.len());
         return print_line!("{}", json!({"out": out, "study": study.to_string(), "points": count, "slices": slices}));
     }
-    print_line!("{}: study {study}, {count} points, {} slices", out.display(), tiles.len())
+    let (points, slices) = (counted(count, "point"), counted(tiles.len(), "slice"));
+    print_line!("{}: study {study}, {points}, {slices}", out.display())
 }
 
 fn tables_of(arguments: &Arguments) -> Result<()> {
@@ -140,7 +141,8 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
             })
         );
     }
-    print_line!("{} studies, {labelled} of them labelled, {series} series", manifest.studies().len())?;
+    let studies = counted(manifest.studies().len(), "study");
+    print_line!("{studies}, {labelled} of them labelled, {series} series")?;
     for warning in manifest.warnings() {
         print_line!("warning: {warning}")?;
     }
@@ -154,10 +156,10 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
                 }
             }
             print_line!(
-                "{} of {} studies differ from the {} training studies",
+                "{} of {} differ from the {}",
                 outside.len(),
-                manifest.studies().len(),
-                summary.studies
+                counted(manifest.studies().len(), "study"),
+                counted(summary.studies, "training study")
             )?;
         }
     }

@@ -8,6 +8,7 @@ use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::point_table::write_point_table;
 use lumbar::predict::LocaliserFile;
 use lumbar::run::Run;
+use lumbar_dicom::counted;
 use serde_json::json;
 
 use crate::device::DeviceArgs;
@@ -92,5 +93,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             print_line!("warning: study {study}: {warning}")?;
         }
     }
-    print_line!("{}: {} studies, {found} points, {seconds:.1} s", arguments.out.display(), records.len())
+    let (studies, points) = (counted(records.len(), "study"), counted(found, "point"));
+    print_line!("{}: {studies}, {points}, {seconds:.1} s", arguments.out.display())
 }

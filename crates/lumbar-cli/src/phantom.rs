@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use lumbar_dicom::counted;
 use lumbar_phantom::{PhantomConfig, PhantomPreset, References, generate, plan_references, score_references};
 use serde_json::json;
 
@@ -46,8 +47,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         drop(progress);
         if !arguments.json {
             print_line!(
-                "{} studies, {:.0} MB, {:.1} s: {}",
-                config.studies + config.test_studies,
+                "{}, {:.0} MB, {:.1} s: {}",
+                counted(config.studies + config.test_studies, "study"),
                 summary.bytes as f64 / 1e6,
                 start.elapsed().as_secs_f64(),
                 out.display()

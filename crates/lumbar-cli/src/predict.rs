@@ -13,6 +13,7 @@ use lumbar::predict::LocaliserFile;
 use lumbar::predict::submission::{Overwrite, Sample, validate, write};
 use lumbar::run::Run;
 use lumbar::tasks::crops::CropsTask;
+use lumbar_dicom::counted;
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -181,7 +182,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             )?;
         }
     }
-    print_line!("{}: {} studies, {} rows, {seconds:.1} s", arguments.out.display(), records.len(), 25 * records.len())
+    let studies = counted(records.len(), "study");
+    print_line!("{}: {studies}, {} rows, {seconds:.1} s", arguments.out.display(), 25 * records.len())
 }
 
 /// The data set's own sample, or one of its test half, or of all of it.

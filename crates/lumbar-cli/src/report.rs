@@ -7,6 +7,7 @@ use lumbar::data::manifest::Manifest;
 use lumbar::metric::{PredictionTable, read_predictions};
 use lumbar::report::{Report, ReportConfig};
 use lumbar::run::Run;
+use lumbar_dicom::counted;
 use serde_json::json;
 
 use crate::device::DeviceArgs;
@@ -69,10 +70,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         print_line!("{note}")?;
     }
     print_line!(
-        "{}: {} studies, {} worst cases with {images} images, {:.1} MB",
+        "{}: {}, {} with {}, {:.1} MB",
         out.display(),
-        report.labels.len(),
-        report.worst.len(),
+        counted(report.labels.len(), "study"),
+        counted(report.worst.len(), "worst case"),
+        counted(images, "image"),
         page.len() as f64 / 1e6
     )
 }

@@ -10,6 +10,7 @@ use lumbar::metric::{
     read_predictions, suspects, write_suspects,
 };
 use lumbar::run::Run;
+use lumbar_dicom::counted;
 
 use crate::output_file;
 
@@ -87,7 +88,7 @@ fn list_suspects(
     let graded = Graded::join(labels, table)?;
     let found = suspects(&graded);
     write_suspects(path, &found)?;
-    log_line!("{} of {} labels are contradicted: {}", found.len(), graded.cells().len(), path.display());
+    log_line!("contradicted: {} of {}: {}", found.len(), counted(graded.cells().len(), "label"), path.display());
     let Some(oracle) = oracle else { return Ok(()) };
     let contradicts = |study: StudyId, target: Target, label: Severity| {
         oracle.get(study).is_some_and(|row| Severity::most_probable(&row[target.index()]) != label)
@@ -143,9 +144,9 @@ fn oracle(named: Option<&Path>, data: &Path) -> Result<Option<PredictionTable>> 
 pub(crate) fn print(baselines: &Baselines) -> Result<()> {
     let parts = Score::PARTS.map(|part| part.replace('_', " "));
     print_line!(
-        "\n{} studies, {} labelled cells; log losses, lower is better; 95% intervals of the bootstrap\n",
-        baselines.studies,
-        baselines.cells
+        "\n{}, {}; log losses, lower is better; 95% intervals of the bootstrap\n",
+        counted(baselines.studies, "study"),
+        counted(baselines.cells, "labelled cell")
     )?;
     print_line!("{:<16} {:>21} {:>21} {:>21} {:>21} {:>21}", "", "score", parts[0], parts[1], parts[2], parts[3])?;
     row("uniform", &baselines.uniform)?;

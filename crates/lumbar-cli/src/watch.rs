@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use lumbar::data::StudyId;
 use lumbar::train::observer::{Event, Observer};
+use lumbar_dicom::counted;
 
 /// The time between two lines within an epoch.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -70,15 +71,17 @@ impl Observer for Watch {
                     let some = self.warnings.keys().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
                     let more = if self.warnings.len() > 5 { ", …" } else { "" };
                     self.line(&format!(
-                        "warning: files are missing or unreadable in {} studies: {some}{more}",
-                        self.warnings.len()
+                        "warning: files are missing or unreadable in {}: {some}{more}",
+                        counted(self.warnings.len(), "study")
                     ));
                     self.warnings.clear();
                 }
                 self.fold = *fold;
                 self.line(&format!(
-                    "fold {fold}: {training} studies to train on, {validation} to validate with, {:.1} M weights, {steps} steps",
-                    *parameters as f64 / 1e6
+                    "fold {fold}: {} to train on, {validation} to validate with, {:.1} M weights, {}",
+                    counted(*training, "study"),
+                    *parameters as f64 / 1e6,
+                    counted(*steps as usize, "step")
                 ));
             }
             Event::Resumed { path, epoch, step } => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::tag::Tag;
+use crate::text::{counted, escaped};
 
 /// A file that could not be read, and why.
 ///
@@ -53,45 +54,6 @@ impl fmt::Display for Location {
             Self::Path(path) => write!(f, "{}", escaped(&path.to_string_lossy())),
             Self::Memory(bytes) => write!(f, "{bytes} bytes in memory"),
         }
-    }
-}
-
-/// A name as it may be printed: control characters, line and paragraph separators and marks that reverse
-/// the direction of text become `\u{…}`, so that a file name can neither colour a terminal nor forge a line
-/// of a report. The prefix by which the notebook kernel recognises content (`EVCXR_`) is broken in the same
-/// way.
-///
-/// ```
-/// use lumbar_dicom::escaped;
-/// assert_eq!(escaped("1.dcm").to_string(), "1.dcm");
-/// assert_eq!(escaped("\u{1b}[31mred\n2 of 2 files used").to_string(), "\\u{1b}[31mred\\u{a}2 of 2 files used");
-/// ```
-pub fn escaped(name: &str) -> impl fmt::Display + '_ {
-    Escaped(name)
-}
-
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        let mut rest = self.0;
-        while let Some(next) = rest.chars().next() {
-            if let Some(after) = rest.strip_prefix("EVCXR_") {
-                f.write_str("EVCXR\\u{5f}")?;
-                rest = after;
-                continue;
-            }
-            let unsafe_to_print = next.is_control()
-                || matches!(next, '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-            if unsafe_to_print {
-                write!(f, "{}", next.escape_unicode())?;
-            } else {
-                f.write_char(next)?;
-            }
-            rest = &rest[next.len_utf8()..];
-        }
-        Ok(())
     }
 }
 
@@ -203,7 +165,7 @@ pub enum Cause {
         frames: usize,
     },
     /// A folder without a usable file.
-    #[error("no usable DICOM slice among {files} files{}", first_reason(.first))]
+    #[error("no usable DICOM slice among {}{}", counted(*files, "file"), first_reason(.first))]
     NothingUsable {
         /// Files looked at.
         files: usize,

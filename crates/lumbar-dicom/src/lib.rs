@@ -92,8 +92,9 @@ mod series;
 mod slice;
 mod stack;
 mod tag;
+mod text;
 
-pub use error::{Cause, Error, Location, escaped};
+pub use error::{Cause, Error, Location};
 pub use geometry::{Geometry, LPS_TO_RAS, Plane, Projection};
 pub use header::{Bits, Codec, FrameAttributes, FreeText, Header, Photometric, Rescale, TransferSyntax, Uid, Window};
 pub use pixels::Pixels;
@@ -103,3 +104,4 @@ pub use series::{Folder, Input, NearestInSeries, ReadOptions, Series, read_folde
 pub use slice::Slice;
 pub use stack::{Affine, Missing, NearestSlice, Stack};
 pub use tag::Tag;
+pub use text::{counted, escaped, escaped_lines, is_hidden};

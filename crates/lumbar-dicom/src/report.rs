@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Cause, Location};
+use crate::text::counted;
 
 /// Every file that was looked at, and every warning.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -97,12 +98,14 @@ impl fmt::Display for ReadWarning {
         match self {
             Self::Attribute { location, cause } => write!(f, "{location}: ignored: {cause}"),
             Self::NoGeometry { slices } => {
-                write!(f, "{slices} slices without a position in the patient, ordered by instance number")
+                let slices = counted(*slices, "slice");
+                write!(f, "{slices} without a position in the patient, ordered by instance number")
             }
             Self::DuplicateSlice { location, frame, of } => {
                 write!(f, "{location}: frame {frame} is a copy of one of {of}, left out")
             }
             Self::SeveralVolumes { stacks } => write!(f, "{stacks} stacks at the same positions (echoes or times)"),
+            Self::MissingSlices { stack, count: 1 } => write!(f, "stack {stack}: 1 slice is missing inside it"),
             Self::MissingSlices { stack, count } => write!(f, "stack {stack}: {count} slices are missing inside it"),
             Self::IrregularSpacing { stack, smallest_mm, largest_mm } => {
                 write!(f, "stack {stack}: slices are {smallest_mm:.3} to {largest_mm:.3} mm apart, no affine")
@@ -129,7 +132,7 @@ impl ReadReport {
 /// One line of numbers, then a line for each file not used and each warning.
 impl fmt::Display for ReadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} files used", self.used().count(), self.files.len())?;
+        write!(f, "{} of {} used", self.used().count(), counted(self.files.len(), "file"))?;
         for file in self.not_used() {
             match &file.outcome {
                 Outcome::Duplicate { of } => write!(f, "\n{}: a copy of {of}", file.location)?,

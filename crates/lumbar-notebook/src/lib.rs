@@ -18,7 +18,7 @@
 //! - [`prelude`]: the names that notebooks use, from `lumbar`, polars, tch, ndarray, plotters and image.
 //! - [`show`]: the last value of a cell shows itself, as a table, an image, or text. evcxr calls a method,
 //!   [`show::EvcxrDisplay`], which the prelude brings into scope for our types and for foreign ones. All that it shows
-//!   passes through [`printable`], because names come from data.
+//!   passes through [`lumbar_dicom::escaped_lines`], because names come from data.
 //! - [`progress`]: the progress of a training run. evcxr has no widgets and no line that is updated, so progress is a
 //!   line every few seconds.
 //! - [`banner`]: versions, device and folders.
@@ -28,7 +28,6 @@
 
 pub mod banner;
 pub mod prelude;
-pub mod printable;
 pub mod progress;
 pub mod python_files;
 pub mod show;

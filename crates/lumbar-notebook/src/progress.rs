@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lumbar::train::observer::{Event, Observer};
-
-use crate::printable::one_line;
+use lumbar_dicom::{counted, escaped};
 
 /// The time between two lines within an epoch. Workbench shuts idle machines down, and new output is what it counts.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -52,7 +51,7 @@ impl ProgressPrinter {
         self.last = Instant::now();
         self.printed += 1;
         // File names and the system's messages are part of it.
-        println!("{}", one_line(text));
+        println!("{}", escaped(text));
     }
 
     fn at(&mut self, text: impl FnOnce() -> String) {
@@ -66,21 +65,23 @@ impl Observer for ProgressPrinter {
     fn event(&mut self, event: &Event) {
         match event {
             Event::StageStarted { stage } => self.say(&format!("the {stage} is trained, or continued")),
-            Event::Preparing { done, total } => self.at(|| format!("{done} of {total} studies decoded")),
+            Event::Preparing { done, total } => self.at(|| format!("{done} of {} decoded", counted(*total, "study"))),
             Event::StudyWarning { .. } => self.warnings += 1,
             Event::FoldStarted { fold, training, validation, parameters, steps } => {
                 if self.warnings > 0 {
                     let warnings = std::mem::take(&mut self.warnings);
-                    self.say(&format!("{warnings} warnings about files of studies: the manifest lists them"));
+                    let warnings = counted(warnings, "warning");
+                    self.say(&format!("{warnings} about files of studies: the manifest lists them"));
                 }
                 let weights = *parameters as f64 / 1e6;
                 self.say(&format!(
-                    "fold {fold}: {training} studies to train on, {validation} to validate with, {weights:.1} M weights, \
-                     {steps} steps"
+                    "fold {fold}: {} to train on, {validation} to validate with, {weights:.1} M weights, {}",
+                    counted(*training, "study"),
+                    counted(*steps as usize, "step")
                 ));
             }
             Event::Resumed { epoch, step, .. } => {
-                self.say(&format!("continues after {}, {}", counted(*epoch, "epoch"), counted(*step, "step")));
+                self.say(&format!("continues after {}, {}", counted(*epoch, "epoch"), counted(*step as usize, "step")));
             }
             Event::CheckpointDamaged { reason, .. } => {
                 self.say(&format!("the newest checkpoint is damaged ({reason}); the one before it is tried"));
@@ -117,10 +118,4 @@ impl Observer for ProgressPrinter {
             _ => {}
         }
     }
-}
-
-/// A number with a noun: `1 epoch`, `2 epochs`.
-fn counted(count: impl std::fmt::Display, noun: &str) -> String {
-    let count = count.to_string();
-    format!("{count} {noun}{}", if count == "1" { "" } else { "s" })
 }

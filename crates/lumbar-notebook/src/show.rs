@@ -16,10 +16,10 @@ mod tensor;
 mod train;
 
 use base64::Engine as _;
+use lumbar::figure::Figure;
+use lumbar_dicom::escaped_lines;
 
 pub use html::escape;
-
-use crate::printable::printable;
 
 /// One value in one or more mime types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +56,17 @@ impl Shown {
         self
     }
 
+    /// A figure: SVG with PNG beside it if there is SVG. A figure of pixels only is an HTML image that has its width on
+    /// the page: evcxr passes no metadata on, and browsers would show the PNG file, whose resolution is higher, too
+    /// large.
+    #[must_use]
+    pub fn figure(self, figure: &Figure) -> Self {
+        match figure.svg() {
+            Some(svg) => self.png(figure.png()).svg(figure::narrowing(svg)),
+            None => self.html(figure::image(figure)),
+        }
+    }
+
     /// Mime types and contents.
     pub fn parts(&self) -> &[(&'static str, String)] {
         &self.parts
@@ -66,7 +77,7 @@ impl Shown {
         use std::fmt::Write as _;
         let mut all = String::new();
         for (mime, content) in &self.parts {
-            let content = printable(content);
+            let content = escaped_lines(content);
             let _ = writeln!(all, "EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT");
         }
         all

@@ -21,6 +21,10 @@ from nbconvert import HTMLExporter
 JOB = json.loads(sys.argv[1])
 # a chart gets narrower with the page instead of being cut
 NARROWING = "<style>.jp-RenderedSVG img, .jp-RenderedImage img { max-width: 100%; height: auto; }</style></head>"
+# an image of pixels, as lumbar-notebook shows it
+IMAGE = re.compile(
+    r'<img alt="[^"]*" width="(\d+)" style="max-width:100%;height:auto" src="data:image/png;base64,([A-Za-z0-9+/=]+)">'
+)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -39,6 +43,17 @@ def walk(value):
     if isinstance(value, dict):
         return {key: walk(item) for key, item in value.items()}
     return value
+
+
+def as_png(output):
+    """An HTML image becomes a PNG file with its width as metadata, which every program shows. The kernel cannot send
+    metadata."""
+    data = output.get("data", {})
+    image = IMAGE.fullmatch(data.get("text/html", "").strip())
+    if image:
+        del data["text/html"]
+        data["image/png"] = image[2] + "\n"
+        output.setdefault("metadata", {})["image/png"] = {"width": int(image[1])}
 
 
 def problem(cell):
@@ -132,9 +147,12 @@ def main():
             failures.append(path.stem)
         if notebook is not None:
             notebook.cells = [nbformat.from_dict(walk(cell)) for cell in notebook.cells]
-            nbformat.write(notebook, out / path.name)
+            # before images become PNG files: nbconvert has no descriptions for those
             html, _ = HTMLExporter().from_notebook_node(notebook)
             (out / f"{path.stem}.html").write_text(html.replace("</head>", NARROWING, 1))
+            for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+                as_png(output)
+            nbformat.write(notebook, out / path.name)
             if JOB["in_place"] and not failure:
                 temporary = path.with_suffix(".ipynb.new")
                 nbformat.write(notebook, temporary)

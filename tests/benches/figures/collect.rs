@@ -50,7 +50,7 @@ pub(super) fn notebooks(folder: &Path) -> (Vec<Picture>, Vec<(String, usize)>) {
         for (cell, value) in notebook["cells"].as_array().into_iter().flatten().enumerate() {
             for output in value["outputs"].as_array().into_iter().flatten() {
                 bytes += output.to_string().len();
-                if let Some(html) = html_of(&output["data"]) {
+                if let Some(html) = html_of(output) {
                     let origin = Origin { group: group.clone(), place: format!("[{cell}]") };
                     pictures.push(Picture { origin, html });
                 }
@@ -61,8 +61,9 @@ pub(super) fn notebooks(folder: &Path) -> (Vec<Picture>, Vec<(String, usize)>) {
     (pictures, sizes)
 }
 
-/// What JupyterLab shows of an output with pictures: HTML before SVG before PNG.
-fn html_of(data: &Value) -> Option<String> {
+/// What JupyterLab shows of an output with pictures: HTML before SVG before PNG, which has the width of its metadata.
+fn html_of(output: &Value) -> Option<String> {
+    let data = &output["data"];
     let text = |kind: &str| match &data[kind] {
         Value::String(text) => Some(text.clone()),
         Value::Array(lines) => Some(lines.iter().filter_map(Value::as_str).collect()),
@@ -70,7 +71,10 @@ fn html_of(data: &Value) -> Option<String> {
     };
     let svg = |svg: String| svg.find("<svg").map(|start| svg[start..].to_owned());
     let alt = text("text/plain").unwrap_or_default().replace(['"', '<', '\n'], " ");
-    let png =
-        |png: String| format!("<img alt=\"{}\" src=\"data:image/png;base64,{}\">", alt.trim(), png.replace('\n', ""));
+    let width = output["metadata"]["image/png"]["width"].as_u64().map(|width| format!(" width=\"{width}\""));
+    let width = width.unwrap_or_default();
+    let png = |png: String| {
+        format!("<img alt=\"{}\"{width} src=\"data:image/png;base64,{}\">", alt.trim(), png.replace('\n', ""))
+    };
     text("text/html").or_else(|| text("image/svg+xml").and_then(svg)).or_else(|| text("image/png").map(png))
 }

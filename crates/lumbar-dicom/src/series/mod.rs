@@ -11,6 +11,7 @@ use crate::header::{FreeText, Uid};
 use crate::report::ReadReport;
 use crate::slice::Slice;
 use crate::stack::{NearestSlice, Stack};
+use crate::text::counted;
 
 pub use read::{Folder, Input, ReadOptions, read_folder, read_series};
 
@@ -95,10 +96,10 @@ impl Series {
 /// Stacks, sizes and planes, without any text of the files.
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "series of {} slices in {} stacks", self.len(), self.stacks.len())?;
+        write!(f, "series of {} in {}", counted(self.len(), "slice"), counted(self.stacks.len(), "stack"))?;
         for stack in self.stacks.iter().take(DISPLAYED_STACKS) {
             let Some(first) = stack.slices.first() else { continue };
-            write!(f, "\n  {} slices of {} × {}", stack.slices.len(), first.rows, first.columns)?;
+            write!(f, "\n  {} of {} × {}", counted(stack.slices.len(), "slice"), first.rows, first.columns)?;
             if let Some(geometry) = stack.geometry() {
                 write!(f, ", {} ({:.1}° oblique)", geometry.plane(), geometry.obliquity_deg())?;
                 write!(f, ", pixels {:.3} × {:.3} mm", geometry.row_spacing_mm, geometry.column_spacing_mm)?;
@@ -108,7 +109,7 @@ impl fmt::Display for Series {
             }
         }
         if self.stacks.len() > DISPLAYED_STACKS {
-            write!(f, "\n  and {} more stacks", self.stacks.len() - DISPLAYED_STACKS)?;
+            write!(f, "\n  and {}", counted(self.stacks.len() - DISPLAYED_STACKS, "more stack"))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Slices, stacks and series: an image and their attributes, no free text.
 
 use lumbar::figure::{Figure, FigureError, MontageConfig, Tile, montage, stack_montage, window_of};
-use lumbar_dicom::{Series, Slice, Stack};
+use lumbar_dicom::{Series, Slice, Stack, counted};
 
 use super::{Show, Shown};
 use crate::banner::is_synthetic;
@@ -40,7 +40,7 @@ impl Show for Series {
 
 fn with_image(text: String, image: Result<Figure, FigureError>) -> Shown {
     match image {
-        Ok(figure) => Shown::default().text(text).png(figure.png()),
+        Ok(figure) => Shown::default().text(text).figure(&figure),
         Err(error) => Shown::default().text(format!("{text}\nno image: {error}")),
     }
 }
@@ -64,7 +64,7 @@ fn of_slice(slice: &Slice) -> String {
 }
 
 fn of_stack(stack: &Stack) -> String {
-    let mut text = format!("stack of {} slices", stack.slices.len());
+    let mut text = format!("stack of {}", counted(stack.slices.len(), "slice"));
     if let Some(spacing) = stack.spacing_mm() {
         text.push_str(&format!(", {spacing:.2} mm apart"));
     }
@@ -94,14 +94,13 @@ mod tests {
             text.contains("instance 3") && text.contains("sagittal") && text.contains("0.500 × 0.500 mm"),
             "{text}"
         );
-        assert_eq!(shown.parts().iter().map(|(mime, _)| *mime).collect::<Vec<_>>(), ["text/plain", "image/png"]);
+        assert_eq!(shown.parts().iter().map(|(mime, _)| *mime).collect::<Vec<_>>(), ["text/plain", "text/html"]);
     }
 
     #[test]
     fn a_long_stack_shows_some_of_its_slices_and_says_so() {
         let stack = Stack::new((0..40).rev().map(slice).collect());
-        let png = stack.show().parts()[1].clone();
-        assert_eq!(png.0, "image/png");
+        assert!(stack.show().parts()[1].1.starts_with("<img alt=\"12 of 40 slices"));
         assert!(stack.show().parts()[0].1.contains("40 slices, 1.00 mm apart"));
     }
 

@@ -2,6 +2,7 @@
 
 use lumbar::anatomy::{Condition, Level, Severity, Target};
 use lumbar::metric::{LabelTable, PredictionTable, StudyTable};
+use lumbar_dicom::counted;
 
 use super::metric::rows_of;
 use super::{Show, Shown};
@@ -12,7 +13,7 @@ const STUDIES: usize = 3;
 impl Show for LabelTable {
     fn show(&self) -> Shown {
         let labelled = self.iter().flat_map(|(_, row)| row).flatten().count();
-        let note = format!("{labelled} cells are labelled");
+        let note = format!("{} with a label", counted(labelled, "cell"));
         first(self, |label| label.map_or_else(|| "–".to_owned(), |severity: Severity| severity.to_string()), &note)
     }
 }
@@ -33,7 +34,7 @@ fn first<T>(table: &StudyTable<T>, cell: impl Fn(&T) -> String, note: &str) -> S
         }
     }
     let of = if table.len() > STUDIES { format!("first {STUDIES} of ") } else { String::new() };
-    rows_of(&Level::ALL.map(Level::title), rows, &format!("{of}{} studies; {note}", table.len()))
+    rows_of(&Level::ALL.map(Level::title), rows, &format!("{of}{}; {note}", counted(table.len(), "study")))
 }
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ mod tests {
             labels.insert(StudyId(study), row).unwrap();
         }
         let html = labels.show().parts()[1].1.clone();
-        assert!(html.contains("first 3 of 9 studies; 216 cells are labelled"), "{html}");
+        assert!(html.contains("first 3 of 9 studies; 216 cells with a label"), "{html}");
         assert_eq!((html.matches("<td>–</td>").count(), html.matches("<tr>").count()), (3, 1 + 3 * 5));
         let predictions = ConstantBaseline::uniform().predict(&labels.studies()[..2]);
         let html = predictions.show().parts()[1].1.clone();

@@ -4,6 +4,7 @@ use lumbar::explain::CellCam;
 use lumbar::figure::{MontageConfig, montage};
 use lumbar::report::cam_tiles;
 use lumbar::train::history::{EpochRecord, History};
+use lumbar_dicom::counted;
 
 use super::metric::rows_of;
 use super::{Show, Shown};
@@ -27,7 +28,7 @@ impl Show for Vec<EpochRecord> {
         };
         let head = ["training loss", "validation score", "learning rate", "gradient norm", "skipped steps"];
         let of = if skipped > 0 { format!("last {EPOCHS} of ") } else { String::new() };
-        rows_of(&head, self[skipped..].iter().map(row).collect(), &format!("{of}{} epochs", self.len()))
+        rows_of(&head, self[skipped..].iter().map(row).collect(), &format!("{of}{}", counted(self.len(), "epoch")))
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lumbar_dicom::counted;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,7 @@ pub struct Folds {
 #[non_exhaustive]
 pub enum FoldError {
     /// There are too few or too many folds.
-    #[error("{studies} studies cannot be split into {folds} folds, expected 2 to {studies}")]
+    #[error("{} cannot be split into {}, expected 2 to {studies}", counted(*studies, "study"), counted(*folds, "fold"))]
     Count {
         /// How many folds were asked for.
         folds: usize,

@@ -29,24 +29,17 @@ pub fn quoted_path(path: &Path) -> String {
     format!("{path:?}").replace(MARKER, r"EVCXR\u{5f}")
 }
 
-/// Text on one line without quotes, for text that is a sentence already, such as an error's: control characters and
-/// evcxr's markers are escaped.
+/// Text on one line without quotes, for text that is a sentence already, such as an error's: see
+/// [`lumbar_dicom::escaped`].
 ///
 /// ```
 /// use lumbar::data::names::one_line;
 ///
-/// assert_eq!(one_line("cannot open \"a\nb\": no such file"), r#"cannot open "a\nb": no such file"#);
+/// assert_eq!(one_line("cannot open \"a\nb\": no such file"), r#"cannot open "a\u{a}b": no such file"#);
 /// ```
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' | '\'' | '\\' => line.push(character),
-            _ => line.extend(character.escape_debug()),
-        }
-    }
-    line.replace(MARKER, r"EVCXR\u{5f}")
+    lumbar_dicom::escaped(text).to_string()
 }
 
 /// `text` with the paths below `folder` relative to it: for pages and reports that must not say where on a disk the

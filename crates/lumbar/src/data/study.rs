@@ -7,7 +7,7 @@ mod points;
 use std::collections::HashSet;
 use std::path::Path;
 
-use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, Slice, Stack, read_series};
+use lumbar_dicom::{NearestInSeries, Plane, ReadOptions, Series, Slice, Stack, counted, read_series};
 use serde::Serialize;
 
 use super::channels::plane_of as plane_of_kind;
@@ -60,7 +60,7 @@ pub enum StudyWarning {
         cause: String,
     },
     /// Files of a series were not used.
-    #[error("series {series}: {files} files are not used, the first because {first}")]
+    #[error("series {series}: {} not used, the first because {first}", counted(*files, "file"))]
     FilesNotUsed {
         /// The series.
         series: SeriesId,
@@ -78,7 +78,7 @@ pub enum StudyWarning {
         kind: SeriesKind,
     },
     /// Slices that cannot be decoded are left out.
-    #[error("series {series}: {slices} slices cannot be decoded, the first because {first}")]
+    #[error("series {series}: {} cannot be decoded, the first because {first}", counted(*slices, "slice"))]
     SlicesNotDecoded {
         /// The series.
         series: SeriesId,

@@ -1,5 +1,7 @@
 //! Horizontal stacked bars of the three severities.
 
+use lumbar_dicom::counted;
+
 use super::checklist::FigureKind;
 use super::palette::readable_on;
 use super::sheet::{Align, Ink, Sheet};
@@ -43,7 +45,7 @@ pub fn class_bars(title: &str, rows: &[ClassCount]) -> Result<Figure, FigureErro
         return Err(FigureError::Empty { what: "class bars" });
     }
     let bottom = TOP_PX + ROW_PX * i32::try_from(rows.len()).unwrap_or(i32::MAX / ROW_PX - 10);
-    let alt = format!("{title}: stacked bars of the three severities, {} rows", rows.len());
+    let alt = format!("{title}: stacked bars of the three severities, {}", counted(rows.len(), "row"));
     Figure::of_sheet(alt, title, (WIDTH_PX, bottom + BOTTOM_PX), FigureKind::Chart, |sheet| {
         let names = Severity::ALL.map(Severity::title).into_iter().chain(["not labelled"]);
         let colours = SEVERITY_COLOURS.into_iter().chain([MISSING_COLOUR]);

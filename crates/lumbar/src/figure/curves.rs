@@ -256,25 +256,69 @@ fn draw(sheet: &mut Sheet, panel: &CurvePanel, names: &[&str], (left, right): (i
             sheet.dot(at(least), 4.0, colour(number));
         }
     }
-    for (value, text) in reference_texts(&panel.references, &up) {
-        sheet.text(text, (f64::from(right), value), Align::Right, Ink::TICK);
+    let of_curve = |curve: &Curve| -> Vec<(f64, f64)> {
+        let finite = curve.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+        finite.map(|&(x, y)| (f64::from(across.at(x)), f64::from(up.at(y)))).collect()
+    };
+    let lines: Vec<Vec<(f64, f64)>> = panel.curves.iter().map(of_curve).collect();
+    for (text, at) in reference_texts(&panel.references, &up, (f64::from(left), f64::from(right)), &lines) {
+        sheet.text(text, at, Align::Right, Ink::TICK);
     }
 }
 
-/// Texts of the reference lines with their y coordinates: above their lines, and further up where two would overlap.
-fn reference_texts(references: &[ReferenceLine], up: &Scale) -> Vec<(f64, String)> {
+/// Texts of the reference lines with their right ends: above or below their lines where no curve of `lines`, no other
+/// reference line and no other text is, else above, and further up where two would overlap.
+fn reference_texts(
+    references: &[ReferenceLine],
+    up: &Scale,
+    (left, right): (f64, f64),
+    lines: &[Vec<(f64, f64)>],
+) -> Vec<(String, (f64, f64))> {
     const LINE_PX: f64 = 15.0;
     let mut sorted: Vec<&ReferenceLine> = references.iter().collect();
     sorted.sort_by(|one, other| one.value.total_cmp(&other.value));
-    let mut texts: Vec<(f64, String)> = Vec::new();
+    let mut texts: Vec<(String, (f64, f64))> = Vec::new();
+    let mut taken: Vec<[f64; 4]> = Vec::new();
     for line in sorted {
-        let mut y = f64::from(up.at(line.value)) - 9.0;
-        if let Some((below, _)) = texts.last() {
-            y = y.min(below - LINE_PX);
-        }
-        texts.push((y, format!("{} {:.3}", line.name, line.value)));
+        let text = format!("{} {:.3}", line.name, line.value);
+        let width = width_px(&text, Ink::TICK);
+        let box_of = |(x, y): (f64, f64)| [x - width, y - LINE_PX / 2.0, x, y + LINE_PX / 2.0];
+        let y = f64::from(up.at(line.value));
+        let ends = [right, left + width + 8.0, (left + right + width) / 2.0];
+        let mut places = ends.into_iter().flat_map(|x| [(x, y - 9.0), (x, y + 10.0)]);
+        let is_free = |at: &(f64, f64)| {
+            let place = box_of(*at);
+            let apart = |other: &[f64; 4]| {
+                place[0] >= other[2] || other[0] >= place[2] || place[1] >= other[3] || other[1] >= place[3]
+            };
+            let is_of_another = |other: &ReferenceLine| {
+                let y = f64::from(up.at(other.value));
+                other.value != line.value && y > place[1] && y < place[3]
+            };
+            let is_clear = !lines.iter().any(|line| runs_through(line, place));
+            is_clear && taken.iter().all(apart) && !references.iter().any(is_of_another)
+        };
+        let at = places.find(is_free).unwrap_or_else(|| {
+            let highest = taken.iter().map(|other| other[1]).fold(f64::MAX, f64::min);
+            (right, (y - 9.0).min(highest - LINE_PX / 2.0))
+        });
+        taken.push(box_of(at));
+        texts.push((text, at));
     }
     texts
+}
+
+/// Whether a line through points runs through a box (left, top, right, bottom).
+fn runs_through(line: &[(f64, f64)], [left, top, right, bottom]: [f64; 4]) -> bool {
+    line.windows(2).any(|pair| {
+        let ((x, y), (to_x, to_y)) = (pair[0], pair[1]);
+        let steps = (to_x - x).abs().max((to_y - y).abs()).ceil().max(1.0) as usize;
+        (0..=steps).any(|step| {
+            let share = step as f64 / steps as f64;
+            let (x, y) = (x + share * (to_x - x), y + share * (to_y - y));
+            x > left && x < right && y > top && y < bottom
+        })
+    })
 }
 
 #[cfg(test)]
@@ -323,6 +367,25 @@ mod tests {
         let texts: Vec<_> =
             x_ticks(&panel, &Scale::new((64.0, 256.0), (0, 100))).into_iter().map(|(_, text)| text).collect();
         assert_eq!(texts, ["64", "128", "256"]);
+    }
+
+    #[test]
+    fn the_text_of_a_reference_line_is_where_no_curve_runs() {
+        let up = Scale::new((0.0, 1.0), (300, 0));
+        let reference = |value| ReferenceLine { name: "best constant".into(), value };
+        let place = |lines: &[Vec<(f64, f64)>]| reference_texts(&[reference(0.5)], &up, (60.0, 880.0), lines)[0].1;
+        assert_eq!(place(&[]), (880.0, 141.0));
+        // a curve that crosses the line near its right end: the text is at the left end
+        let rising = vec![(60.0, 290.0), (800.0, 160.0), (880.0, 100.0)];
+        let (x, y) = place(&[rising]);
+        assert!(x < 300.0 && y == 141.0, "{x} {y}");
+        // curves everywhere: it is where it would be
+        let everywhere: Vec<_> =
+            (0..80).map(|at| vec![(60.0, 10.0 * f64::from(at)), (880.0, 10.0 * f64::from(at))]).collect();
+        assert_eq!(place(&everywhere), (880.0, 141.0));
+        let two = reference_texts(&[reference(0.5), reference(0.51)], &up, (60.0, 880.0), &[]);
+        // below the lower line and above the upper one
+        assert_eq!((two[0].1, two[1].1), ((880.0, 160.0), (880.0, 138.0)), "{two:?}");
     }
 
     #[test]

@@ -4,9 +4,10 @@ mod footer;
 pub(super) mod paint;
 mod stack;
 
+use lumbar_dicom::counted;
 use plotters::style::RGBColor;
 
-use self::footer::{common_scale, common_window, value};
+use self::footer::{common_window, value};
 use self::paint::SliceRectangle;
 pub use self::stack::stack_montage;
 pub(super) use self::stack::stack_title;
@@ -101,7 +102,8 @@ const MIN_WIDTH_PX: u32 = 200;
 const READABLE_PX: u32 = 900;
 
 /// Slices in rows. Each has true proportions, its caption below, and the letters of the patient's sides at its edges.
-/// Below all of them are the display window and a scale bar; where tiles differ in scale or window, each has its own.
+/// Below all of them are the display window and a scale bar. Where tiles differ in scale, each row of one scale has its
+/// own bar, in its first slice, or else each slice; where they differ in window, each has its own.
 ///
 /// # Errors
 /// [`FigureError::Empty`] if there are no tiles or one has no pixels, [`FigureError::Values`] if a setting is outside
@@ -153,7 +155,7 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
         let lines = captions[row * columns..][..of_row.len()].iter().map(Vec::len).max().unwrap_or(0);
         y += side + lines as u32 * line_px + 4;
     }
-    let items = footer::items(tiles, &rectangles, config.is_synthetic);
+    let items = footer::items(tiles, &rectangles, columns, config.is_synthetic);
     let legend_px = legend_width(&config.legend);
     let width = f64::from(tiles_px.max(MIN_WIDTH_PX)).max(footer::widest_px(&items, note) + 14.0).max(legend_px);
     let places = footer::flow(&items, width - 12.0, note);
@@ -162,7 +164,7 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
     let height = y + lines * (line_px + 4) + 10;
     let what = if config.title.is_empty() { "slices" } else { &config.title };
     let synthetic = if config.is_synthetic { ", synthetic" } else { "" };
-    let images = if tiles.len() == 1 { "1 image".to_owned() } else { format!("{} images", tiles.len()) };
+    let images = counted(tiles.len(), "image");
     let alt = format!("{what}: {images}{synthetic}{}", described(tiles));
     let size = (width.ceil() as i32, height as i32);
     Figure::of_sheet(alt, &config.title, size, FigureKind::Images, |sheet| {
@@ -174,12 +176,12 @@ pub fn montage(tiles: &[Tile], config: &MontageConfig) -> Result<Figure, FigureE
             let ink = Ink { size: text_px + 1, ..Ink::HEAD };
             sheet.text(name, (f64::from(GAP_PX), f64::from(y)), Align::Left, ink);
         }
-        let shared = common_scale(tiles, &rectangles);
-        for ((tile, rectangle), caption) in tiles.iter().zip(&rectangles).zip(&captions) {
+        let bars = footer::own_bars(tiles, &rectangles, columns);
+        for (((tile, rectangle), caption), bar) in tiles.iter().zip(&rectangles).zip(&captions).zip(bars) {
             let size = (rectangle.width, rectangle.height);
             sheet.image((rectangle.x, rectangle.y), size, rectangle.paint(tile));
             rectangle.annotate(tile, sheet, text_px);
-            if let Some(px_per_mm) = rectangle.px_per_mm(tile).filter(|_| shared.is_none()) {
+            if let Some(px_per_mm) = bar {
                 rectangle.scale_bar(px_per_mm, sheet, text_px);
             }
             let (x, y, side) = rectangle.square;
@@ -292,13 +294,20 @@ mod tests {
         let bars = |tiles: &[Tile]| {
             let of = |tile: &Tile| SliceRectangle::fit(tile, 0, 0, 120);
             let rectangles: Vec<_> = tiles.iter().map(of).collect();
-            footer::items(tiles, &rectangles, false)
+            footer::items(tiles, &rectangles, 1, false)
         };
         let shared = bars(&[tile(1.0), tile(1.0)]);
         assert_eq!(shared[0], footer::Item::Scale { length_px: 30.0, text: "10 mm".to_owned() });
         assert!(!bars(&[tile(1.0), tile(0.5)]).iter().any(|item| matches!(item, footer::Item::Scale { .. })));
         let figure = montage(&[tile(1.0), tile(0.5)], &config(120)).unwrap();
         assert_eq!(figure.faults(), [""; 0]);
+        // two rows, each of one scale
+        let rows = [tile(1.0), tile(1.0), tile(0.5), tile(0.5)];
+        let rectangles: Vec<_> = rows.iter().map(|tile| SliceRectangle::fit(tile, 0, 0, 120)).collect();
+        let own = |columns| footer::own_bars(&rows, &rectangles, columns).into_iter().map(|bar| bar.is_some());
+        assert!(own(2).eq([true, false, true, false]) && own(3).eq([true; 4]));
+        let notes = |columns| footer::items(&rows, &rectangles, columns, false).len();
+        assert_eq!((notes(2), notes(3)), (2, 1), "the rows' bars are explained");
         let unknown = Tile::new(Array2::zeros((4, 4)).view(), 0.0, 1.0);
         assert_eq!(bars(&[unknown])[0], footer::Item::Note("no scale: size in mm not known".to_owned()));
     }

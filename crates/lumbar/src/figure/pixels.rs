@@ -51,11 +51,7 @@ impl Pixels {
             }
             Mark::Path { points, colour, width } => {
                 let points: Vec<(f32, f32)> = points.iter().map(|(x, y)| (dense(*x), dense(*y))).collect();
-                let half = dense(*width) / 2.0;
-                self.shape(&points, half, *colour, |x, y| {
-                    let of = |pair: &[(f32, f32)]| distance((x, y), pair[0], pair[1]);
-                    half - points.windows(2).map(of).fold(f32::MAX, f32::min)
-                });
+                self.path(&points, dense(*width) / 2.0, *colour);
             }
             Mark::Disc { at, radius, colour } => {
                 let (centre, radius) = ((dense(at.0), dense(at.1)), dense(*radius));
@@ -73,6 +69,40 @@ impl Pixels {
 
     /// Paints the pixels around `points` whose `depth` inside the shape, in pixels from its edge, is above −½.
     fn shape(&mut self, points: &[(f32, f32)], margin: f32, colour: RGBColor, depth: impl Fn(f32, f32) -> f32) {
+        let [left, top, right, bottom] = self.area(points, margin);
+        for y in top..bottom {
+            for x in left..right {
+                let coverage = (depth(x as f32 + 0.5, y as f32 + 0.5) + 0.5).clamp(0.0, 1.0);
+                if coverage > 0.0 {
+                    self.blend(x, y, colour, coverage);
+                }
+            }
+        }
+    }
+
+    /// Paints a line through points, `half` of its width on both sides. Each of its pieces is looked at in its own
+    /// surroundings only, and a pixel is painted once, with the largest of the pieces' coverages.
+    fn path(&mut self, points: &[(f32, f32)], half: f32, colour: RGBColor) {
+        let [left, top, right, bottom] = self.area(points, half);
+        let columns = (right - left).max(0) as usize;
+        let mut covered = vec![0.0_f32; columns * (bottom - top).max(0) as usize];
+        for piece in points.windows(2) {
+            let [from_x, from_y, to_x, to_y] = self.area(piece, half);
+            for y in from_y..to_y {
+                for x in from_x..to_x {
+                    let away = distance((x as f32 + 0.5, y as f32 + 0.5), piece[0], piece[1]);
+                    let coverage = &mut covered[(y - top) as usize * columns + (x - left) as usize];
+                    *coverage = coverage.max((half - away + 0.5).clamp(0.0, 1.0));
+                }
+            }
+        }
+        for (place, coverage) in covered.into_iter().enumerate().filter(|(_, coverage)| *coverage > 0.0) {
+            self.blend(left + (place % columns) as i32, top + (place / columns) as i32, colour, coverage);
+        }
+    }
+
+    /// The pixels within `margin` of points, and one more for the edge: left, top, right, bottom.
+    fn area(&self, points: &[(f32, f32)], margin: f32) -> [i32; 4] {
         let ends = |values: &mut dyn Iterator<Item = f32>| {
             values.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)))
         };
@@ -80,14 +110,7 @@ impl Pixels {
         let (top, bottom) = ends(&mut points.iter().map(|point| point.1));
         let low = |value: f32| (value - margin - 1.0).floor().max(0.0) as i32;
         let high = |value: f32, size: usize| (value + margin + 1.0).ceil().min(size as f32) as i32;
-        for y in low(top)..high(bottom, self.height) {
-            for x in low(left)..high(right, self.width) {
-                let coverage = (depth(x as f32 + 0.5, y as f32 + 0.5) + 0.5).clamp(0.0, 1.0);
-                if coverage > 0.0 {
-                    self.blend(x, y, colour, coverage);
-                }
-            }
-        }
+        [low(left), low(top), high(right, self.width), high(bottom, self.height)]
     }
 
     fn text(&mut self, text: &str, at: (f64, f64), align: Align, ink: Ink, role: Role) {
@@ -143,6 +166,10 @@ impl Pixels {
         }
         let coverage = (coverage * LEVELS).round() / LEVELS;
         let place = (y * self.width + x) * 3;
+        if coverage >= 1.0 {
+            self.rgb[place..place + 3].copy_from_slice(&[colour.0, colour.1, colour.2]);
+            return;
+        }
         for (value, colour) in self.rgb[place..place + 3].iter_mut().zip([colour.0, colour.1, colour.2]) {
             *value = (f32::from(*value) * (1.0 - coverage) + f32::from(colour) * coverage).round() as u8;
         }

@@ -1,5 +1,7 @@
 //! The three probabilities of every cell as points in triangles.
 
+use lumbar_dicom::counted;
+
 use super::checklist::FigureKind;
 use super::groups::check;
 use super::palette::{FRAME, GRID, SEVERITY_COLOURS};
@@ -41,7 +43,7 @@ pub fn ternary_plots(title: &str, groups: &[CellGroup]) -> Result<Figure, Figure
         .iter()
         .map(|group| {
             let right = group.cells.iter().filter(|cell| Severity::most_probable(&cell.raw) == cell.truth).count();
-            format!("{}: {right} of {} cells in the region of their label", group.name, group.cells.len())
+            format!("{}: {right} of {} in the region of their label", group.name, counted(group.cells.len(), "cell"))
         })
         .collect();
     let alt = format!("{title}: probabilities of the three severities as points in triangles. {}", regions.join("; "));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lumbar_dicom::counted;
 use tch::Device;
 
 use super::{
@@ -79,8 +80,9 @@ impl Report {
         if !missing.is_empty() {
             let left_out = run.labels().len() - report.labels.len();
             report.notes.push(format!(
-                "Folds {missing:?} of {} are not trained to their end: their {left_out} studies are not in this report.",
-                run.fold_count()
+                "Of {} folds, {missing:?} are not trained to their end: {} not in this report.",
+                run.fold_count(),
+                counted(left_out, "study") + if left_out == 1 { " is" } else { " are" }
             ));
         }
         report.baselines = baselines(run, oracle, missing.is_empty())?;
@@ -148,8 +150,25 @@ fn facts(run: &Run, network: String) -> Vec<(String, String)> {
     [
         ("network", network),
         ("folds", format!("{}, split by study (seed {})", config.folds.count, config.folds.seed)),
-        ("training", format!("{} epochs, {} studies a batch, seed {}", train.epochs, train.batch_size, train.seed)),
-        ("data", format!("{} studies, {} series, {} images, {labelled} labels", data.studies, data.series, data.files)),
+        (
+            "training",
+            format!(
+                "{}, {} a batch, seed {}",
+                counted(train.epochs, "epoch"),
+                counted(train.batch_size, "study"),
+                train.seed
+            ),
+        ),
+        (
+            "data",
+            format!(
+                "{}, {} series, {}, {}",
+                counted(data.studies, "study"),
+                data.series,
+                counted(data.files, "image"),
+                counted(labelled, "label")
+            ),
+        ),
         ("fingerprint of the data", data.fingerprint.chars().take(16).collect()),
         ("code", checkpoint::CODE_VERSION.to_owned()),
     ]

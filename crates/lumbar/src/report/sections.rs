@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use lumbar_dicom::counted;
+
 use super::page::{Section, inline_figure, page as whole_page, table};
 use super::worst_section::worst_section;
 use super::{BaselineKind, DISCLAIMER, PAGE_BYTES, Report, ReportError};
@@ -102,9 +104,11 @@ fn score_section(report: &Report, references: &[Judged], run: &Judged) -> Result
     let confidence = 100.0 * report.bootstrap.confidence;
     let (studies, cells) = (run.graded.studies().len(), run.graded.cells().len());
     let mut html = format!(
-        "<p>The competition's score of {studies} studies with {cells} labelled cells, each predicted by a model that \
+        "<p>The competition's score of {} with {}, each predicted by a model that \
          was not trained on it. Lower is better; 0 is perfect. Small numbers: {confidence:.0}% intervals of a \
          bootstrap over studies ({} draws).</p>\n",
+        counted(studies, "study"),
+        counted(cells, "labelled cell"),
         report.bootstrap.replicates
     );
     let mut rows: Vec<Vec<String>> = references.iter().map(|judged| score_row(&judged.name, &judged.score)).collect();

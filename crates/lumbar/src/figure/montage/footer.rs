@@ -99,8 +99,26 @@ pub(super) fn common_scale(tiles: &[Tile], rectangles: &[SliceRectangle]) -> Opt
     scales.iter().all(|scale| (scale / first - 1.0).abs() < 0.01).then_some(first)
 }
 
-/// What has to be explained.
-pub(super) fn items(tiles: &[Tile], rectangles: &[SliceRectangle], is_synthetic: bool) -> Vec<Item> {
+/// Pixels per mm of the scale bar that each slice has of its own: none if all slices have one scale; the first of a row
+/// if those of each row have; else each slice whose size is known.
+pub(super) fn own_bars(tiles: &[Tile], rectangles: &[SliceRectangle], columns: usize) -> Vec<Option<f64>> {
+    let shared = common_scale(tiles, rectangles).is_some();
+    let by_row = !shared && rows_have_scales(tiles, rectangles, columns);
+    let of = |(number, (tile, rectangle)): (usize, (&Tile, &SliceRectangle))| {
+        let has_bar = !shared && (!by_row || number % columns == 0);
+        rectangle.px_per_mm(tile).filter(|_| has_bar)
+    };
+    tiles.iter().zip(rectangles).enumerate().map(of).collect()
+}
+
+/// Whether the slices of each row have one scale, and there is more than one in a row.
+fn rows_have_scales(tiles: &[Tile], rectangles: &[SliceRectangle], columns: usize) -> bool {
+    let mut rows = tiles.chunks(columns).zip(rectangles.chunks(columns));
+    columns > 1 && rows.all(|(tiles, rectangles)| common_scale(tiles, rectangles).is_some())
+}
+
+/// What has to be explained; `columns` is the number of slices in a row.
+pub(super) fn items(tiles: &[Tile], rectangles: &[SliceRectangle], columns: usize, is_synthetic: bool) -> Vec<Item> {
     let mut items = Vec::new();
     if let Some(px_per_mm) = common_scale(tiles, rectangles) {
         let room = rectangles.iter().map(|rectangle| rectangle.width).max().unwrap_or(0);
@@ -108,6 +126,8 @@ pub(super) fn items(tiles: &[Tile], rectangles: &[SliceRectangle], is_synthetic:
         items.push(Item::Scale { length_px: length_mm * px_per_mm, text: format!("{length_mm} mm") });
     } else if tiles.iter().all(|tile| tile.spacing_mm.is_none()) {
         items.push(Item::Note("no scale: size in mm not known".to_owned()));
+    } else if rows_have_scales(tiles, rectangles, columns) {
+        items.push(Item::Note("one scale in each row".to_owned()));
     }
     if let Some((black, white)) = common_window(tiles) {
         let quantity = tiles.first().map_or("value", |tile| tile.quantity);

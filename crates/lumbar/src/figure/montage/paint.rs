@@ -114,17 +114,23 @@ impl SliceRectangle {
             if marker.label.is_empty() {
                 continue;
             }
-            // on the left where there is no room on the right
+            // on the left where there is no room on the right, and below or above where there is none on both sides
             let (away, width) = (radius + 5.0, width_px(&marker.label, label));
             let to_right = [x + away, y - half, x + away + width, y + half];
             let to_left = [x - away - width, y - half, x - away, y + half];
             let places = match (to_right[2] <= right, to_left[0] >= left) {
                 (true, true) => vec![to_right, to_left],
                 (true, false) => vec![to_right],
-                (false, _) => vec![to_left],
+                (false, true) => vec![to_left],
+                (false, false) => {
+                    let start = (x - width / 2.0).min(right - width - 2.0).max(left + 2.0);
+                    let at = |y: f64| [start, y - half, start + width, y + half];
+                    vec![at(y + away + half), at(y - away - half)]
+                }
             };
-            let [start, ..] = free_of(&places, &mut taken);
-            sheet.label(&*marker.label, (start, y), Align::Left, label.colour(marker.colour));
+            let [start, upper, _, lower] = free_of(&places, &mut taken);
+            let at = (start, (upper + lower) / 2.0);
+            sheet.label(&*marker.label, at, Align::Left, label.colour(marker.colour));
         }
         if let Some(sides) = &tile.sides {
             let ink = Ink { size: text_px, colour: LETTER_COLOUR, bold: true };

@@ -1,6 +1,6 @@
 //! Some slices of a stack.
 
-use lumbar_dicom::Stack;
+use lumbar_dicom::{Stack, counted};
 
 use super::super::{Figure, FigureError, Tile, window_of};
 use super::{MontageConfig, montage};
@@ -45,10 +45,10 @@ pub fn stack_montage(stack: &Stack, name: &str, is_synthetic: bool) -> Result<Fi
 pub(in crate::figure) fn stack_title(stack: &Stack, name: &str, shown: usize) -> String {
     let count = stack.slices.len();
     let mut title = if name.is_empty() { String::new() } else { format!("{name}: ") };
-    title += &match (shown, count) {
-        (1, 1) => "1 slice".to_owned(),
-        _ if shown < count => format!("{shown} of {count} slices, {} not shown", count - shown),
-        _ => format!("{count} slices"),
+    title += &if shown < count {
+        format!("{shown} of {}, {} not shown", counted(count, "slice"), count - shown)
+    } else {
+        counted(count, "slice")
     };
     if let Some(slice) = stack.slices.first() {
         title.push_str(&format!(", {} × {} pixels", slice.rows, slice.columns));

@@ -1,6 +1,7 @@
 //! A view as HTML.
 
 use base64::Engine as _;
+use lumbar_dicom::{counted, is_hidden};
 use serde::Serialize;
 
 use super::super::Figure;
@@ -41,10 +42,9 @@ pub(super) fn element(data: &ViewData, inside: &str) -> String {
     format!("<div class=\"lumbar-view\">{inside}<script type=\"application/json\">{json}</script></div>\n")
 }
 
-/// Whether a character is the same in data and in a page: markup, control characters and those that reorder text are
-/// not.
+/// Whether a character is the same in data and in a page: markup and what [`is_hidden`] are not.
 fn passes(c: char) -> bool {
-    !(c == '<' || c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    c != '<' && !is_hidden(c)
 }
 
 /// An image for readers without scripts.
@@ -61,7 +61,7 @@ pub(super) fn static_image(figure: &Figure) -> String {
 
 /// "1 slice is", "2 slices are".
 pub(super) fn slices_are(count: usize) -> String {
-    if count == 1 { "1 slice is".to_owned() } else { format!("{count} slices are") }
+    format!("{} {}", counted(count, "slice"), if count == 1 { "is" } else { "are" })
 }
 
 /// Bytes for the slices: what the image, the code and the other data leave.
