@@ -84,7 +84,10 @@ fn a_spine_of_half_size_has_no_reliable_point_and_a_warning_says_why() {
         assert!(points.iter().flatten().all(|point| point.reliability == 0.0), "{study}: {points:?}");
         let warnings = &half.warnings[&study];
         assert!(is_told(warnings), "{study}: {warnings:?}");
-        assert!(warnings.iter().any(|warning| warning.contains("expected 24 to 50 mm")), "{study}: {warnings:?}");
+        assert!(
+            warnings.iter().any(|warning| warning.contains("24 to 50 mm and at most 1.6 are expected")),
+            "{study}: {warnings:?}"
+        );
     }
 }
 

@@ -25,7 +25,7 @@ mod mirror;
 mod severity;
 mod target;
 
-pub use canal_steps::{CANAL_STEPS, MEAN_CANAL_STEP_MM, mean_canal_step_mm};
+pub use canal_steps::{CANAL_STEPS, CanalSteps, MEAN_CANAL_STEP_MM, MOST_UNEVEN_CANAL_STEPS};
 pub use condition::{Condition, ConditionGroup};
 pub use level::Level;
 pub use mirror::{Mirror, Side};

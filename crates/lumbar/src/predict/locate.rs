@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tch::Device;
 
-use super::{PointReliability, median_points, unlikely_step_mm};
-use crate::anatomy::{Condition, Level, MEAN_CANAL_STEP_MM, Target};
+use super::{PointReliability, median_points, unlikely_steps};
+use crate::anatomy::{Condition, Level, MEAN_CANAL_STEP_MM, MOST_UNEVEN_CANAL_STEPS, Target};
 use crate::data::StudyId;
 use crate::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
 use crate::data::loader::{Loader, LoaderConfig, Plan};
@@ -171,18 +171,17 @@ pub enum LocateError {
 /// no lumbar spine has them.
 fn words(points: &StudyFoundPoints) -> Vec<String> {
     let mut words = Vec::new();
-    let unlikely = unlikely_step_mm(points);
-    if let Some(step_mm) = unlikely {
+    let unlikely = unlikely_steps(points);
+    if let Some(steps) = unlikely {
         let (least, most) = (MEAN_CANAL_STEP_MM.start(), MEAN_CANAL_STEP_MM.end());
         words.push(format!(
-            "the canal's points are {step_mm:.1} mm apart on average, expected {least} to {most} mm in an adult's lumbar \
-             spine: the images may show another body part or have a wrong pixel spacing, and none of the points is used"
+            "the canal's points are {:.1} mm apart on average and their largest step is {:.1} times the smallest; in an \
+             adult's lumbar spine {least} to {most} mm and at most {MOST_UNEVEN_CANAL_STEPS} are expected: the images \
+             may show another body part, their pixel spacing may be wrong, or a level has the wrong name; none of the \
+             points is used",
+            steps.mean_mm, steps.unevenness
         ));
     }
-    let at = |condition: Condition, is_so: &dyn Fn(Option<FoundPoint>) -> bool| {
-        let levels = Level::ALL.into_iter().filter(|level| is_so(points[Target::new(condition, *level).index()]));
-        levels.map(|level| level.to_string()).collect::<Vec<_>>().join(", ")
-    };
     for condition in Condition::ALL {
         let missing = at(condition, &|point| point.is_none());
         let uncertain = at(condition, &|point| point.is_some_and(|point| point.reliability < UNCERTAIN));
@@ -248,7 +247,8 @@ mod tests {
             Some(FoundPoint { position_mm: point.position_mm.map(|mm| mm / 2.0), ..point })
         });
         let [said] = &words(&half)[..] else { panic!("{:?}", words(&half)) };
-        assert!(said.starts_with("the canal's points are 17.5 mm apart on average, expected 24 to 50 mm"), "{said}");
+        assert!(said.starts_with("the canal's points are 17.5 mm apart on average"), "{said}");
+        assert!(said.contains("24 to 50 mm and at most 1.6 are expected"), "{said}");
         (points[1], points[4], points[8]) = (None, None, point(0.3));
         assert_eq!(
             words(&points),

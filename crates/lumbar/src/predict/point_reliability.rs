@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::anatomy::{CANAL_STEPS, Condition, ConditionGroup, Level, MEAN_CANAL_STEP_MM, Target, mean_canal_step_mm};
+use crate::anatomy::{CANAL_STEPS, CanalSteps, Condition, ConditionGroup, Level, Target};
 use crate::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
 use crate::linear::solve;
 use crate::metric::{ReliabilityBin, area_under_roc, reliability_of};
@@ -33,8 +33,8 @@ const BINS: usize = 5;
 ///
 /// Fit it on out-of-fold points. A recess is judged by the canal's distances: it was carried from there.
 ///
-/// The localiser names levels in any image: it knows no body part. Where the mean distance between the canal's points
-/// is outside of [`MEAN_CANAL_STEP_MM`], all reliabilities of the study are 0.
+/// The localiser names levels in any image: it knows no body part. Where the steps between the canal's points are not
+/// those of a lumbar spine ([`CanalSteps::are_lumbar`]), all reliabilities of the study are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointReliability {
@@ -107,7 +107,7 @@ impl PointReliability {
     pub fn apply(&self, points: &StudyFoundPoints) -> StudyFoundPoints {
         let ([a, b, c], own) = (self.intercepts, [self.confidence, self.irregularity]);
         let terms = [a, b, c, own[0], own[1]];
-        let is_spine = unlikely_step_mm(points).is_none();
+        let is_spine = unlikely_steps(points).is_none();
         Target::ALL.map(|target| {
             let point = points[target.index()]?;
             if !is_spine {
@@ -195,11 +195,11 @@ pub fn median_points(localisers: &[StudyFoundPoints]) -> [Option<(FoundPoint, f6
     })
 }
 
-/// The mean distance between the canal's points in mm, if no adult's lumbar spine has it.
-pub(crate) fn unlikely_step_mm(points: &StudyFoundPoints) -> Option<f64> {
+/// The steps between the canal's points, if no adult's lumbar spine has them.
+pub(crate) fn unlikely_steps(points: &StudyFoundPoints) -> Option<CanalSteps> {
     let canal = |level| Target::new(Condition::SpinalCanalStenosis, level).index();
     let canal_mm = Level::ALL.map(|level| points[canal(level)].map(|point| point.position_mm));
-    mean_canal_step_mm(&canal_mm).filter(|step_mm| !MEAN_CANAL_STEP_MM.contains(step_mm))
+    CanalSteps::of(&canal_mm).filter(|steps| !steps.are_lumbar())
 }
 
 /// Annotated points of studies that both tables have, with what was found.
@@ -335,7 +335,7 @@ mod tests {
         let (mut found, mut annotated) = (FoundPoints::new(), FoundPoints::new());
         for study in 0..40 {
             let truth = spine(REGULAR);
-            let points = if study % 4 == 0 { spine([0.0, -37.8, -50.0, -109.9, -140.0]) } else { truth };
+            let points = if study % 4 == 0 { spine([0.0, -37.8, -82.0, -109.9, -140.0]) } else { truth };
             found
                 .insert(StudyId(study), points.map(|point| point.map(|p| FoundPoint { reliability: 0.8, ..p })))
                 .unwrap();
@@ -348,19 +348,22 @@ mod tests {
     }
 
     #[test]
-    fn points_of_a_spine_of_half_or_twice_the_size_have_reliability_0() {
+    fn points_of_a_spine_of_half_or_twice_the_size_and_of_uneven_steps_have_reliability_0() {
         let (found, annotated) = tables(60, 1);
         let model = PointReliability::fit(&found, &annotated);
         let scaled = |scale: f64| spine(REGULAR.map(|level_mm| scale * level_mm));
         for scale in [0.5, 2.0] {
             let (points, step_mm) = (scaled(scale), 35.0 * scale);
             assert!(model.apply(&points).iter().all(|point| point.unwrap().reliability == 0.0), "{scale}");
-            assert!((unlikely_step_mm(&points).unwrap() - step_mm).abs() < 1e-9);
+            assert!((unlikely_steps(&points).unwrap().mean_mm - step_mm).abs() < 1e-9);
         }
+        // a disc is skipped
+        let uneven = spine([0.0, -37.8, -109.9, -140.0, -175.0]);
+        assert!(model.apply(&uneven).iter().all(|point| point.unwrap().reliability == 0.0));
         // the smallest and the largest spines of phantoms
         for scale in [26.0 / 35.0, 36.0 / 35.0] {
             assert!(model.apply(&scaled(scale)).iter().all(|point| point.unwrap().reliability > 0.9), "{scale}");
-            assert_eq!(unlikely_step_mm(&scaled(scale)), None);
+            assert_eq!(unlikely_steps(&scaled(scale)), None);
         }
     }
 
