@@ -182,6 +182,10 @@ fn words(points: &StudyFoundPoints) -> Vec<String> {
             steps.mean_mm, steps.unevenness
         ));
     }
+    let at = |condition: Condition, is_so: &dyn Fn(Option<FoundPoint>) -> bool| {
+        let levels = Level::ALL.into_iter().filter(|level| is_so(points[Target::new(condition, *level).index()]));
+        levels.map(|level| level.to_string()).collect::<Vec<_>>().join(", ")
+    };
     for condition in Condition::ALL {
         let missing = at(condition, &|point| point.is_none());
         let uncertain = at(condition, &|point| point.is_some_and(|point| point.reliability < UNCERTAIN));
