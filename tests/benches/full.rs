@@ -12,9 +12,12 @@
 //! series, the localiser that sees no image. Out of fold, given points are the readers'; on the test studies, which
 //! nobody annotated, they are the phantom's exact points. Differences are paired by study. Point errors are in
 //! the plane in which a target is annotated, against the exact points.
+//! Reliabilities are judged by annotated and by exact points, out of fold.
 
 #[path = "locate/data.rs"]
 mod data;
+#[path = "locate/graded.rs"]
+mod graded;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -37,6 +40,7 @@ use lumbar_tests::scratch;
 use tch::Device;
 
 use data::{Words, exact_points};
+use graded::{graded_at, out_of_fold};
 
 fn main() {
     // `cargo test --benches` runs this too; measuring is for `cargo bench`.
@@ -67,6 +71,9 @@ fn main() {
     }
 }
 
+/// The AUROC of fewer far points is said to be uncertain.
+const FEW: usize = 10;
+
 struct Bench<'a> {
     run: &'a Run,
     manifest: &'a Manifest,
@@ -80,21 +87,11 @@ impl Bench<'_> {
         let annotated = self.run.annotated_points().expect("annotated points");
         println!("\nout of fold, {} studies", records.len());
         self.print_points("found", &found, &records);
-        let report = PointReport::new(&found, &annotated);
-        print_reliability(&report);
+        print_reliability("annotated", &PointReport::new(&found, &annotated), &found, &annotated);
+        print_reliability("exact", &PointReport::new(&found, &self.exact), &found, &self.exact);
         let mean = self.mean_positions(&records, &annotated);
         self.print_points("mean", &mean, &records);
-        let grade = |points: &FoundPoints| {
-            let mut table = PredictionTable::new();
-            for fold in 0..self.run.fold_count() {
-                let validation = self.run.split(fold).expect("a fold").validation;
-                let of_fold: Vec<&StudyRecord> =
-                    records.iter().filter(|record| validation.contains(&record.id)).copied().collect();
-                let graded = self.grade(&[fold], &of_fold, points);
-                graded.iter().for_each(|(study, row)| table.insert(study, *row).expect("each study once"));
-            }
-            table
-        };
+        let grade = |points: &FoundPoints| out_of_fold(self.run, &records, points);
         let constant = ConstantBaseline::best_out_of_fold(self.run.labels(), |study| self.run.fold_of(study));
         let rows = [
             ("constant", constant.expect("a constant")),
@@ -119,8 +116,8 @@ impl Bench<'_> {
         let rows = [
             ("constant", self.run.prior().predict(labels.studies())),
             ("found, mixed", predictions.table),
-            ("found, not mixed", self.grade(&folds, &records, &trusted(&located.points))),
-            ("given", self.grade(&folds, &records, &self.exact)),
+            ("found, not mixed", graded_at(self.run, &folds, &records, &trusted(&located.points))),
+            ("given", graded_at(self.run, &folds, &records, &self.exact)),
         ];
         print_scores(&labels, &rows);
         println!("{seconds:.2} s a study; {} of {} studies with warnings", predictions.warnings.len(), records.len());
@@ -128,11 +125,6 @@ impl Bench<'_> {
 
     fn record(&self, study: StudyId) -> &StudyRecord {
         self.manifest.study(DataSplit::Train, study).expect("a study of the run")
-    }
-
-    /// Grades at points with the graders of some folds.
-    fn grade(&self, folds: &[usize], records: &[&StudyRecord], points: &FoundPoints) -> PredictionTable {
-        self.run.predict_at(folds, records, points, Device::Cpu).expect("predictions").table
     }
 
     /// Each sagittal point's mean distance from the middle of the sagittal T2 series, over the other folds, with
@@ -215,12 +207,19 @@ fn trusted(points: &FoundPoints) -> FoundPoints {
     table
 }
 
-fn print_reliability(report: &PointReport) {
+/// Calibration and AUROC over the found points of which the truth is known.
+fn print_reliability(truth: &str, report: &PointReport, found: &FoundPoints, known: &FoundPoints) {
+    let judged = found.iter().filter(|(study, _)| known.get(*study).is_some()).count();
+    let points: usize = report.errors.iter().map(|errors| errors.points).sum();
+    let far: f64 = report.calibration.iter().map(|bin| bin.count as f64 * (1.0 - bin.observed)).sum();
+    let far = far.round() as usize;
     let bins = report.calibration.iter();
     let bins = bins.map(|bin| format!("{:.2} → {:.2} ({})", bin.predicted, bin.observed, bin.count));
     let bins: Vec<String> = bins.collect();
     let auroc = report.auroc.map_or_else(|| "none".to_owned(), |auroc| format!("{auroc:.3}"));
-    println!("reliability of \"within 6 mm of the annotated point\": AUROC {auroc}; {}", bins.join(", "));
+    let few = if far < FEW { "; the AUROC of so few is uncertain" } else { "" };
+    println!("reliability of \"within 6 mm of the {truth} point\": AUROC {auroc}; {}", bins.join(", "));
+    println!("    {far} of {points} points in {judged} studies are farther than 6 mm{few}");
 }
 
 /// Scores, and differences to the last row.

@@ -16,36 +16,31 @@
 
 #[path = "locate/data.rs"]
 mod data;
+#[path = "locate/graded.rs"]
+mod graded;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use lumbar::anatomy::Target;
 use lumbar::data::SeriesKind;
 use lumbar::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
-use lumbar::data::loader::{Loader, LoaderConfig, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::data::random::generator;
 use lumbar::data::study::{Study, StudyPoints};
 use lumbar::figure::{Curve, CurvePanel, ReferenceLine, curves};
-use lumbar::metric::{ConstantBaseline, Graded, PredictionTable, score};
-use lumbar::model::Mode;
+use lumbar::metric::{ConstantBaseline, Graded, score};
 use lumbar::run::{Fitted, Run, RunConfig};
-use lumbar::tasks::crops::CropsTask;
-use lumbar::tasks::{Preset, Task as _};
-use lumbar::train::Objective as _;
-use lumbar::train::network::Network as _;
+use lumbar::tasks::Preset;
 use lumbar::train::observer::{Silent, StopToken};
 use lumbar_tests::scratch;
 use rand::RngExt as _;
 use tch::Device;
 
 use data::{Words, exact_points};
+use graded::out_of_fold;
 
 /// Displacements of points.
 const ERRORS_MM: [f64; 6] = [0.0, 1.0, 2.0, 3.0, 5.0, 8.0];
-/// Studies that are graded at once.
-const BATCH: usize = 8;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Direction {
@@ -60,6 +55,10 @@ fn main() {
     }
     torch_ext::memory::keep_freed_pages();
     let mut config = RunConfig::preset(Preset::Crops);
+    // the networks' own grades, as they were trained
+    for field in ["predict.flip", "predict.temperature"] {
+        config.set(field, "false").expect("a setting of the preset");
+    }
     let words = Words::read(|name, value| config.set(name, value).map_err(|error| error.to_string()));
     let scratch = scratch();
     let folder = words.folder(&scratch);
@@ -146,23 +145,7 @@ fn annotated(record: &StudyRecord) -> StudyFoundPoints {
 
 /// The out-of-fold score of a run that looks at these points.
 fn graded(run: &Run, records: &[&StudyRecord], points: &FoundPoints) -> f64 {
-    let task: &CropsTask = run.config().task.get().expect("a crop grader");
-    let dataset = Arc::new(task.open_at(records, points, None, &()).expect("studies"));
-    let mut table = PredictionTable::new();
-    for fold in 0..run.fold_count() {
-        let split = run.split(fold).expect("a fold");
-        let network = run.network::<CropsTask>(fold, Device::Cpu).expect("trained weights");
-        let objective = task.objective(&dataset, run.labels(), &split.training, Device::Cpu).expect("an objective");
-        let plan = Plan::in_order(&split.validation, BATCH);
-        for batch in Loader::start(Arc::clone(&dataset), plan, &LoaderConfig::default(), Device::Cpu).expect("a loader")
-        {
-            let batch = batch.expect("a batch");
-            tch::no_grad(|| {
-                let output = network.forward(&batch.inputs, Mode::Eval).expect("logits");
-                objective.predict(&mut table, &batch.studies, &output, &batch.truth).expect("each study once");
-            });
-        }
-    }
+    let table = out_of_fold(run, records, points);
     score(&Graded::join(run.labels(), &table).expect("the run's studies")).expect("labels").total()
 }
 

@@ -43,6 +43,8 @@ type Exact = BTreeMap<StudyId, [Option<[f64; 3]>; Target::COUNT]>;
 const SAGITTAL: usize = 3 * Level::ALL.len();
 /// A point within this distance is good enough for a crop.
 const CLOSE_MM: f64 = 6.0;
+/// The AUROC of fewer far points is said to be uncertain.
+const FEW: usize = 10;
 
 fn main() {
     // `cargo test --benches` runs this too; measuring is for `cargo bench`.
@@ -262,9 +264,11 @@ impl Judged {
                 format!("{:.2}: {:.2}", mean(|at| at.0), mean(|at| f64::from(at.1)))
             })
             .collect();
+        let few = if far < FEW { ", too few to be sure of the AUROC" } else { "" };
         format!(
-            "AUROC {:.3} ({far} farther than 6 mm); mean, share close: {}",
+            "AUROC {:.3} ({far} of {} farther than 6 mm{few}); mean, share close: {}",
             ordered as f64 / pairs as f64,
+            sorted.len(),
             fifths.join(", ")
         )
     }

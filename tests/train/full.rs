@@ -22,6 +22,7 @@ use tch::Device;
 use tempfile::TempDir;
 
 use crate::exact::exact_points;
+use crate::headers::{IMAGE_POSITION_PATIENT, change};
 use crate::small::alone;
 use crate::studies::phantom;
 
@@ -267,6 +268,7 @@ fn predicts_studies_with_every_fault(run: &Run) {
     assert!(is_prior(run, &predictions.table, study, Foraminal));
 
     axial_slices_of_two_levels(run, study);
+    another_body_part_in_place_of_t2(run, study);
     files_of_other_body_parts(run);
 }
 
@@ -306,6 +308,30 @@ fn axial_slices_of_two_levels(run: &Run, study: StudyId) {
         assert_eq!(is_prior, !covered.contains(&level), "{target}: {own:?} {prior:?}");
     }
     assert_eq!(predictions.warnings[0].from_prior, 6);
+    let words = predictions.warnings[0].warnings.join("\n");
+    let levels = "at L1/L2, L2/L3, L5/S1";
+    let expected = format!("Left Subarticular Stenosis {levels} and Right Subarticular Stenosis {levels}");
+    assert!(words.contains(&format!("no Axial T2 slice covers the points of {expected}")), "{words}");
+}
+
+/// The sagittal T2 series is half a metre higher: points of T1 are on none of its slices.
+fn another_body_part_in_place_of_t2(run: &Run, study: StudyId) {
+    let (folder, _) = altered(|place, table| {
+        for folder in of_kind(place, table, "Sagittal T2/STIR") {
+            change(&folder, IMAGE_POSITION_PATIENT, &|axis, mm| if axis == 2 { mm + 500.0 } else { mm });
+        }
+    });
+    predicted(run, "another body part in place of T2", folder.path(), study);
+    let manifest = Manifest::read(folder.path()).unwrap();
+    let records: Vec<&StudyRecord> = manifest.studies().iter().collect();
+    let predictions = run.predict_at(&[0, 1], &records, &exact_points(&phantom()), Device::Cpu).unwrap();
+    assert!(is_prior(run, &predictions.table, study, ConditionGroup::Spinal));
+    assert!(!is_prior(run, &predictions.table, study, ConditionGroup::Foraminal));
+    let words = predictions.warnings[0].warnings.join("\n");
+    let levels = "L1/L2, L2/L3, L3/L4, L4/L5, L5/S1";
+    let expected = format!("no Sagittal T2/STIR slice covers the points of Spinal Canal Stenosis at {levels}");
+    assert!(words.contains(&expected), "{words}");
+    assert!(!words.contains("Foraminal"), "{words}");
 }
 
 /// Series of a carotid, a head and other parts in place of a lumbar spine.
@@ -329,7 +355,8 @@ fn files_of_other_body_parts(run: &Run) {
         }
         let told = predictions.warnings.iter().find(|warnings| warnings.study == study).unwrap();
         let words = told.warnings.join("\n");
-        assert!(words.contains("no point was found at") || words.contains("are uncertain"), "{study}: {words}");
+        let about_points = ["no point was found at", "are uncertain", "mm apart on average"];
+        assert!(about_points.iter().any(|phrase| words.contains(phrase)), "{study}: {words}");
         assert!(told.from_prior > 0, "{study}: {words}");
     }
 }

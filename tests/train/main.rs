@@ -5,6 +5,7 @@ mod crops;
 mod exact;
 mod finished;
 mod full;
+mod headers;
 mod init;
 mod locate;
 mod mixed;

@@ -17,6 +17,7 @@ use lumbar_tests::scratch;
 use tch::Device;
 
 use crate::exact::exact_points;
+use crate::headers::{PIXEL_SPACING, change};
 use crate::rewrite::{Pixels, RealTexture, rewrite};
 
 /// SHA-256 of the file: who changes it changes this and `weights/README.md`.
@@ -55,6 +56,40 @@ fn the_shipped_localiser_names_the_levels_of_studies_and_looks_that_it_never_saw
     rewrite(&data, &Pixels::invert);
     let inverted = named_right(&localiser, &data);
     assert!(plain >= 0.9 && painted >= 0.8 && inverted >= 0.6, "{plain} {painted} {inverted}");
+}
+
+#[test]
+fn a_spine_of_half_size_has_no_reliable_point_and_a_warning_says_why() {
+    let localiser = LocaliserFile::shipped(Device::Cpu).unwrap();
+    let folder = scratch();
+    let data = folder.path().join("phantom");
+    let phantom =
+        PhantomConfig { studies: 2, test_studies: 0, seed: 4_243, ..PhantomConfig::preset(PhantomPreset::Default) };
+    lumbar_phantom::generate(&phantom, &data, &|_| ()).unwrap();
+    let located = || {
+        let manifest = Manifest::read(&data).unwrap();
+        let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
+        localiser.locate(&records, Device::Cpu, &mut |_, _| ()).unwrap()
+    };
+    let is_told = |warnings: &[String]| warnings.iter().any(|warning| warning.contains("mm apart on average"));
+    let whole = located();
+    assert!(whole.warnings.values().all(|warnings| !is_told(warnings)), "{:?}", whole.warnings);
+    let of_whole = || whole.points.iter().flat_map(|(_, points)| points.iter().flatten());
+    let reliable = of_whole().filter(|point| point.reliability > 0.5).count();
+    assert!(2 * reliable > of_whole().count(), "{reliable}");
+
+    change(&data.join("train_images"), PIXEL_SPACING, &|_, mm| mm / 2.0);
+    let half = located();
+    for (study, points) in half.points.iter() {
+        assert!(points.iter().flatten().count() >= 10, "{study}: {points:?}");
+        assert!(points.iter().flatten().all(|point| point.reliability == 0.0), "{study}: {points:?}");
+        let warnings = &half.warnings[&study];
+        assert!(is_told(warnings), "{study}: {warnings:?}");
+        assert!(
+            warnings.iter().any(|warning| warning.contains("24 to 50 mm and at most 1.6 are expected")),
+            "{study}: {warnings:?}"
+        );
+    }
 }
 
 #[test]

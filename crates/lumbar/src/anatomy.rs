@@ -18,12 +18,14 @@
 //! assert_eq!(Mirror::target(target).column(), "right_subarticular_stenosis_l4_l5");
 //! ```
 
+mod canal_steps;
 mod condition;
 mod level;
 mod mirror;
 mod severity;
 mod target;
 
+pub use canal_steps::{CANAL_STEPS, CanalSteps, MEAN_CANAL_STEP_MM, MOST_UNEVEN_CANAL_STEPS};
 pub use condition::{Condition, ConditionGroup};
 pub use level::Level;
 pub use mirror::{Mirror, Side};

@@ -12,5 +12,6 @@ pub(crate) use ensemble::mixed;
 pub use ensemble::{Ensemble, PredictConfig, Predictions, StudyWarnings};
 pub use localiser_file::{LocaliserFile, LocaliserFileError};
 pub use locate::{Localisers, LocateError, Located};
+pub(crate) use point_reliability::unlikely_steps;
 pub use point_reliability::{GOOD_POINT_MM, PointErrors, PointReliability, PointReport, median_points};
 pub use temperature::Temperature;

@@ -13,6 +13,7 @@
 //! Adding one: a folder with a config that implements [`Task`], and a line in the table. A task that grades studies
 //! uses [`grading::Grading`] as its objective; another one brings its own [`Objective`].
 
+mod blocks;
 pub mod crops;
 pub mod grading;
 pub mod locate;

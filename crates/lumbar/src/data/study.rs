@@ -15,6 +15,7 @@ use super::crop::CropError;
 use super::manifest::{PointRecord, SeriesRecord, StudyRecord};
 use super::names::{one_line, relative};
 use super::{DataSplit, SeriesId, SeriesKind, StudyId};
+use crate::anatomy::{Condition, Target};
 
 pub use cut::StudyCrop;
 pub(crate) use points::instance_of;
@@ -93,6 +94,14 @@ pub enum StudyWarning {
         /// The kind.
         kind: SeriesKind,
     },
+    /// No slice of a kind covers points that were found elsewhere in the study.
+    #[error("no {kind} slice covers {}", covered_words(targets))]
+    NotCovered {
+        /// The kind on which the targets are graded.
+        kind: SeriesKind,
+        /// The targets.
+        targets: Vec<Target>,
+    },
     /// The images are in another plane than the table says.
     #[error("series {series} is described as {kind} and is in the {plane} plane")]
     OtherPlane {
@@ -103,6 +112,17 @@ pub enum StudyWarning {
         /// The plane of most of its slices.
         plane: String,
     },
+}
+
+/// "the points of Spinal Canal Stenosis at L1/L2, L2/L3", each condition once.
+fn covered_words(targets: &[Target]) -> String {
+    let of_condition = |condition: Condition| {
+        let levels = targets.iter().filter(|target| target.condition == condition);
+        let levels: Vec<String> = levels.map(|target| target.level.to_string()).collect();
+        (!levels.is_empty()).then(|| format!("{condition} at {}", levels.join(", ")))
+    };
+    let conditions: Vec<String> = Condition::ALL.into_iter().filter_map(of_condition).collect();
+    format!("the points of {}", conditions.join(" and "))
 }
 
 /// Why a study could not be opened.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tch::Device;
 
-use super::{PointReliability, median_points};
-use crate::anatomy::{Condition, Level, Target};
+use super::{PointReliability, median_points, unlikely_steps};
+use crate::anatomy::{Condition, Level, MEAN_CANAL_STEP_MM, MOST_UNEVEN_CANAL_STEPS, Target};
 use crate::data::StudyId;
 use crate::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
 use crate::data::loader::{Loader, LoaderConfig, Plan};
@@ -174,20 +174,32 @@ pub enum LocateError {
     Train(#[from] TrainError),
 }
 
-/// Targets without a point and with an uncertain one, a sentence for each condition.
+/// Targets without a point and with an uncertain one, a sentence for each condition; one sentence about all points if
+/// no lumbar spine has them.
 fn words(points: &StudyFoundPoints) -> Vec<String> {
+    let mut words = Vec::new();
+    let unlikely = unlikely_steps(points);
+    if let Some(steps) = unlikely {
+        let (least, most) = (MEAN_CANAL_STEP_MM.start(), MEAN_CANAL_STEP_MM.end());
+        words.push(format!(
+            "the canal's points are {:.1} mm apart on average and their largest step is {:.1} times the smallest; in an \
+             adult's lumbar spine {least} to {most} mm and at most {MOST_UNEVEN_CANAL_STEPS} are expected: the images \
+             may show another body part, their pixel spacing may be wrong, or a level has the wrong name; none of the \
+             points is used",
+            steps.mean_mm, steps.unevenness
+        ));
+    }
     let at = |condition: Condition, is_so: &dyn Fn(Option<FoundPoint>) -> bool| {
         let levels = Level::ALL.into_iter().filter(|level| is_so(points[Target::new(condition, *level).index()]));
         levels.map(|level| level.to_string()).collect::<Vec<_>>().join(", ")
     };
-    let mut words = Vec::new();
     for condition in Condition::ALL {
         let missing = at(condition, &|point| point.is_none());
         let uncertain = at(condition, &|point| point.is_some_and(|point| point.reliability < UNCERTAIN));
         if !missing.is_empty() {
             words.push(format!("{condition}: no point was found at {missing}"));
         }
-        if !uncertain.is_empty() {
+        if !uncertain.is_empty() && unlikely.is_none() {
             words.push(format!("{condition}: the points at {uncertain} are uncertain"));
         }
     }
@@ -238,7 +250,17 @@ mod tests {
         let point =
             |reliability| Some(FoundPoint { position_mm: [0.0; 3], reliability, origin: PointOrigin::Sagittal });
         let mut points = [point(0.9); Target::COUNT];
+        for target in Target::ALL {
+            points[target.index()].as_mut().unwrap().position_mm[2] = -35.0 * target.level.index() as f64;
+        }
         assert_eq!(words(&points), Vec::<String>::new());
+        let half = points.map(|point| {
+            let point = point?;
+            Some(FoundPoint { position_mm: point.position_mm.map(|mm| mm / 2.0), ..point })
+        });
+        let [said] = &words(&half)[..] else { panic!("{:?}", words(&half)) };
+        assert!(said.starts_with("the canal's points are 17.5 mm apart on average"), "{said}");
+        assert!(said.contains("24 to 50 mm and at most 1.6 are expected"), "{said}");
         (points[1], points[4], points[8]) = (None, None, point(0.3));
         assert_eq!(
             words(&points),

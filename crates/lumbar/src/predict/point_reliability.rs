@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::anatomy::{Condition, ConditionGroup, Level, Target};
+use crate::anatomy::{CANAL_STEPS, CanalSteps, Condition, ConditionGroup, Level, Target};
 use crate::data::found_points::{FoundPoint, FoundPoints, StudyFoundPoints};
 use crate::linear::solve;
 use crate::metric::{ReliabilityBin, area_under_roc, reliability_of};
@@ -14,9 +14,8 @@ pub const GOOD_POINT_MM: f64 = 6.0;
 const LEVELS: usize = Level::ALL.len();
 /// One intercept for each condition group, and slopes of confidence and irregularity.
 const TERMS: usize = 5;
-/// Medians of the distances between neighbouring canal points over their mean, from L1/L2–L2/L3 down, and their usual
-/// deviation: counted on the annotations of 1,974 studies of the RSNA 2024 competition.
-const STEPS: [f64; LEVELS - 1] = [1.08, 1.06, 1.00, 0.86];
+/// Usual deviation of the distance between neighbouring points over its mean from [`CANAL_STEPS`], over the same
+/// studies.
 const STEP_DEVIATION: f64 = 0.06;
 /// Irregularities are at most this, and a point without a neighbour has it.
 const IRREGULAR: f64 = 5.0;
@@ -38,6 +37,9 @@ const BINS: usize = 5;
 /// confidence and the regularity of the levels' distances, for each condition group.
 ///
 /// Fit it on out-of-fold points. A recess is judged by the canal's distances: it was carried from there.
+///
+/// The localiser names levels in any image: it knows no body part. Where the steps between the canal's points are not
+/// those of a lumbar spine ([`CanalSteps::are_lumbar`]), all reliabilities of the study are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointReliability {
@@ -114,8 +116,12 @@ impl PointReliability {
     pub fn apply(&self, points: &StudyFoundPoints) -> StudyFoundPoints {
         let ([a, b, c], own) = (self.intercepts, [self.confidence, self.irregularity]);
         let terms = [a, b, c, own[0], own[1]];
+        let is_spine = unlikely_steps(points).is_none();
         Target::ALL.map(|target| {
             let point = points[target.index()]?;
+            if !is_spine {
+                return Some(FoundPoint { reliability: 0.0, ..point });
+            }
             let reliability = logistic(dot(&terms, &design(points, target, point.reliability)));
             Some(FoundPoint { reliability, ..point })
         })
@@ -198,6 +204,13 @@ pub fn median_points(localisers: &[StudyFoundPoints]) -> [Option<(FoundPoint, f6
     })
 }
 
+/// The steps between the canal's points, if no adult's lumbar spine has them.
+pub(crate) fn unlikely_steps(points: &StudyFoundPoints) -> Option<CanalSteps> {
+    let canal = |level| Target::new(Condition::SpinalCanalStenosis, level).index();
+    let canal_mm = Level::ALL.map(|level| points[canal(level)].map(|point| point.position_mm));
+    CanalSteps::of(&canal_mm).filter(|steps| !steps.are_lumbar())
+}
+
 /// Annotated points of studies that both tables have, with what was found.
 fn pairs<'a>(
     found: &'a FoundPoints,
@@ -239,11 +252,11 @@ fn irregularity(points: &StudyFoundPoints, target: Target) -> f64 {
     };
     let at = |level: usize| points[Target::new(condition, Level::ALL[level]).index()].map(|point| point.position_mm);
     let steps: [Option<f64>; LEVELS - 1] = std::array::from_fn(|step| Some(distance(at(step)?, at(step + 1)?)));
-    let known = || (0..LEVELS - 1).filter_map(|step| Some((STEPS[step], steps[step]?)));
+    let known = || (0..LEVELS - 1).filter_map(|step| Some((CANAL_STEPS[step], steps[step]?)));
     let scale = known().map(|(_, step)| step).sum::<f64>() / known().map(|(usual, _)| usual).sum::<f64>();
     let own = target.level.index();
     let touching = [own.checked_sub(1), Some(own)].into_iter().flatten().filter(|step| *step < LEVELS - 1);
-    let off = touching.filter_map(|step| Some((steps[step]? / scale - STEPS[step]).abs() / STEP_DEVIATION));
+    let off = touching.filter_map(|step| Some((steps[step]? / scale - CANAL_STEPS[step]).abs() / STEP_DEVIATION));
     off.reduce(f64::max).filter(|off| off.is_finite()).map_or(IRREGULAR, |off| off.min(IRREGULAR))
 }
 
@@ -331,7 +344,7 @@ mod tests {
         let (mut found, mut annotated) = (FoundPoints::new(), FoundPoints::new());
         for study in 0..40 {
             let truth = spine(REGULAR);
-            let points = if study % 4 == 0 { spine([0.0, -37.8, -50.0, -109.9, -140.0]) } else { truth };
+            let points = if study % 4 == 0 { spine([0.0, -37.8, -82.0, -109.9, -140.0]) } else { truth };
             found
                 .insert(StudyId(study), points.map(|point| point.map(|p| FoundPoint { reliability: 0.8, ..p })))
                 .unwrap();
@@ -341,6 +354,26 @@ mod tests {
         let table = calibrated(&model, &found);
         let of = |study, target: usize| table.get(StudyId(study)).unwrap()[target].unwrap().reliability;
         assert!(of(0, 2) < 0.7 && of(1, 2) > 0.9, "{} {}", of(0, 2), of(1, 2));
+    }
+
+    #[test]
+    fn points_of_a_spine_of_half_or_twice_the_size_and_of_uneven_steps_have_reliability_0() {
+        let (found, annotated) = tables(60, 1);
+        let model = PointReliability::fit(&found, &annotated);
+        let scaled = |scale: f64| spine(REGULAR.map(|level_mm| scale * level_mm));
+        for scale in [0.5, 2.0] {
+            let (points, step_mm) = (scaled(scale), 35.0 * scale);
+            assert!(model.apply(&points).iter().all(|point| point.unwrap().reliability == 0.0), "{scale}");
+            assert!((unlikely_steps(&points).unwrap().mean_mm - step_mm).abs() < 1e-9);
+        }
+        // a disc is skipped
+        let uneven = spine([0.0, -37.8, -109.9, -140.0, -175.0]);
+        assert!(model.apply(&uneven).iter().all(|point| point.unwrap().reliability == 0.0));
+        // the smallest and the largest spines of phantoms
+        for scale in [26.0 / 35.0, 36.0 / 35.0] {
+            assert!(model.apply(&scaled(scale)).iter().all(|point| point.unwrap().reliability > 0.9), "{scale}");
+            assert_eq!(unlikely_steps(&scaled(scale)), None);
+        }
     }
 
     #[test]

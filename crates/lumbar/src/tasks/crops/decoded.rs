@@ -74,7 +74,8 @@ pub(super) fn decode(
     extent: &CropExtent,
     config: &CropSourceConfig,
 ) -> Result<CachedStudy, BoxError> {
-    let study = Study::open_lossy(record);
+    let mut study = Study::open_lossy(record);
+    study.warnings.extend(points.not_covered(&study));
     let points = points.points(&study, record).map_err(|error| format!("study {}: {error}", record.id))?;
     Ok(CachedStudy::new(&study, points, extent, &config.intensity)?)
 }

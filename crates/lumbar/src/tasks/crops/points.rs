@@ -3,7 +3,7 @@ use crate::data::SeriesKind;
 use crate::data::found_points::FoundPoints;
 use crate::data::loader::BoxError;
 use crate::data::manifest::StudyRecord;
-use crate::data::study::{Study, StudyPoints};
+use crate::data::study::{Study, StudyPoints, StudyWarning};
 
 /// Returns where the targets of a study are: from the annotations, or from a localiser.
 pub trait Points: Send + Sync {
@@ -12,6 +12,11 @@ pub trait Points: Send + Sync {
     /// # Errors
     /// When they cannot be found.
     fn points(&self, study: &Study, record: &StudyRecord) -> Result<[Option<[f64; 3]>; Target::COUNT], BoxError>;
+
+    /// Which targets have a known position and no slice that shows it. None for annotations: each is on a slice.
+    fn not_covered(&self, _: &Study) -> Vec<StudyWarning> {
+        Vec::new()
+    }
 
     /// Where the points come from, beside the study's own files and annotations: a localiser's name and the hash of
     /// its weights. Studies that were cached for other points are decoded again.
@@ -47,6 +52,22 @@ impl Points for Found<'_> {
             let seen = study.find(position_mm, kind, None)?;
             seen.place.nearest.covered.then_some(position_mm)
         }))
+    }
+
+    /// A kind without any series is reported by the study itself.
+    fn not_covered(&self, study: &Study) -> Vec<StudyWarning> {
+        let Some(points) = self.0.get(study.id) else { return Vec::new() };
+        let of_kind = |kind: SeriesKind| {
+            let is_hidden = |target: &Target| {
+                let of_kind = SeriesKind::annotated_for(target.condition) == kind;
+                let point = points[target.index()].filter(|point| of_kind && point.reliability > 0.0);
+                let place = point.and_then(|point| study.find(point.position_mm, kind, None));
+                place.is_some_and(|place| !place.place.nearest.covered)
+            };
+            let targets: Vec<Target> = Target::ALL.into_iter().filter(is_hidden).collect();
+            (!targets.is_empty()).then_some(StudyWarning::NotCovered { kind, targets })
+        };
+        SeriesKind::ALL.into_iter().filter_map(of_kind).collect()
     }
 
     fn origin(&self) -> String {

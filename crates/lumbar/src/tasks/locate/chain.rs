@@ -4,14 +4,12 @@
 //! from top to bottom; a level may have none. Its log-odds are the sum of the evidence that each map gives, and of how
 //! well the steps from point to point fit real spines. The best chain is found by dynamic programming.
 
-use crate::anatomy::Level;
+use crate::anatomy::{CANAL_STEPS, Level};
 
 const LEVELS: usize = Level::ALL.len();
 
-/// Distance between neighbouring canal points over their mean in the study, from L1/L2–L2/L3 down: medians over the
-/// annotated points of 1,974 real studies.
-const DISTANCES: [f64; LEVELS - 1] = [1.08, 1.06, 1.00, 0.86];
-/// Direction of these steps from vertical, in degrees, positive to the back: medians over the same studies.
+/// Direction of the steps between neighbouring canal points from vertical, in degrees, positive to the back: medians
+/// over the studies of [`CANAL_STEPS`].
 const DIRECTIONS_DEG: [f64; LEVELS - 1] = [-12.0, -8.0, 2.0, 16.0];
 /// Mean distance of neighbouring canal points in adults, and how far people differ from it. Wide: a child's or a tall
 /// man's spine is within two standard deviations.
@@ -141,7 +139,7 @@ fn step_log_odds(above: usize, below: usize, from: [f64; 2], to: [f64; 2]) -> f6
         return f64::NEG_INFINITY;
     }
     let (steps, count) = (above..below, (below - above) as f64);
-    let expected_mm = MEAN_STEP_MM * steps.clone().map(|step| DISTANCES[step]).sum::<f64>();
+    let expected_mm = MEAN_STEP_MM * steps.clone().map(|step| CANAL_STEPS[step]).sum::<f64>();
     let expected_deg = steps.map(|step| DIRECTIONS_DEG[step]).sum::<f64>() / count;
     let distance = (back.hypot(down) / expected_mm - 1.0) / STEP_SPREAD;
     let direction = (back.atan2(down).to_degrees() - expected_deg) / DIRECTION_SPREAD_DEG;

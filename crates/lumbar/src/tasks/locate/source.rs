@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand::RngExt;
 use rayon::prelude::*;
@@ -22,7 +21,7 @@ use super::{CHANNELS, SAGITTAL};
 use crate::anatomy::{Level, Target};
 use crate::data::StudyId;
 use crate::data::augment::Augmentation;
-use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
+use crate::data::cache::{CacheKey, Fingerprint};
 use crate::data::found_points::StudyFoundPoints;
 use crate::data::loader::{BoxError, Dataset, Plan};
 use crate::data::manifest::StudyRecord;
@@ -30,6 +29,7 @@ use crate::data::random::{Generator, generator};
 use crate::data::render::{Border, Normalisation, Region, Renderer, Request, SourceImage};
 use crate::model::UNetInference;
 use crate::tasks::TaskError;
+use crate::tasks::blocks::StudyBlocks;
 
 /// Where a pair of slices begins, in slices from the one that is nearest to a point.
 const FIRST_OF_PAIR: [isize; 6] = [-2, -1, -1, 0, 0, 1];
@@ -44,8 +44,9 @@ const NORMALISATION: Normalisation = Normalisation { mean: 0.25, std: 0.25 };
 
 /// Sagittal slices of studies as small images of fixed millimetres, with the annotated points.
 ///
-/// Studies are decoded once, into a memory-mapped [`Cache`] or, without a file, into memory. In training a study's
-/// sample has a few slices of each series, drawn from (seed, epoch, study) alone; otherwise it has all slices.
+/// Studies are decoded once, into a memory-mapped [`Cache`](crate::data::cache::Cache) or, without a file, into memory.
+/// In training a study's sample has a few slices of each series, drawn from (seed, epoch, study) alone; otherwise it has
+/// all slices.
 #[derive(Debug)]
 pub struct LocateSource {
     config: LocateSourceConfig,
@@ -55,8 +56,7 @@ pub struct LocateSource {
 
 #[derive(Debug)]
 enum Location {
-    File(Cache),
-    Memory(HashMap<StudyId, Block>),
+    Files(StudyBlocks),
     /// Drawn when they are asked for.
     Drawn(SyntheticStudies),
 }
@@ -96,33 +96,12 @@ impl LocateSource {
         cache: Option<&Path>,
         progress: &dyn lumbar_dicom::ReadProgress,
     ) -> Result<Self, TaskError> {
-        let done = AtomicUsize::new(0);
-        let decode = |record: &StudyRecord| {
-            if progress.is_cancelled() {
-                return Err(BoxError::from("stopped"));
-            }
-            let block = block(record, config).map_err(|error| format!("study {}: {error}", record.id))?;
-            progress.progress(done.fetch_add(1, Ordering::Relaxed) + 1, records.len());
-            Ok(block)
-        };
-        let images = || -> Result<Location, BoxError> {
-            let Some(path) = cache else {
-                let blocks = records.par_iter().map(|record| Ok((record.id, decode(record)?)));
-                return Ok(Location::Memory(blocks.collect::<Result<_, BoxError>>()?));
-            };
-            let stored = (config.pixel_mm, config.intensity);
-            let data = Fingerprint::of_studies(records.iter().copied())?;
-            let key = CacheKey::new("sagittal images 2", &stored, &data)?;
-            let by_name: HashMap<String, &StudyRecord> =
-                records.iter().map(|record| (record.id.to_string(), *record)).collect();
-            let names: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
-            Ok(Location::File(Cache::open_or_build(path, key, &names, |name| decode(by_name[name]))?))
-        };
-        let images = match images() {
-            Ok(images) => images,
-            Err(_) if progress.is_cancelled() => return Err(TaskError::Stopped),
-            Err(error) => return Err(TaskError::Data(error)),
-        };
+        let stored = (config.pixel_mm, config.intensity);
+        let key =
+            || Ok(CacheKey::new("sagittal images 2", &stored, &Fingerprint::of_studies(records.iter().copied())?)?);
+        let decode =
+            |record: &StudyRecord| Ok(block(record, config).map_err(|error| format!("study {}: {error}", record.id))?);
+        let images = Location::Files(StudyBlocks::open(records, cache, key, decode, progress)?);
         let mut source = Self { config: config.clone(), points: HashMap::new(), images };
         for record in records {
             let about = source.study(record.id).map_err(TaskError::Data)?.1;
@@ -155,17 +134,8 @@ impl LocateSource {
     }
 
     fn study(&self, study: StudyId) -> Result<(&[u16], About), BoxError> {
-        let (pixels, about) = match &self.images {
-            Location::File(cache) => {
-                let view = cache.get(&study.to_string())?;
-                (view.pixels, view.about)
-            }
-            Location::Memory(blocks) => {
-                let block = blocks.get(&study).ok_or_else(|| format!("study {study} is not open"))?;
-                (block.pixels.as_slice(), &block.about)
-            }
-            Location::Drawn(_) => return Err(format!("study {study} has no files").into()),
-        };
+        let Location::Files(images) = &self.images else { return Err(format!("study {study} has no files").into()) };
+        let (pixels, about) = images.get(study)?;
         Ok((pixels, About::deserialize(about)?))
     }
 

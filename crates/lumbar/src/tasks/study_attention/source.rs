@@ -1,8 +1,6 @@
 //! Samples and batches of the study-attention model, from the files of studies.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -16,7 +14,7 @@ use super::images::{About, ImageFrame, block};
 use super::network::StudySlices;
 use crate::anatomy::{Mirror, Severity, Target};
 use crate::data::augment::Augmentation;
-use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
+use crate::data::cache::{CacheKey, Fingerprint};
 use crate::data::channels::plane_of;
 use crate::data::loader::{BoxError, Dataset, Plan};
 use crate::data::manifest::StudyRecord;
@@ -25,10 +23,11 @@ use crate::data::render::{Border, Region, Renderer, Request, SourceImage};
 use crate::data::{Affine2, SeriesKind, StudyId};
 use crate::metric::LabelTable;
 use crate::tasks::TaskError;
+use crate::tasks::blocks::StudyBlocks;
 use crate::tasks::grading::{GradeTruth, labels_of};
 
-/// The slices of studies as images of fixed millimetres. Studies are decoded once, into a memory-mapped [`Cache`] or,
-/// without a file, into memory.
+/// The slices of studies as images of fixed millimetres. Studies are decoded once, into a memory-mapped
+/// [`Cache`](crate::data::cache::Cache) or, without a file, into memory.
 ///
 /// A training sample has a few slices: those at annotated points, and others at random. Where a study has no points,
 /// all of them are random. Other samples have all slices.
@@ -41,13 +40,7 @@ use crate::tasks::grading::{GradeTruth, labels_of};
 pub struct SliceSource {
     config: SliceSourceConfig,
     labels: LabelTable,
-    images: Location,
-}
-
-#[derive(Debug)]
-enum Location {
-    File(Cache),
-    Memory(HashMap<StudyId, Block>),
+    images: StudyBlocks,
 }
 
 /// The images of one study.
@@ -80,33 +73,13 @@ impl SliceSource {
     ) -> Result<Self, TaskError> {
         config.check()?;
         let labels = labels_of(records.iter().copied()).map_err(|error| TaskError::Data(error.into()))?;
-        let done = AtomicUsize::new(0);
-        let decode = |record: &StudyRecord| {
-            if progress.is_cancelled() {
-                return Err(BoxError::from("stopped"));
-            }
-            let block = block(record, config).map_err(|error| format!("study {}: {error}", record.id))?;
-            progress.progress(done.fetch_add(1, Ordering::Relaxed) + 1, records.len());
-            Ok(block)
-        };
-        let images = || -> Result<Location, BoxError> {
-            let Some(path) = cache else {
-                let blocks = records.par_iter().map(|record| Ok((record.id, decode(record)?)));
-                return Ok(Location::Memory(blocks.collect::<Result<_, BoxError>>()?));
-            };
-            let sizes = (config.width_px, config.height_px, config.margin_px, config.most_slices);
-            let stored = (sizes, config.sagittal_pixel_mm, config.axial_pixel_mm, config.intensity);
-            let key = CacheKey::new("slices 1", &stored, &Fingerprint::of_studies(records.iter().copied())?)?;
-            let by_name: HashMap<String, &StudyRecord> =
-                records.iter().map(|record| (record.id.to_string(), *record)).collect();
-            let names: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
-            Ok(Location::File(Cache::open_or_build(path, key, &names, |name| decode(by_name[name]))?))
-        };
-        match images() {
-            Ok(images) => Ok(Self { config: config.clone(), labels, images }),
-            Err(_) if progress.is_cancelled() => Err(TaskError::Stopped),
-            Err(error) => Err(TaskError::Data(error)),
-        }
+        let sizes = (config.width_px, config.height_px, config.margin_px, config.most_slices);
+        let stored = (sizes, config.sagittal_pixel_mm, config.axial_pixel_mm, config.intensity);
+        let key = || Ok(CacheKey::new("slices 1", &stored, &Fingerprint::of_studies(records.iter().copied())?)?);
+        let decode =
+            |record: &StudyRecord| Ok(block(record, config).map_err(|error| format!("study {}: {error}", record.id))?);
+        let images = StudyBlocks::open(records, cache, key, decode, progress)?;
+        Ok(Self { config: config.clone(), labels, images })
     }
 
     /// What was missing or unreadable in a study's files, in words. Empty for a study that is not open.
@@ -116,16 +89,7 @@ impl SliceSource {
     }
 
     fn study(&self, study: StudyId) -> Result<(&[u16], About), BoxError> {
-        let (pixels, about) = match &self.images {
-            Location::File(cache) => {
-                let view = cache.get(&study.to_string())?;
-                (view.pixels, view.about)
-            }
-            Location::Memory(blocks) => {
-                let block = blocks.get(&study).ok_or_else(|| format!("study {study} is not open"))?;
-                (block.pixels.as_slice(), &block.about)
-            }
-        };
+        let (pixels, about) = self.images.get(study)?;
         Ok((pixels, About::deserialize(about)?))
     }
 

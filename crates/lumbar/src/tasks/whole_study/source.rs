@@ -1,15 +1,13 @@
 //! Samples and batches of the whole-study model, from the files of studies.
 //!
-//! Studies are decoded once, into channels with a margin in a memory-mapped [`Cache`]: memory does not grow with their
-//! number. A sample is drawn from there, augmentation included.
+//! Studies are decoded once, into channels with a margin in a memory-mapped [`Cache`](crate::data::cache::Cache):
+//! memory does not grow with their number. A sample is drawn from there, augmentation included.
 //!
 //! A target is visible when the study has the kind of series on which its condition is annotated: the canal on sagittal
 //! T2/STIR, the foramina on sagittal T1, the recesses on axial T2. Other planes may hint at it, but a guess from a hint
 //! is no better than the prior: a target that is not visible is neither trained on nor predicted.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -18,7 +16,7 @@ use tch::Tensor;
 use super::StudySourceConfig;
 use crate::anatomy::{Mirror, Severity, Target};
 use crate::data::augment::Augmentation;
-use crate::data::cache::{Block, Cache, CacheKey, Fingerprint};
+use crate::data::cache::{Block, CacheKey, Fingerprint};
 use crate::data::channels::{ChannelConfig, ChannelCounts, channels, plane_of};
 use crate::data::loader::{BoxError, Dataset, Plan};
 use crate::data::manifest::{SeriesRecord, StudyRecord};
@@ -29,6 +27,7 @@ use crate::data::{Affine2, SeriesKind, StudyId};
 use crate::metric::LabelTable;
 use crate::model::SpineConfig;
 use crate::tasks::TaskError;
+use crate::tasks::blocks::StudyBlocks;
 use crate::tasks::grading::{GradeTruth, labels_of};
 
 /// What is stored beside a study's channels. The names in the file are those of earlier versions, so that their caches
@@ -48,14 +47,7 @@ pub struct StudySource {
     config: StudySourceConfig,
     counts: ChannelCounts,
     labels: LabelTable,
-    channels: ChannelLocation,
-}
-
-/// Where the channels are.
-#[derive(Debug)]
-enum ChannelLocation {
-    File(Cache),
-    Memory(HashMap<StudyId, Block>),
+    channels: StudyBlocks,
 }
 
 /// The channels of one study.
@@ -90,31 +82,10 @@ impl StudySource {
             [spine.sagittal_t1_slices, spine.sagittal_t2_slices, spine.axial_t2_slices].map(|count| count as usize),
         );
         let labels = labels_of(records.iter().copied()).map_err(|error| TaskError::Data(error.into()))?;
-        let done = AtomicUsize::new(0);
-        let decode = |record: &StudyRecord| {
-            if progress.is_cancelled() {
-                return Err(BoxError::from("stopped"));
-            }
-            let block = block(record, counts, &config.channels)?;
-            progress.progress(done.fetch_add(1, Ordering::Relaxed) + 1, records.len());
-            Ok(block)
-        };
-        let channels = || -> Result<ChannelLocation, BoxError> {
-            let Some(path) = cache else {
-                let blocks = records.par_iter().map(|record| Ok((record.id, decode(record)?)));
-                return Ok(ChannelLocation::Memory(blocks.collect::<Result<_, BoxError>>()?));
-            };
-            let key = key(records, counts, &config.channels)?;
-            let by_name: HashMap<String, &StudyRecord> =
-                records.iter().map(|record| (record.id.to_string(), *record)).collect();
-            let names: Vec<String> = labels.studies().iter().map(ToString::to_string).collect();
-            Ok(ChannelLocation::File(Cache::open_or_build(path, key, &names, |name| decode(by_name[name]))?))
-        };
-        match channels() {
-            Ok(channels) => Ok(Self { config: config.clone(), counts, labels, channels }),
-            Err(_) if progress.is_cancelled() => Err(TaskError::Stopped),
-            Err(error) => Err(TaskError::Data(error)),
-        }
+        let key = || key(records, counts, &config.channels);
+        let decode = |record: &StudyRecord| block(record, counts, &config.channels);
+        let channels = StudyBlocks::open(records, cache, key, decode, progress)?;
+        Ok(Self { config: config.clone(), counts, labels, channels })
     }
 
     /// What was missing or unreadable in a study's files, in words. Empty for a study that is not open.
@@ -137,7 +108,7 @@ impl Dataset for StudySource {
 
     fn sample(&self, plan: &Plan, study: StudyId) -> Result<StudySample, BoxError> {
         let size = self.config.channels.size_px;
-        let (pixels, _) = self.pixels(study)?;
+        let (pixels, _) = self.channels.get(study)?;
         let augmentation = if plan.augmented {
             self.config.augment.draw(size, size, &mut generator(plan.seed, plan.epoch, study, "study"))
         } else {
@@ -194,21 +165,8 @@ fn key(records: &[&StudyRecord], counts: ChannelCounts, config: &ChannelConfig) 
 }
 
 impl StudySource {
-    fn pixels(&self, study: StudyId) -> Result<(&[u16], &serde_json::Value), BoxError> {
-        match &self.channels {
-            ChannelLocation::File(cache) => {
-                let view = cache.get(&study.to_string())?;
-                Ok((view.pixels, view.about))
-            }
-            ChannelLocation::Memory(blocks) => {
-                let block = blocks.get(&study).ok_or_else(|| format!("study {study} is not open"))?;
-                Ok((&block.pixels, &block.about))
-            }
-        }
-    }
-
     fn about(&self, study: StudyId) -> Result<About, BoxError> {
-        Ok(About::deserialize(self.pixels(study)?.1)?)
+        Ok(About::deserialize(self.channels.get(study)?.1)?)
     }
 
     fn draw(
