@@ -70,7 +70,7 @@ impl Observer for Watch {
                     let some = self.warnings.keys().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
                     let more = if self.warnings.len() > 5 { ", …" } else { "" };
                     self.line(&format!(
-                        "warning: files are missing or unreadable in {} studies: {some}{more}",
+                        "warning: files are missing or unreadable in {} studies: {some}{more}; the reasons are in warnings.jsonl",
                         self.warnings.len()
                     ));
                     self.warnings.clear();
