@@ -7,6 +7,7 @@
 //! | `data=FOLDER` | needed | a phantom: `lumbar phantom --preset large --out FOLDER` draws 2,000 studies |
 //! | `studies=N` | 2000 | the larger size; the smaller is a quarter of it. A phantom of fewer studies is repeated, by links |
 //! | `run=FOLDER` | none | a finished run of the preset `full` that predicts; without one a small run is trained |
+//! | `stages=WORDS` | `inspect,train,locate,predict` | which stages |
 //! | `program=FILE` | the set-up's | the command `lumbar` |
 //! | `out=FOLDER` | a scratch folder | where runs and logs stay |
 //! | `FIELD=VALUE` | see `SETTINGS` | a field of the config of the preset `real` |

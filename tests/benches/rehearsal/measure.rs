@@ -13,6 +13,7 @@ use crate::stage::{Row, Stage};
 const COMPETITION: f64 = 1_975.0;
 /// Studies on which a run is trained if none is named.
 const FEW: usize = 16;
+const STAGES: [&str; 4] = ["inspect", "train", "locate", "predict"];
 /// What differs from the preset `real`.
 const SETTINGS: [(&str, &str); 10] = [
     ("train.epochs", "2"),
@@ -23,7 +24,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("task.crops.source.crop.height_px", "32"),
     ("locate.train.epochs", "2"),
     ("locate.task.source.pixel_mm", "4"),
-    ("locate.task.source.width_px", "56"),
+    ("locate.task.source.width_px", "64"),
     ("locate.task.source.height_px", "80"),
 ];
 /// The parts of the training of one fold, and a text of the line with which each begins.
@@ -41,12 +42,14 @@ struct Words {
     run: Option<PathBuf>,
     program: PathBuf,
     out: Option<PathBuf>,
+    stages: Vec<String>,
     settings: Vec<(String, String)>,
 }
 
 impl Words {
     fn read() -> Self {
         let (mut data, mut studies, mut run, mut out) = (None, 2_000, None, None);
+        let mut stages: Vec<String> = STAGES.map(str::to_owned).to_vec();
         let mut program = home().join("bin/lumbar");
         let mut settings = SETTINGS.map(|(field, value)| (field.to_owned(), value.to_owned())).to_vec();
         for word in std::env::args().skip(1).filter(|word| word != "--bench") {
@@ -56,13 +59,16 @@ impl Words {
                 "studies" => studies = value.parse().expect("a number of studies"),
                 "run" => run = Some(PathBuf::from(value)),
                 "program" => program = PathBuf::from(value),
+                "stages" => stages = value.split(',').map(str::to_owned).collect(),
                 "out" => out = Some(PathBuf::from(value)),
                 _ => settings.push((name.to_owned(), value.to_owned())),
             }
         }
         let data = data.expect("data=FOLDER, a phantom: `lumbar phantom --preset large --out FOLDER`");
         assert!(studies >= 4 * FEW, "studies={studies}: expected at least {}", 4 * FEW);
-        Self { data, studies, run, program, out, settings }
+        let other = stages.iter().find(|stage| !STAGES.contains(&stage.as_str()));
+        assert!(other.is_none(), "stages={}: expected some of {}", stages.join(","), STAGES.join(","));
+        Self { data, studies, run, program, out, stages, settings }
     }
 }
 
@@ -71,12 +77,15 @@ pub(crate) fn measure() {
     let scratch = scratch();
     let out = words.out.clone().unwrap_or_else(|| scratch.path().to_owned());
     fs::create_dir_all(&out).expect("a folder");
-    let run = words.run.clone().unwrap_or_else(|| trained(&words, &out));
+    let predicts = words.stages.iter().any(|stage| stage == "predict");
+    let run = predicts.then(|| words.run.clone().unwrap_or_else(|| trained(&words, &out)));
     println!("the preset real, with");
     words.settings.iter().for_each(|(field, value)| println!("  {field} = {value}"));
-    println!("predict with the run {}", if words.run.is_some() { "that was named" } else { "of a few studies" });
+    if predicts {
+        println!("predict with the run {}", if words.run.is_some() { "that was named" } else { "of a few studies" });
+    }
     println!("{}", title());
-    let [few, many] = [words.studies / 4, words.studies].map(|studies| (studies, rehearse(&words, &run, &out, studies)));
+    let [few, many] = [words.studies / 4, words.studies].map(|studies| (studies, rehearse(&words, run.as_deref(), &out, studies)));
     println!("\n{:<26} {:>16} {:>18} {:>18}", "", "growth of the", "disk of 1,975", "processor hours");
     println!("{:<26} {:>16} {:>18} {:>18}", "stage", "peak, kB a study", "studies, MB", "of 1,975 studies");
     for (few_row, row) in few.1.iter().zip(&many.1) {
@@ -88,7 +97,7 @@ pub(crate) fn measure() {
 }
 
 /// All stages over a data set of so many studies.
-fn rehearse(words: &Words, run: &Path, out: &Path, studies: usize) -> Vec<Row> {
+fn rehearse(words: &Words, run: Option<&Path>, out: &Path, studies: usize) -> Vec<Row> {
     let folder = out.join(studies.to_string());
     let data = folder.join("data");
     let broken = linked(&words.data, &data, studies);
@@ -100,24 +109,34 @@ fn rehearse(words: &Words, run: &Path, out: &Path, studies: usize) -> Vec<Row> {
         rows.extend(done);
         said
     };
-    let none = folder.join("nothing");
-    let inspect = stage("inspect", inspect(&data, false), &[("inspect", "")], none.clone());
-    told("inspect", &inspect, &broken[1..]);
-    let pixels = stage("inspect-pixels", inspect(&data, true), &[("inspect --pixels", "")], none);
-    told("inspect --pixels", &pixels, &broken);
-    let fold = folder.join("run");
-    stage("train", train(words, &data, &fold), &TRAINING, fold.clone());
-    for table in [fold.join("warnings.jsonl"), fold.join("locate/warnings.jsonl")] {
-        told("train", &fs::read_to_string(&table).expect("a table of warnings"), &broken);
+    let is_wanted = |stage: &str| words.stages.iter().any(|wanted| wanted == stage);
+    if is_wanted("inspect") {
+        let none = folder.join("nothing");
+        let said = stage("inspect", inspect(&data, false), &[("inspect", "")], none.clone());
+        // without --pixels the files are listed
+        told("inspect", &said, &broken[1..]);
+        let said = stage("inspect-pixels", inspect(&data, true), &[("inspect --pixels", "")], none);
+        told("inspect --pixels", &said, &broken);
     }
-    fs::remove_dir_all(fold).expect("the run is ours");
-    let points = folder.join("points.csv");
-    let locate = stage("locate", reading("locate", &data, &points, None), &[("locate", "")], points.clone());
-    told("locate", &locate, &broken);
-    let submission = folder.join("submission.csv");
-    let arguments = reading("predict", &data, &submission, Some(run));
-    let predict = stage("predict", arguments, &[("predict", "")], submission);
-    told("predict", &predict, &broken);
+    if is_wanted("train") {
+        let fold = folder.join("run");
+        stage("train", train(words, &data, &fold), &TRAINING, fold.clone());
+        // the localiser does not read the axial series
+        let tables = ["warnings.jsonl", "locate/warnings.jsonl"].map(|table| fs::read_to_string(fold.join(table)));
+        told("train", &tables.map(|table| table.expect("a table of warnings")).concat(), &broken);
+        fs::remove_dir_all(fold).expect("the run is ours");
+    }
+    if is_wanted("locate") {
+        let points = folder.join("points.csv");
+        let said = stage("locate", reading("locate", &data, &points, None), &[("locate", "")], points);
+        told("locate", &said, &broken);
+    }
+    if let (true, Some(run)) = (is_wanted("predict"), run) {
+        let submission = folder.join("submission.csv");
+        let arguments = reading("predict", &data, &submission, Some(run));
+        let said = stage("predict", arguments, &[("predict", "")], submission);
+        told("predict", &said, &broken);
+    }
     rows
 }
 
