@@ -85,7 +85,8 @@ pub(crate) fn measure() {
         println!("predict with the run {}", if words.run.is_some() { "that was named" } else { "of a few studies" });
     }
     println!("{}", title());
-    let [few, many] = [words.studies / 4, words.studies].map(|studies| (studies, rehearse(&words, run.as_deref(), &out, studies)));
+    let [few, many] =
+        [words.studies / 4, words.studies].map(|studies| (studies, rehearse(&words, run.as_deref(), &out, studies)));
     println!("\n{:<26} {:>16} {:>18} {:>18}", "", "growth of the", "disk of 1,975", "processor hours");
     println!("{:<26} {:>16} {:>18} {:>18}", "stage", "peak, kB a study", "studies, MB", "of 1,975 studies");
     for (few_row, row) in few.1.iter().zip(&many.1) {
@@ -162,7 +163,8 @@ fn line(studies: usize, row: &Row) -> String {
 fn told(stage: &str, said: &str, broken: &[Broken]) {
     for Broken { study, file, how } in broken {
         let (study, file) = (study.to_string(), file.display().to_string());
-        let line = said.lines().find(|line| line.contains(&study) && line.contains(&file));
+        let names_study = |line: &str| line.split(|letter: char| !letter.is_ascii_digit()).any(|word| word == study);
+        let line = said.lines().find(|line| names_study(line) && line.contains(&file));
         let line = line.unwrap_or_else(|| panic!("{stage} does not name the file {file} of study {study}, {how}"));
         println!("        {how}: {}", line.trim());
     }
