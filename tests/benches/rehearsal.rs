@@ -15,7 +15,7 @@
 //! Two studies are broken: a file that is cut to a third, and an empty one. No stage may stop, and each that reads the
 //! files must name study and file.
 //!
-//! Images of the localiser and networks of the graders are small ([`SETTINGS`]), so that two cores end: seconds of
+//! Images of the localiser and networks of the graders are small (`SETTINGS` in `rehearsal/measure.rs`), so that two cores end: seconds of
 //! training say nothing about the preset's own sizes. Memory of a stage that grows with the number of studies grows as
 //! it would there.
 
