@@ -1,9 +1,15 @@
-//! How much more studies help: out-of-fold scores of a preset over growing parts of one phantom, beside the best
-//! constant. `cargo xtask bench curve [PRESET [STUDIES…]]`, by default `whole-study 64 128 256`.
+//! How much more studies help: out-of-fold scores of presets over growing parts of one phantom, beside the best
+//! constant. `cargo xtask bench curve [WORD…]`; the words, in any order:
 //!
-//! Each row trains all folds of the preset from nothing, as `lumbar train` does. The phantom has the default seed and
-//! as many labelled studies as the largest row asks for; smaller rows take its first ones. Scores are the
-//! competition's, lower is better; intervals are those of a bootstrap over studies, paired for the difference.
+//! | word | default | |
+//! |---|---|---|
+//! | a preset, as in `lumbar train --preset` | `whole-study`, `crops` and `full` | what is trained; several may be named |
+//! | a number | 64, 128 and 256 | labelled studies of a row; several may be named |
+//! | `seed=N` | 11 | of the phantom `default` |
+//!
+//! Each row trains all folds of the preset from nothing, as `lumbar train` does. The phantom has as many labelled
+//! studies as the largest row asks for; smaller rows take its first ones. Scores are the competition's, lower is better;
+//! intervals are those of a bootstrap over studies, paired for the difference.
 
 use std::time::Instant;
 
@@ -25,25 +31,35 @@ fn main() {
         return;
     }
     torch_ext::memory::keep_freed_pages();
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let preset: Preset = words.first().map_or(Preset::WholeStudy, |word| word.parse().expect("a preset"));
-    let mut sizes: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number of studies")).collect();
+    let (mut presets, mut sizes, mut seed) = (Vec::new(), Vec::new(), 11);
+    for word in std::env::args().skip(1).filter(|word| word != "--bench") {
+        if let Some(value) = word.strip_prefix("seed=") {
+            seed = value.parse().expect("a seed");
+        } else if let Ok(size) = word.parse::<usize>() {
+            sizes.push(size);
+        } else {
+            presets.push(word.parse::<Preset>().unwrap_or_else(|error| panic!("{error}")));
+        }
+    }
     if sizes.is_empty() {
         sizes = vec![64, 128, 256];
+    }
+    if presets.is_empty() {
+        presets = vec![Preset::WholeStudy, Preset::Crops, Preset::Full];
     }
     let out = scratch();
     let data = out.path().join("phantom");
     let largest = sizes.iter().copied().max().expect("there are sizes");
-    let phantom = PhantomConfig { studies: largest, ..PhantomConfig::preset(lumbar_phantom::PhantomPreset::Aligned) };
+    let phantom = PhantomConfig { studies: largest, test_studies: 0, seed, ..PhantomConfig::default() };
     lumbar_phantom::generate(&phantom, &data, &|_| ()).expect("a phantom");
     let manifest = Manifest::read(&data).expect("a data set");
     let oracle = read_predictions(&data.join("truth/oracle.csv")).expect("the oracle's table");
-    println!("preset {preset}, five folds each, out of fold; model minus best constant with its paired 95 % interval");
+    println!("five folds each, out of fold; model minus best constant with its paired 95 % interval");
     println!(
-        "{:>7} {:>24} {:>9} {:>7} {:>26} {:>8}",
-        "studies", "score", "constant", "oracle", "model minus constant", "minutes"
+        "{:>12} {:>7} {:>24} {:>9} {:>7} {:>26} {:>8}",
+        "preset", "studies", "score", "constant", "oracle", "model minus constant", "minutes"
     );
-    for size in sizes {
+    for (preset, size) in presets.iter().flat_map(|preset| sizes.iter().map(move |size| (*preset, *size))) {
         let mut left = size;
         let part = manifest.filter(|study| {
             let wanted = study.split == DataSplit::Train && study.labels.is_some() && left > 0;
@@ -51,7 +67,7 @@ fn main() {
             wanted
         });
         let start = Instant::now();
-        let run = Run::create(&out.path().join(format!("run-{size}")), &RunConfig::preset(preset), &part)
+        let run = Run::create(&out.path().join(format!("run-{preset}-{size}")), &RunConfig::preset(preset), &part)
             .expect("enough studies for five folds");
         let fitted = run.fit(None, Device::Cpu, &StopToken::new(), &mut Silent).expect("trained");
         assert_eq!(fitted, Fitted::Complete);
@@ -67,7 +83,8 @@ fn main() {
         let reference = |table: &Graded| lumbar::metric::score(table).expect("labels of each part").total();
         let gain = score_difference(&model, &constant, &config).expect("the same studies").total;
         println!(
-            "{size:>7} {:>8.3} [{:.3}, {:.3}] {:>9.3} {:>7.3} {:>+9.3} [{:+.3}, {:+.3}] {minutes:>8.1}",
+            "{:>12} {size:>7} {:>8.3} [{:.3}, {:.3}] {:>9.3} {:>7.3} {:>+9.3} [{:+.3}, {:+.3}] {minutes:>8.1}",
+            preset.to_string(),
             score.estimate,
             score.low,
             score.high,

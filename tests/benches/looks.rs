@@ -6,6 +6,7 @@
 //! | `localiser=FILE` | the shipped one | what `lumbar train --preset synthetic` wrote |
 //! | `studies=N` | 16 | studies of each look |
 //! | `seed=N` | 31 | of the phantoms and the drawn studies |
+//! | `montage=FILE` | none | draws 30 slices of training's looks into this PNG and measures nothing |
 //!
 //! The first looks are phantoms on the disk, read as any DICOM is; for some of them the pixels of the sagittal series are
 //! changed and written back: contrasts are inverted, or the texture and noise of real MR files of other body parts, from
@@ -16,6 +17,8 @@
 
 #[path = "locate/exact.rs"]
 mod exact;
+#[path = "looks/montage.rs"]
+mod montage;
 #[path = "looks/rewrite.rs"]
 mod rewrite;
 
@@ -30,9 +33,8 @@ use lumbar::data::found_points::FoundPoints;
 use lumbar::data::loader::{Loader, LoaderConfig, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::predict::LocaliserFile;
-use lumbar::tasks::locate::{LocateSource, Locating, SyntheticStudies, in_plane_mm, nearest_level};
+use lumbar::tasks::locate::{LocateSource, Locating, SyntheticStudies, in_plane_mm, mean_maps, nearest_level};
 use lumbar::train::Objective as _;
-use lumbar::train::network::{Mode, Network as _};
 use lumbar_phantom::{Appearance, PhantomConfig, PhantomPreset, SyntheticConfig};
 use lumbar_tests::scratch;
 use tch::Device;
@@ -49,14 +51,19 @@ fn main() {
         return;
     }
     torch_ext::memory::keep_freed_pages();
-    let (mut path, mut studies, mut seed) = (None, 16, 31);
+    let (mut path, mut studies, mut seed, mut picture) = (None, 16, 31, None);
     for word in std::env::args().skip(1).filter(|word| word != "--bench") {
         match word.split_once('=') {
             Some(("localiser", value)) => path = Some(value.to_owned()),
             Some(("studies", value)) => studies = value.parse().expect("a number of studies"),
             Some(("seed", value)) => seed = value.parse().expect("a seed"),
-            _ => panic!("{word}: expected localiser=FILE, studies=N or seed=N"),
+            Some(("montage", value)) => picture = Some(value.to_owned()),
+            _ => panic!("{word}: expected localiser=FILE, studies=N, seed=N or montage=FILE"),
         }
+    }
+    if let Some(path) = picture {
+        montage::write(Path::new(&path), seed);
+        return;
     }
     let localiser = match &path {
         Some(path) => LocaliserFile::read(Path::new(path), Device::Cpu),
@@ -106,11 +113,10 @@ fn drawn(localiser: &LocaliserFile, name: &str, studies: usize, seed: u64, draw:
     let exact: Exact = source.points().iter().map(|(study, points)| (*study, *points)).collect();
     let plan = Plan { seed, ..Plan::in_order(&config.split().1, 1) };
     let (objective, mut table) = (Locating::default(), FoundPoints::new());
-    let network = &localiser.networks[0];
     for batch in Loader::start(Arc::new(source), plan, &LoaderConfig::default(), Device::Cpu).expect("a loader") {
         let batch = batch.expect("a batch");
         tch::no_grad(|| {
-            let output = network.forward(&batch.inputs, Mode::Eval).expect("maps");
+            let output = mean_maps(&localiser.networks, &batch.inputs).expect("maps");
             objective.predict(&mut table, &batch.studies, &output, &batch.truth).expect("points");
         });
     }

@@ -6,6 +6,7 @@
 
 mod acquisition;
 mod anatomy;
+mod patches;
 mod view;
 
 use serde::{Deserialize, Serialize};
@@ -26,9 +27,12 @@ use view::View;
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `physical`, `varied`, `randomised` | 0.35, 0.45, 0.2 | weights of the looks, see [`Appearance`] | 0 … 1000, one of them above 0 |
-/// | `wide` | 0.6 | share of spines with wide anatomy; the others are those of the default phantom | 0 … 1 |
+/// | `physical`, `varied`, `randomised` | 0, 0.7, 0.3 | weights of the looks, see [`Appearance`] | 0 … 1000, one of them above 0 |
+/// | `wide` | 0.7 | share of spines with wide anatomy; the others are those of the default phantom | 0 … 1 |
 /// | `gap_mm` | 3.3 … 6 | distance between slices | 0.5 … 10 |
+///
+/// The physical look has no weight, so that the phantoms of files, which have it, show how well training carries over to a
+/// look that it did not have.
 ///
 /// Wide anatomy has scoliosis, slips, collapsed and irregular discs, wedged bodies, rudimentary discs below S1,
 /// sacra of any curvature, marrow and fat of any degree, and severe stenosis at up to five levels.
@@ -55,7 +59,7 @@ pub struct SyntheticConfig {
 
 impl Default for SyntheticConfig {
     fn default() -> Self {
-        Self { physical: 0.35, varied: 0.45, randomised: 0.2, wide: 0.6, gap_mm: [3.3, 6.0] }
+        Self { physical: 0.0, varied: 0.7, randomised: 0.3, wide: 0.7, gap_mm: [3.3, 6.0] }
     }
 }
 

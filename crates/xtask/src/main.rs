@@ -30,6 +30,7 @@ mod python;
 mod run;
 mod setup;
 mod test;
+mod timings;
 mod toolchain;
 mod user;
 
@@ -45,6 +46,7 @@ cargo xtask <command>
   setup [--user]         Python environment, kernel, notebooks' library, command lumbar, default data; a second run
                          takes seconds (--user: also the kernel in this user's Jupyter folder, as Workbench needs, and
                          lumbar in ~/.local/bin)
+  setup --timings        the same; at the end, which crates took the compiler longest
   lab [--port N]         set-up, then JupyterLab on notebooks/
   notebooks [NAME…]      set-up, then every notebook from a fresh kernel, top to bottom; copies and HTML in
                          target/notebooks (--in-place: outputs are stored in the committed files)
@@ -72,9 +74,16 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[&str]) -> Result<()> {
-    let places = Places::find()?;
+    let mut places = Places::find()?;
     match words {
         ["setup"] => setup::setup(&places, false),
+        ["setup", "--timings"] => {
+            places.timings = true;
+            timings::clear(&places.target)?;
+            setup::setup(&places, false)?;
+            println!("\n{}", timings::table(&places.target)?);
+            Ok(())
+        }
         ["setup", "--user"] => setup::setup(&places, true),
         ["lab", rest @ ..] => lab::lab(&places, rest),
         ["notebooks", rest @ ..] => notebooks::notebooks(&places, rest),

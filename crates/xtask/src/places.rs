@@ -1,4 +1,4 @@
-//! The folders that the commands work with.
+//! The folders that the commands work with, and whether builds record their times.
 
 use std::env;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// Paths, all absolute.
+/// Paths, all absolute; and one setting.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// The checkout.
@@ -15,6 +15,8 @@ pub(crate) struct Places {
     pub(crate) home: PathBuf,
     /// Cargo's target folder.
     pub(crate) target: PathBuf,
+    /// Whether cargo records how long each crate takes (`setup --timings`).
+    pub(crate) timings: bool,
 }
 
 impl Places {
@@ -31,6 +33,7 @@ impl Places {
             workspace: workspace.to_owned(),
             home: or("LUMBAR_HOME", ".lumbar"),
             target: or("CARGO_TARGET_DIR", "target"),
+            timings: false,
         })
     }
 
@@ -139,7 +142,8 @@ mod tests {
 
     #[test]
     fn paths_that_would_be_misread_are_refused_with_their_name() {
-        let places = |home: &str| Places { workspace: "/a b/ä".into(), home: home.into(), target: "/t".into() };
+        let places =
+            |home: &str| Places { workspace: "/a b/ä".into(), home: home.into(), target: "/t".into(), timings: false };
         places("/home/someone/.lumbar").check().unwrap();
         for (home, character) in
             [("/a:b", "':'"), ("/a,b", "','"), ("/a\"b", "'\"'"), ("/a\\b", "'\\\\'"), ("/a\nb", "'\\n'")]

@@ -125,7 +125,7 @@ fn compile(places: &Places, work: &Work, environment: &Signal) -> Result<()> {
 
 /// Builds packages of the workspace.
 pub(crate) fn build(places: &Places, task: &Task<'_>, packages: &[&str]) -> Result<String> {
-    task.run(cargo(places).arg("build").args(packages))?;
+    task.run(cargo(places).arg("build").args(packages).args(places.timings.then_some("--timings")))?;
     Ok("built".to_owned())
 }
 

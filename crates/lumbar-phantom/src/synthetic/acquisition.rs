@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::patches::Patch;
 use super::view::Appearance;
 use crate::anatomy::{Contrast, Spine, Weighting};
 use crate::plane::Plane;
@@ -37,13 +38,22 @@ pub(super) struct Acquisition {
     belly_mm: (f32, f32),
     /// Half-planes that are black: a direction in the image and its distance from the middle, in millimetres.
     borders: Vec<([f32; 2], f32)>,
+    /// Marrow, belly and back that are brighter or darker in places.
+    patches: Vec<Patch>,
+    /// Strength with which what is above and below the field folds into it, and how far.
+    wrap: (f32, f32),
     /// Exponent of the intensities.
     gamma: f32,
     masked_air: bool,
 }
 
 impl Acquisition {
-    pub(super) fn draw(random: &mut StdRng, kind: Kind, appearance: Appearance, size_mm: [f64; 2]) -> Self {
+    pub(super) fn draw(
+        random: &mut StdRng,
+        (kind, appearance): (Kind, Appearance),
+        size_mm: [f64; 2],
+        spine: &Spine,
+    ) -> Self {
         let stir = chance(random, 0.2);
         let weighting = match kind {
             Kind::SagittalT1 => Weighting::T1,
@@ -67,6 +77,8 @@ impl Acquisition {
                 blur_mm: [0.0; 2],
                 belly_mm: (1_000.0, 0.0),
                 borders: Vec::new(),
+                patches: Vec::new(),
+                wrap: (0.0, 0.0),
                 gamma: 1.0,
                 masked_air: chance(random, 0.7),
             };
@@ -102,6 +114,12 @@ impl Acquisition {
             warps,
             belly_mm: (single(between(random, 75.0, 190.0)), single(between(random, 8.0, 50.0))),
             borders: borders(random, size_mm),
+            patches: Patch::draw(random, spine),
+            wrap: if chance(random, 0.1) {
+                (single(between(random, 0.1, 0.7)), single(between(random, 5.0, 35.0)))
+            } else {
+                (0.0, 0.0)
+            },
             gamma: single((0.25 * normal(random).clamp(-2.0, 2.0)).exp()),
             masked_air: chance(random, 0.5),
         }
@@ -115,7 +133,26 @@ impl Acquisition {
         let column_step = single(plane.along_columns).map(|x| x * plane.spacing_mm[1] as f32);
         let row_step = single(plane.along_rows).map(|x| x * plane.spacing_mm[0] as f32);
         let middle = [plane.columns, plane.rows].map(|count| 0.5 * (count as f32 - 1.0));
+        let patches: Vec<&Patch> = self.patches.iter().filter(|patch| patch.meets(plane)).collect();
+        let place = |down: f32, back: f32, across: f32| -> Vector {
+            std::array::from_fn(|k| position[k] + row_step[k] * down + column_step[k] * back + normal[k] * across)
+        };
         let mut hint = 0;
+        let mut at = |down: f32, back: f32| {
+            let own = place(down, back, 0.0);
+            let shift = self.warp(spine, own);
+            let moved = |point: Vector| -> Vector { std::array::from_fn(|k| point[k] + shift[k]) };
+            let surroundings = spine.surroundings(moved(own), &self.contrast);
+            let mut sum = 0.0;
+            for (across, inside) in SAMPLES {
+                let point = moved(place(down + inside[1], back + inside[0], across * plane.thickness_mm as f32));
+                sum += spine.signal_over(surroundings, point, &self.contrast, self.saturated, &mut hint);
+            }
+            let here = moved(own);
+            let gain: f32 = patches.iter().map(|patch| patch.gain(here)).product();
+            sum / SAMPLES.len() as f32 * gain * self.sensitivity(spine, own)
+        };
+        let (rows, folded_px) = (plane.rows as f32, self.wrap.1 / plane.spacing_mm[0] as f32);
         for (row, line) in signal.chunks_exact_mut(plane.columns).enumerate() {
             for (column, value) in line.iter_mut().enumerate() {
                 let (down, back) = (row as f32, column as f32);
@@ -124,21 +161,15 @@ impl Acquisition {
                 if self.borders.iter().any(|(side, at)| side[0] * mm[0] + side[1] * mm[1] > *at) {
                     continue;
                 }
-                let place = |down: f32, back: f32, across: f32| -> Vector {
-                    std::array::from_fn(|k| {
-                        position[k] + row_step[k] * down + column_step[k] * back + normal[k] * across
-                    })
-                };
-                let own = place(down, back, 0.0);
-                let shift = self.warp(spine, own);
-                let moved = |point: Vector| -> Vector { std::array::from_fn(|k| point[k] + shift[k]) };
-                let surroundings = spine.surroundings(moved(own), &self.contrast);
-                let mut sum = 0.0;
-                for (across, inside) in SAMPLES {
-                    let point = moved(place(down + inside[1], back + inside[0], across * plane.thickness_mm as f32));
-                    sum += spine.signal_over(surroundings, point, &self.contrast, self.saturated, &mut hint);
+                *value = at(down, back);
+                if self.wrap.0 > 0.0 {
+                    // what is below the field folds over its top, and the reverse
+                    if down < folded_px {
+                        *value += self.wrap.0 * (1.0 - down / folded_px) * at(down + rows, back);
+                    } else if rows - down < folded_px {
+                        *value += self.wrap.0 * (1.0 - (rows - down) / folded_px) * at(down - rows, back);
+                    }
                 }
-                *value = sum / SAMPLES.len() as f32 * self.sensitivity(spine, own);
             }
         }
         self.finish(signal, plane, random)

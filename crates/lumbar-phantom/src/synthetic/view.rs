@@ -17,7 +17,7 @@ use crate::vector::{Vector, cross, unit};
 /// | look | contrasts | acquisition |
 /// |---|---|---|
 /// | `physical` | the phantom's T1, T2 and STIR | the phantom's: mild fall-off, noise, a faint ghost |
-/// | `varied` | the same and fat-saturated T2, each tissue brighter or darker by up to a factor of two | strong fall-off from the back, bias, texture, blur, noise, ghosts, black borders |
+/// | `varied` | the same and fat-saturated T2, each tissue brighter or darker by up to a factor of two | strong fall-off from the back, bias, texture, blur, noise, ghosts, fold-over, black borders; patches of other signal in marrow, belly and back |
 /// | `randomised` | each tissue drawn anew, as in SynthSeg (Billot et al., arXiv:2107.09559) | as `varied` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,7 +96,7 @@ impl View {
         Self {
             kind,
             appearance,
-            acquisition: Acquisition::draw(random, kind, appearance, [width, height]),
+            acquisition: Acquisition::draw(random, (kind, appearance), [width, height], spine),
             count: (2.0 * half / gap_mm).ceil() as usize + 1,
             field_mm: [height, width],
             middle,

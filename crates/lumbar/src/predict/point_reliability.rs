@@ -22,8 +22,13 @@ const STEP_DEVIATION: f64 = 0.06;
 const IRREGULAR: f64 = 5.0;
 /// Confidences are clipped to this, so that their logits are finite.
 const LEAST: f64 = 1e-3;
-/// Ridge penalty of slopes and intercepts, in points.
-const RIDGE: f64 = 0.5;
+/// What the terms are expected to be before any point was seen, for intercepts, confidence and irregularity: a
+/// confidence counts as it is, and two usual deviations of a distance divide the odds by three. Where all points that it
+/// is fitted on are good, nothing speaks against this; without it, slopes would stand in for the intercepts and take any
+/// sign.
+const EXPECTED: [f64; TERMS] = [0.0, 0.0, 0.0, 1.0, -0.6];
+/// One over the variance of these expectations: deviations of 1.4, 0.25 and 0.15.
+const CERTAINTY: [f64; TERMS] = [0.5, 0.5, 0.5, 16.0, 44.0];
 /// Newton's method converges in a few steps.
 const STEPS_OF_NEWTON: usize = 30;
 /// Bins of the calibration table.
@@ -69,9 +74,11 @@ pub struct PointErrors {
 }
 
 impl PointReliability {
-    /// Fits it on found points, where the same target is annotated. Without any such point reliabilities are 1/2.
+    /// Fits it on found points, where the same target is annotated. Without any such point a confidence is the
+    /// reliability of a point at the usual distances.
     ///
-    /// A ridge penalty keeps it finite where all points are good.
+    /// Its terms are expected to be near [`EXPECTED`], which keeps them finite and of the right sign where all points are
+    /// good.
     #[must_use]
     pub fn fit(found: &FoundPoints, annotated: &FoundPoints) -> Self {
         let rows: Vec<([f64; TERMS], bool)> = pairs(found, annotated)
@@ -79,10 +86,12 @@ impl PointReliability {
                 Some((design(points, target, found?.reliability), error_mm(target, found?, annotated) <= GOOD_POINT_MM))
             })
             .collect();
-        let mut terms = [0.0; TERMS];
+        let mut terms = EXPECTED;
         for _ in 0..STEPS_OF_NEWTON {
-            let (mut gradient, mut hessian) = (terms.map(|term| -RIDGE * term), [[0.0; TERMS]; TERMS]);
-            (0..TERMS).for_each(|term| hessian[term][term] = RIDGE);
+            let mut gradient: [f64; TERMS] =
+                std::array::from_fn(|term| CERTAINTY[term] * (EXPECTED[term] - terms[term]));
+            let mut hessian = [[0.0; TERMS]; TERMS];
+            (0..TERMS).for_each(|term| hessian[term][term] = CERTAINTY[term]);
             for (design, is_good) in &rows {
                 let p = logistic(dot(&terms, design));
                 for i in 0..TERMS {
@@ -335,14 +344,25 @@ mod tests {
     }
 
     #[test]
-    fn good_points_alone_give_high_and_finite_reliabilities_and_no_points_give_halves() {
+    fn good_points_alone_give_high_reliabilities_that_fall_with_confidence_and_with_unusual_distances() {
         let mut table = FoundPoints::new();
         (0..20).for_each(|study| table.insert(StudyId(study), spine(REGULAR)).unwrap());
         let model = PointReliability::fit(&table, &table);
         let all = calibrated(&model, &table);
         assert!(all.iter().flat_map(|(_, points)| points).all(|p| (0.95..1.0).contains(&p.unwrap().reliability)));
         assert_eq!(PointReport::new(&all, &table).auroc, None);
-        let none = PointReliability::fit(&FoundPoints::new(), &table);
-        assert!((none.apply(&spine(REGULAR))[3].unwrap().reliability - 0.5).abs() < 1e-12);
+        let confident =
+            |points: StudyFoundPoints, reliability| points.map(|p| p.map(|p| FoundPoint { reliability, ..p }));
+        let of = |points: &StudyFoundPoints| model.apply(points)[2].unwrap().reliability;
+        let (sure, unsure) = (confident(spine(REGULAR), 0.9), confident(spine(REGULAR), 0.1));
+        let uneven = confident(spine([0.0, -37.8, -58.0, -109.9, -140.0]), 0.9);
+        assert!(of(&sure) > of(&unsure) + 0.1 && of(&sure) > of(&uneven) + 0.1);
+    }
+
+    #[test]
+    fn without_a_point_to_be_fitted_on_a_confidence_is_a_reliability() {
+        let none = PointReliability::fit(&FoundPoints::new(), &FoundPoints::new());
+        let points = spine(REGULAR).map(|point| point.map(|point| FoundPoint { reliability: 0.7, ..point }));
+        assert!((none.apply(&points)[3].unwrap().reliability - 0.7).abs() < 0.02);
     }
 }

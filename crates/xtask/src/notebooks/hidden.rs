@@ -45,8 +45,12 @@ mod tests {
             fs::create_dir_all(at(name)).unwrap();
         }
         std::os::unix::fs::symlink(at("larger/home"), at("user/link")).unwrap();
-        let places =
-            Places { workspace: at("user/checkout"), home: at("user/link"), target: at("user/checkout/target") };
+        let places = Places {
+            workspace: at("user/checkout"),
+            home: at("user/link"),
+            target: at("user/checkout/target"),
+            timings: false,
+        };
         let clean = |text: String, data: &Path| {
             hidden(&places, &at("user/checkout/target/notebooks/runs"), data, &at("user"))
                 .iter()

@@ -112,7 +112,8 @@ mod tests {
         {
             fs::write(at(name), name).unwrap();
         }
-        let places = Places { workspace: disk.path().into(), home: at(".lumbar"), target: at("target") };
+        let places =
+            Places { workspace: disk.path().into(), home: at(".lumbar"), target: at("target"), timings: false };
         let mut seen = vec![inputs(&places).unwrap()];
         assert_eq!(inputs(&places).unwrap(), seen[0]);
         for name in ["crates/a/src/lib.rs", "Cargo.lock", "notebooks/evcxr.toml"] {
