@@ -194,6 +194,35 @@ fn a_run_that_is_asked_to_stop_while_it_decodes_leaves_nothing_half_done() {
 }
 
 #[test]
+fn a_run_lists_every_broken_file_with_its_reason() {
+    let _turn = alone();
+    let (data, folder) = (scratch(), scratch());
+    let phantom_config = PhantomConfig { studies: 4, test_studies: 0, ..PhantomConfig::preset(PhantomPreset::Tiny) };
+    lumbar_phantom::generate(&phantom_config, data.path(), &|_| ()).unwrap();
+    let manifest = Manifest::read(data.path()).unwrap();
+    let file = |study: usize| {
+        let record = &manifest.studies()[study];
+        let series = record.series.iter().find(|series| series.files.len() > 2).unwrap();
+        (record.id.to_string(), series.files[1].path.clone())
+    };
+    let [cut, empty] = [file(0), file(1)];
+    let bytes = fs::read(&cut.1).unwrap();
+    fs::write(&cut.1, &bytes[..bytes.len() / 3]).unwrap();
+    fs::write(&empty.1, b"").unwrap();
+
+    let run = Run::create(folder.path(), &config(Preset::Crops), &Manifest::read(data.path()).unwrap()).unwrap();
+    assert_eq!(run.fit(Some(0), Device::Cpu, &StopToken::new(), &mut Silent).unwrap(), Fitted::Partly);
+    let text = fs::read_to_string(folder.path().join("warnings.jsonl")).unwrap();
+    for (study, file) in [cut, empty] {
+        let line = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let told = line.into_iter().find(|line| line["study"] == study.as_str()).unwrap();
+        let below = file.strip_prefix(data.path()).unwrap().display().to_string();
+        assert!(told["warnings"].to_string().contains(&below), "{told} does not name {below}");
+        assert!(!told.to_string().contains(&data.path().display().to_string()), "{told}");
+    }
+}
+
+#[test]
 fn settings_are_refused_by_name_with_what_is_allowed() {
     let mut config = RunConfig::preset(Preset::Crops);
     let before = config.clone();

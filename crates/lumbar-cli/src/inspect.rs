@@ -1,6 +1,7 @@
 //! `lumbar inspect`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 use lumbar::anatomy::Condition;
@@ -13,6 +14,7 @@ use lumbar::figure::{MontageConfig, Tile, montage};
 use lumbar::report::points_tile;
 use lumbar::run::Run;
 use lumbar_dicom::{ReadOptions, ReadProgress, counted, read_folder};
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::output_file;
@@ -30,7 +32,7 @@ const SLICE_PX: u32 = 420;
 pub(crate) struct Arguments {
     /// A folder in the competition's layout, or any folder with DICOM files
     folder: PathBuf,
-    /// Decode every image as well, and report those that do not decode (only without tables)
+    /// Decode every image as well, and report those that do not decode
     #[arg(long)]
     pixels: bool,
     /// Compare each study with the training studies of a run: spacing, field of view, matrix, grey values (only with
@@ -115,6 +117,17 @@ fn draw(arguments: &Arguments, manifest: &Manifest, table: &Path, out: &Path) ->
     print_line!("{}: study {study}, {points}, {slices}", out.display())
 }
 
+/// Decodes every image. Returns the studies of which something is missing or unreadable, with what it is.
+fn warnings_of_pixels(manifest: &Manifest) -> Vec<(StudyId, Vec<String>)> {
+    let (progress, done, total) = (Progress::new("studies"), AtomicUsize::new(0), manifest.studies().len());
+    let warnings = manifest.studies().par_iter().filter_map(|record| {
+        let warnings: Vec<String> = Study::open_lossy(record).warnings.iter().map(ToString::to_string).collect();
+        progress.at(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        (!warnings.is_empty()).then_some((record.id, warnings))
+    });
+    warnings.collect()
+}
+
 fn tables_of(arguments: &Arguments) -> Result<()> {
     let manifest = Manifest::read(&arguments.folder)?;
     if let (Some(table), Some(out)) = (&arguments.points, &arguments.out) {
@@ -127,8 +140,11 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
         let records: Vec<_> = manifest.studies().iter().collect();
         summary.warnings(&records, &FoundPoints::new())
     });
+    let decoded = if arguments.pixels { warnings_of_pixels(&manifest) } else { Vec::new() };
     if arguments.json {
         let warnings: Vec<_> = manifest.warnings().iter().map(ToString::to_string).collect();
+        let decoded = decoded.into_iter().map(|(study, words)| (study.to_string(), json!(words)));
+        let decoded = arguments.pixels.then(|| decoded.collect::<serde_json::Map<_, _>>());
         let studies = manifest.studies().len();
         let outside = outside.map(|outside| {
             let entry = |(study, words): (_, Vec<String>)| (ToString::to_string(&study), json!(words));
@@ -138,6 +154,7 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
             "{}",
             json!({
                 "studies": studies, "labelled": labelled, "series": series, "warnings": warnings, "outside": outside,
+                "decoded": decoded,
             })
         );
     }
@@ -145,6 +162,11 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
     print_line!("{studies}, {labelled} of them labelled, {series} series")?;
     for warning in manifest.warnings() {
         print_line!("warning: {warning}")?;
+    }
+    for (study, words) in &decoded {
+        for word in words {
+            print_line!("warning: study {study}: {word}")?;
+        }
     }
     match (&summary, outside) {
         (None, _) => {}

@@ -71,7 +71,7 @@ impl Observer for Watch {
                     let some = self.warnings.keys().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
                     let more = if self.warnings.len() > 5 { ", …" } else { "" };
                     self.line(&format!(
-                        "warning: files are missing or unreadable in {}: {some}{more}",
+                        "warning: files are missing or unreadable in {}: {some}{more}; the reasons are in warnings.jsonl",
                         counted(self.warnings.len(), "study")
                     ));
                     self.warnings.clear();

@@ -13,6 +13,7 @@
 //! | `prior.csv` | what is predicted for targets that no image shows |
 //! | `init.json` | the hash of the pretrained weights from which it starts, if there are any |
 //! | `cache/` | studies decoded for training; may be deleted |
+//! | `warnings.jsonl` | what was missing or unreadable in the studies' files |
 //! | `fold-0/` … | history, events, checkpoints and out-of-fold table of each fold |
 //! | `out_of_fold.csv`, `temperature.toml` | when all folds are trained |
 //! | `domain.json` | the ranges of what was measured of the training studies, when all folds are trained |

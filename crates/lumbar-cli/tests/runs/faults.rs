@@ -113,7 +113,18 @@ fn a_study_with_broken_files_in_each_series_gives_25_valid_rows() {
         bytes[end - 400..].fill(0x7f); // a head that reads and pixels that do not decode
         fs::write(&files[3], bytes).unwrap();
     }
-    both(folder.path(), 0, &["files are not used", "cannot be decoded", "is empty"]);
+    both(folder.path(), 0, &["not used; the first is", "cannot be decoded", "is empty"]);
+    let inspect = |words: &[&str]| ran(lumbar().arg("inspect").args(words).arg(folder.path()));
+    let warnings = |words: &[&str]| String::from_utf8(inspect(words).stdout).unwrap();
+    assert!(!warnings(&[]).contains("cannot be decoded"));
+    let decoded = warnings(&["--pixels"]);
+    for (path, _) in series(folder.path()) {
+        let below = path.strip_prefix(folder.path()).unwrap().display().to_string();
+        let told = |text: &str| decoded.lines().any(|line| line.contains(text) && line.contains(&below));
+        assert!(told("not used; the first is") && told("cannot be decoded"), "{below}: {decoded}");
+    }
+    let json = json(&inspect(&["--pixels", "--json"]));
+    assert_eq!(json["decoded"].as_object().unwrap().len(), 1, "{json}");
 }
 
 #[test]

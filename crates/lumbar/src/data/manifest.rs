@@ -207,7 +207,7 @@ impl Manifest {
         let folder = folder.as_ref();
         let tables = tables::Tables::read(folder)?;
         let listing = if config.list_images { Some(listing::Listing::read(folder)?) } else { None };
-        let (studies, warnings) = examine::join(folder, tables, listing.as_ref());
+        let (studies, warnings) = examine::join(folder, tables, listing);
         Ok(Self { folder: folder.to_owned(), studies, warnings })
     }
 

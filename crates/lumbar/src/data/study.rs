@@ -61,13 +61,13 @@ pub enum StudyWarning {
         cause: String,
     },
     /// Files of a series were not used.
-    #[error("series {series}: {} not used, the first because {first}", counted(*files, "file"))]
+    #[error("series {series}: {} of it {} not used; the first is {first}", counted(*files, "file"), if *files == 1 { "is" } else { "are" })]
     FilesNotUsed {
         /// The series.
         series: SeriesId,
         /// How many.
         files: usize,
-        /// The reason for the first.
+        /// The first, and the reason.
         first: String,
     },
     /// The table does not say what a series is; its images do.
@@ -242,9 +242,10 @@ impl Study {
         let not_used: Vec<_> = data.report.not_used().collect();
         if let Some(first) = not_used.first() {
             let files = not_used.len();
+            let location = &first.location;
             let first = match &first.outcome {
-                lumbar_dicom::Outcome::NotUsed(cause) => cause.to_string(),
-                lumbar_dicom::Outcome::Duplicate { of } => format!("it is a copy of {of}"),
+                lumbar_dicom::Outcome::NotUsed(cause) => format!("{location}: {cause}"),
+                lumbar_dicom::Outcome::Duplicate { of } => format!("{location}: it is a copy of {of}"),
                 lumbar_dicom::Outcome::Used { .. } => String::new(),
             };
             let first = cause_text(&first, study);

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use tch::Device;
 
 use super::{EventLog, Run, RunError};
+use crate::data::StudyId;
 use crate::data::atomic;
 use crate::data::found_points::FoundPoints;
 use crate::data::loader::panic_message;
@@ -178,12 +179,25 @@ impl Run {
             dataset => dataset?,
         };
         // told once: what is found in a study's files is the same at other points
-        for record in records.iter().filter(|_| found.is_none()) {
-            for warning in T::warnings(&dataset, record.id) {
-                observer.event(&Event::StudyWarning { study: record.id, warning });
+        if found.is_none() {
+            let warnings = records.iter().map(|record| (record.id, T::warnings(&dataset, record.id)));
+            let warnings: Vec<(StudyId, Vec<String>)> = warnings.filter(|(_, words)| !words.is_empty()).collect();
+            self.write_warnings(&warnings)?;
+            for (study, words) in warnings {
+                words.into_iter().for_each(|warning| observer.event(&Event::StudyWarning { study, warning }));
             }
         }
         Ok(Some(dataset))
+    }
+
+    /// Writes what was missing or unreadable in the run's studies, a line of JSON for each such study.
+    fn write_warnings(&self, warnings: &[(StudyId, Vec<String>)]) -> Result<(), RunError> {
+        let path = self.folder.join("warnings.jsonl");
+        let line = |(study, words): &(StudyId, Vec<String>)| {
+            format!("{}\n", serde_json::json!({ "study": study.to_string(), "warnings": words }))
+        };
+        let text: String = warnings.iter().map(line).collect();
+        atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))
     }
 
     /// Loads the trained weights of a fold into a network.

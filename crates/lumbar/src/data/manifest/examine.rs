@@ -12,9 +12,9 @@ use crate::data::{DataSplit, SeriesId, SeriesKind, StudyId};
 pub(super) fn join(
     folder: &Path,
     tables: Tables,
-    listing: Option<&Listing>,
+    mut listing: Option<Listing>,
 ) -> (Vec<StudyRecord>, Vec<ManifestWarning>) {
-    let mut warnings = Vec::new();
+    let (is_listed, mut warnings) = (listing.is_some(), Vec::new());
     let mut points: BTreeMap<StudyId, Vec<PointRecord>> = BTreeMap::new();
     for (study, point) in tables.points.iter().flatten() {
         points.entry(*study).or_default().push(*point);
@@ -44,7 +44,7 @@ pub(super) fn join(
             split,
             folder,
             series: series.as_ref(),
-            listed: listing.map(|listing| listing.half(split)),
+            listed: listing.as_mut().map(|listing| listing.take(split)),
             warnings: &mut warnings,
         };
         let mut ids: BTreeSet<StudyId> = series.iter().flatten().map(|((study, _), _)| *study).collect();
@@ -63,14 +63,14 @@ pub(super) fn join(
                     half.warnings.push(ManifestWarning::StudyWithoutLabels { study: id });
                 }
                 examine_labels(&study, tables.points.is_some(), half.warnings);
-                examine_points(&study, listing.is_some(), half.warnings);
+                examine_points(&study, is_listed, half.warnings);
             } else if studies.iter().any(|other: &StudyRecord| other.id == id) {
                 half.warnings.push(ManifestWarning::StudyInBothHalves { study: id });
             }
             studies.push(study);
         }
     }
-    warnings.extend(listing.iter().flat_map(|listing| listing.warnings.iter().cloned()));
+    warnings.extend(listing.into_iter().flat_map(|listing| listing.warnings));
     (studies, warnings)
 }
 
@@ -79,14 +79,15 @@ struct Half<'a> {
     split: DataSplit,
     folder: &'a Path,
     series: Option<&'a BTreeMap<(StudyId, SeriesId), Described>>,
-    /// `None`: not listed. `Some(None)`: listed, and there is no folder of images.
-    listed: Option<Option<&'a Studies>>,
+    /// `None`: not listed. `Some(None)`: listed, and there is no folder of images. Each study is taken out when it is
+    /// joined, so that a data set's names of files are in memory once.
+    listed: Option<Option<Studies>>,
     warnings: &'a mut Vec<ManifestWarning>,
 }
 
 impl Half<'_> {
     fn note_unnamed_folders(&mut self, ids: &mut BTreeSet<StudyId>) {
-        for study in self.listed.flatten().iter().flat_map(|studies| studies.keys()) {
+        for study in self.listed.iter().flatten().flat_map(|studies| studies.keys()) {
             if ids.insert(*study) {
                 self.warnings.push(ManifestWarning::StudyNotInTables { study: *study, split: self.split });
             }
@@ -100,15 +101,16 @@ impl Half<'_> {
             .flat_map(|series| series.range((id, SeriesId(0))..=(id, SeriesId(u64::MAX))))
             .map(|((_, series), kind)| (*series, kind))
             .collect();
-        let in_folder = self.listed.map(|studies| studies.and_then(|studies| studies.get(&id)));
+        let in_folder = self.listed.as_mut().map(|studies| studies.as_mut()?.remove(&id));
         if let Some(None) = in_folder {
             self.warnings.push(ManifestWarning::StudyFolderMissing { study: id, split: self.split });
         }
         if named.is_empty() && self.series.is_some() {
             self.warnings.push(ManifestWarning::StudyWithoutSeries { study: id });
         }
-        let in_folder = in_folder.flatten();
-        let folder = match in_folder {
+        let mut in_folder = in_folder.flatten();
+        let has_folder = in_folder.is_some();
+        let folder = match &in_folder {
             Some(listed) => listed.folder.clone(),
             None => self.folder.join(self.split.images_folder()).join(id.to_string()),
         };
@@ -118,18 +120,18 @@ impl Half<'_> {
         let series: Vec<_> = ids
             .into_iter()
             .map(|series| {
-                let listed = in_folder.and_then(|study| study.series.get(&series));
-                self.examine_series(id, series, named.contains_key(&series), in_folder.is_some(), listed);
+                let listed = in_folder.as_mut().and_then(|study| study.series.remove(&series));
+                self.examine_series(id, series, named.contains_key(&series), has_folder, listed.as_ref());
                 let described = named.get(&series).copied();
                 if let Some(Err(found)) = described {
                     self.warnings.push(ManifestWarning::UnknownDescription { study: id, series, found: found.clone() });
                 }
-                SeriesRecord {
-                    id: series,
-                    kind: described.and_then(|described| described.as_ref().ok().copied()),
-                    folder: listed.map_or_else(|| folder.join(series.to_string()), |listed| listed.folder.clone()),
-                    files: listed.map(|listed| listed.files.clone()).unwrap_or_default(),
-                }
+                let kind = described.and_then(|described| described.as_ref().ok().copied());
+                let (folder, files) = match listed {
+                    Some(ListedSeries { folder, files }) => (folder, files),
+                    None => (folder.join(series.to_string()), Vec::new()),
+                };
+                SeriesRecord { id: series, kind, folder, files }
             })
             .collect();
         let study = StudyRecord { id, split: self.split, folder, series, labels: None, points: Vec::new() };

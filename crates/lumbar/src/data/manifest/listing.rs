@@ -51,11 +51,11 @@ impl Listing {
         Ok(Self { train, test, warnings })
     }
 
-    /// The studies of one half; `None` if it has no folder of images.
-    pub(super) fn half(&self, split: DataSplit) -> Option<&Studies> {
+    /// Takes the studies of one half; `None` if it has no folder of images.
+    pub(super) fn take(&mut self, split: DataSplit) -> Option<Studies> {
         match split {
-            DataSplit::Train => self.train.as_ref(),
-            DataSplit::Test => self.test.as_ref(),
+            DataSplit::Train => self.train.take(),
+            DataSplit::Test => self.test.take(),
         }
     }
 }
@@ -168,6 +168,7 @@ impl Lister<'_> {
             let (instance, files) = (same[0].instance, same.len());
             self.warnings.push(ManifestWarning::SeveralFilesOfInstance { study, series, instance, files });
         }
+        files.shrink_to_fit();
         files
     }
 }

@@ -80,6 +80,21 @@ fn a_frozen_layer_and_a_gradient_that_is_not_finite_move_nothing() {
 }
 
 #[test]
+fn each_layer_further_from_the_head_learns_more_slowly_by_the_factor() {
+    let (parameters, tensors) = network();
+    let before: Vec<Tensor> = tensors.iter().map(Tensor::copy).collect();
+    let config = OptimizerConfig { weight_decay: 0.0, layer_decay: 0.8, ..OptimizerConfig::default() };
+    let mut optimizer = Optimizer::new(parameters, &config, 0.0, 0.0).unwrap();
+    backward(&tensors);
+    assert!(optimizer.step(0.1, 1.0).unwrap().applied);
+    // the first step of AdamW moves a weight by its learning rate, whatever its gradient; the stem has depth 2
+    for ((tensor, before), expected) in tensors.iter().zip(&before).zip([0.064, 0.064, 0.1]) {
+        let moved = (tensor - before).abs().max().double_value(&[]);
+        assert!((moved / expected - 1.0).abs() < 1e-3, "{moved}, expected {expected}");
+    }
+}
+
+#[test]
 fn accumulated_batches_are_averaged() {
     let run = |batches: usize| {
         let (parameters, tensors) = network();
