@@ -33,8 +33,9 @@ use lumbar::data::found_points::FoundPoints;
 use lumbar::data::loader::{Loader, LoaderConfig, Plan};
 use lumbar::data::manifest::{Manifest, StudyRecord};
 use lumbar::predict::LocaliserFile;
-use lumbar::tasks::locate::{LocateSource, Locating, SyntheticStudies, in_plane_mm, mean_maps, nearest_level};
+use lumbar::tasks::locate::{LocateSource, Locating, SyntheticStudies, in_plane_mm, nearest_level};
 use lumbar::train::Objective as _;
+use lumbar::train::network::{Mode, Network as _};
 use lumbar_phantom::{Appearance, PhantomConfig, PhantomPreset, SyntheticConfig};
 use lumbar_tests::scratch;
 use tch::Device;
@@ -113,10 +114,11 @@ fn drawn(localiser: &LocaliserFile, name: &str, studies: usize, seed: u64, draw:
     let exact: Exact = source.points().iter().map(|(study, points)| (*study, *points)).collect();
     let plan = Plan { seed, ..Plan::in_order(&config.split().1, 1) };
     let (objective, mut table) = (Locating::default(), FoundPoints::new());
+    let network = &localiser.networks[0];
     for batch in Loader::start(Arc::new(source), plan, &LoaderConfig::default(), Device::Cpu).expect("a loader") {
         let batch = batch.expect("a batch");
         tch::no_grad(|| {
-            let output = mean_maps(&localiser.networks, &batch.inputs).expect("maps");
+            let output = network.forward(&batch.inputs, Mode::Eval).expect("maps");
             objective.predict(&mut table, &batch.studies, &output, &batch.truth).expect("points");
         });
     }

@@ -10,8 +10,7 @@ use lumbar::predict::LocaliserFile;
 use lumbar::run::{Fitted, RunConfig, SyntheticRun};
 use lumbar::tasks::Preset;
 use lumbar::tasks::locate::nearest_level;
-use lumbar::train::network::Network as _;
-use lumbar::train::observer::{Event, Silent, StopToken};
+use lumbar::train::observer::{Event, StopToken};
 use lumbar_phantom::{PhantomConfig, PhantomPreset};
 use lumbar_tests::scratch;
 use tch::Device;
@@ -121,24 +120,6 @@ fn training_on_drawn_studies_continues_to_the_same_weights_and_its_file_is_read_
     assert_eq!(fs::read(&path).unwrap(), fs::read(again).unwrap());
     let file = LocaliserFile::read(&path, Device::Cpu).unwrap();
     assert_eq!((file.networks.len(), &file.task.source.height_px), (1, &160));
-    // a second network beside the first
-    let (pair, refused) = (scratch(), scratch());
-    let mut joined = config.clone();
-    joined.set("synthetic.join", path.to_str().unwrap()).unwrap();
-    joined.set("train.seed", "1").unwrap();
-    let run = SyntheticRun::create(pair.path(), &joined).unwrap();
-    assert_eq!(run.fit(Device::Cpu, &StopToken::new(), &mut Silent).unwrap(), Fitted::Complete);
-    let two = LocaliserFile::read(&run.localiser_path(), Device::Cpu).unwrap();
-    assert_eq!(two.networks.len(), 2);
-    let first =
-        |file: &LocaliserFile| Vec::<f32>::try_from(&file.networks[0].parameters()[0].tensor.view([-1])).unwrap();
-    assert_eq!(first(&two), first(&file), "the networks of the file come first");
-    assert_eq!(RunConfig::from_toml(&two.trained_by, "a file").unwrap().train.seed, 1);
-    assert!(two.trained_by.contains("# seed = 0"), "{}", two.trained_by);
-    joined.set("task.locate.source.pixel_mm", "3").unwrap();
-    let run = SyntheticRun::create(refused.path(), &joined).unwrap();
-    let error = run.fit(Device::Cpu, &StopToken::new(), &mut Silent).unwrap_err().to_string();
-    assert!(error.contains("cannot be joined"), "{error}");
     let mut other = config.clone();
     other.set("synthetic.views", "1").unwrap();
     assert!(SyntheticRun::create(whole.path(), &other).unwrap_err().to_string().contains("synthetic.views"));

@@ -14,7 +14,7 @@ use crate::data::loader::LoaderConfig;
 use crate::data::manifest::StudyRecord;
 use crate::data::recess::RecessModel;
 use crate::tasks::Task as _;
-use crate::tasks::locate::{Join, Localiser, LocateTask, SHIPPED, SHIPPED_DOMAIN};
+use crate::tasks::locate::{Localiser, LocateTask, SHIPPED, SHIPPED_DOMAIN};
 use crate::train::network::Network as _;
 
 /// Studies that are decoded at once.
@@ -26,7 +26,7 @@ const STUDIES_AT_ONCE: usize = 8;
 pub struct LocaliserFile {
     /// The task.
     pub task: LocateTask,
-    /// Its networks: points are found in the mean of their maps.
+    /// Its networks.
     pub networks: Vec<Localiser>,
     /// Where recesses are beside canal and foramina.
     pub recess: Option<RecessModel>,
@@ -210,7 +210,6 @@ impl LocaliserFile {
         let localisers = Localisers {
             task: &self.task,
             networks: &self.networks,
-            join: Join::MeanMaps,
             recess: self.recess.as_ref(),
             reliability: self.reliability,
             batch_size: STUDIES_AT_ONCE,

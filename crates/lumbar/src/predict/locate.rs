@@ -15,8 +15,9 @@ use crate::data::manifest::StudyRecord;
 use crate::data::recess::RecessModel;
 use crate::data::study::Study;
 use crate::model::UNetInference;
-use crate::tasks::locate::{Join, Localiser, LocateTask, Locating, mean_maps};
+use crate::tasks::locate::{Localiser, LocateTask, Locating};
 use crate::tasks::{Task as _, TaskError};
+use crate::train::network::{Mode, Network as _};
 use crate::train::{Objective as _, TrainError};
 
 /// Points below this reliability are reported.
@@ -29,8 +30,6 @@ pub struct Localisers<'a> {
     pub task: &'a LocateTask,
     /// Its networks: one a fold.
     pub networks: &'a [Localiser],
-    /// How they find points together.
-    pub join: Join,
     /// Where recesses are beside canal and foramina; without it they have no points.
     pub recess: Option<&'a RecessModel>,
     /// How far points are to be trusted.
@@ -56,7 +55,7 @@ pub struct Located {
 }
 
 impl Localisers<'_> {
-    /// Finds the points of studies: those of all networks together, recesses from canal and foramina, calibrated
+    /// Finds the points of studies: the median over the networks, recesses from canal and foramina, calibrated
     /// reliabilities. `progress` is called with the number of studies that are done.
     ///
     /// No study is refused: what cannot be read or found is reported.
@@ -95,7 +94,7 @@ impl Localisers<'_> {
         Ok(networks.collect::<Result<_, _>>().map_err(TaskError::from)?)
     }
 
-    /// What each network finds in each study, or all together.
+    /// What each network finds in each study.
     fn sagittal(
         &self,
         records: &[&StudyRecord],
@@ -109,9 +108,7 @@ impl Localisers<'_> {
             located.warnings.entry(study).or_default().extend(warnings);
         }
         if let Some(networks) = inference {
-            let join = self.join;
-            let find =
-                |&study: &StudyId| Ok((study, dataset.find(study, networks, join).map_err(TrainError::Network)?));
+            let find = |&study: &StudyId| Ok((study, dataset.find(study, networks).map_err(TrainError::Network)?));
             return studies.par_iter().map(find).collect();
         }
         let objective = Locating::default();
@@ -121,14 +118,10 @@ impl Localisers<'_> {
             Loader::start(dataset, Plan::in_order(&studies, 1), &self.loader, self.device).map_err(TrainError::from)?
         {
             let batch = batch.map_err(TrainError::from)?;
-            let groups = match self.join {
-                Join::MedianPoints => self.networks.chunks(1),
-                Join::MeanMaps => self.networks.chunks(self.networks.len().max(1)),
-            };
-            for networks in groups {
+            for network in self.networks {
                 let mut table = FoundPoints::new();
                 tch::no_grad(|| {
-                    let output = mean_maps(networks, &batch.inputs).map_err(TrainError::Network)?;
+                    let output = network.forward(&batch.inputs, Mode::Eval).map_err(TrainError::Network)?;
                     objective.predict(&mut table, &batch.studies, &output, &batch.truth)
                 })?;
                 table.iter().for_each(|(study, points)| found.entry(study).or_default().push(*points));
@@ -213,7 +206,6 @@ mod tests {
     use crate::data::loader::Dataset as _;
     use crate::predict::LocaliserFile;
     use crate::tasks::locate::{LocateSource, SyntheticStudies};
-    use crate::train::network::{Mode, Network as _};
 
     #[test]
     fn networks_that_are_prepared_for_inference_find_the_same_points() {
@@ -225,7 +217,7 @@ mod tests {
         let inference: Vec<UNetInference> = inference.collect();
         let served = if torch_ext::cpu_kernels::are_used_with_avx2() { networks.len() } else { 0 };
         assert_eq!(inference.len(), served);
-        let found = source.find(study, &inference, Join::MedianPoints).unwrap();
+        let found = source.find(study, &inference).unwrap();
         let (inputs, truth) = source.collate(&plan, vec![source.sample(&plan, study).unwrap()]).unwrap();
         for (network, found) in networks.iter().zip(found) {
             let output = tch::no_grad(|| network.forward(&inputs, Mode::Eval)).unwrap();

@@ -109,15 +109,6 @@ pub enum RunError {
         /// What was asked for.
         expected: &'static str,
     },
-    /// A localiser that was to be joined reads other images, or has another network.
-    #[error(
-        "the localiser {path} cannot be joined: its network or the images that it reads differ from task.locate.unet and \
-         task.locate.source of this config"
-    )]
-    OtherLocaliser {
-        /// Its file.
-        path: String,
-    },
     /// The thread that decodes studies panicked.
     #[error("the thread that decodes studies panicked: {message}")]
     DecodePanic {

@@ -17,7 +17,7 @@ use crate::data::study::{Study, StudyPoints};
 use crate::metric::{ConstantBaseline, PredictionTable};
 use crate::predict::{Localisers, Located, PointReliability, PointReport, mixed};
 use crate::tasks::Task as _;
-use crate::tasks::locate::{Join, LocateTask};
+use crate::tasks::locate::LocateTask;
 
 /// What `locate/recess.json` holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,7 +63,6 @@ impl Run {
         let localisers = Localisers {
             task,
             networks: &networks,
-            join: Join::MedianPoints,
             recess: recess.as_ref(),
             reliability,
             batch_size: self.config.predict.batch_size,

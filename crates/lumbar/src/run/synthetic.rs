@@ -12,16 +12,15 @@ use crate::anatomy::Target;
 use crate::data::StudyId;
 use crate::data::atomic;
 use crate::data::found_points::{FoundPoint, FoundPoints, PointOrigin};
-use crate::data::loader::{Loader, LoaderConfig, Plan};
 use crate::data::recess::RecessModel;
 use crate::predict::{LocaliserFile, PointReliability, PointReport};
-use crate::tasks::locate::{Localiser, LocateSource, LocateTask, Locating, SyntheticStudies, mean_maps};
+use crate::tasks::locate::{LocateSource, LocateTask, Locating, SyntheticStudies};
 use crate::tasks::{Task as _, TaskError};
+use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointFolder;
 use crate::train::config::Scope;
 use crate::train::fold::{FoldJob, FoldOutcome, FoldSplit, load_weights};
 use crate::train::observer::{Event, Observer, StopToken};
-use crate::train::{Objective as _, TrainError};
 
 /// A folder in which a localiser is trained on synthetic studies, without any data on the disk.
 ///
@@ -111,44 +110,14 @@ impl SyntheticRun {
         Ok(Fitted::Complete)
     }
 
-    /// The network at the end of its training.
-    fn trained(&self, fold: &Path) -> Result<Localiser, RunError> {
+    fn write_localiser(&self, found: &FoundPoints, source: &LocateSource, fold: &Path) -> Result<(), RunError> {
+        let exact = exact(source)?;
+        let reliability = PointReliability::fit(found, &exact);
+        let recess = RecessModel::fit(exact.iter().map(|(_, points)| points));
         let missing = || TrainError::MissingFolds { missing: vec![0], total: 1 };
         let newest = CheckpointFolder::open(&fold.join("checkpoints"))?.newest()?.ok_or_else(missing)?;
         let network = self.task.network(None, None, Device::Cpu)?;
         load_weights(&network, &newest.checkpoint)?;
-        Ok(network)
-    }
-
-    /// The networks of the file that the config names before the trained one, and what they find together in the
-    /// validation studies.
-    fn joined(&self, network: Localiser, found: &FoundPoints, source: &Arc<LocateSource>) -> Result<Joined, RunError> {
-        let trained_by = self.config.to_toml()?;
-        let Some(path) = &self.studies.join else {
-            return Ok(Joined { networks: vec![network], found: found.clone(), trained_by });
-        };
-        let other = LocaliserFile::read(path, Device::Cpu)?;
-        let mut images = other.task.source.clone();
-        images.augment = self.task.source.augment.clone();
-        if (&other.task.unet, &images) != (&self.task.unet, &self.task.source) {
-            return Err(RunError::OtherLocaliser { path: path.display().to_string() });
-        }
-        let mut networks = other.networks;
-        networks.push(network);
-        let seed = self.config.train.seed;
-        let plan = Plan { seed, ..Plan::in_order(&self.studies.split().1, 1) };
-        let found = find(&networks, Arc::clone(source), plan)?;
-        let before: Vec<String> = other.trained_by.lines().map(|line| format!("# {line}")).collect();
-        let trained_by =
-            format!("{trained_by}\n# The networks before this one were trained by:\n#\n{}\n", before.join("\n"));
-        Ok(Joined { networks, found, trained_by })
-    }
-
-    fn write_localiser(&self, found: &FoundPoints, source: &Arc<LocateSource>, fold: &Path) -> Result<(), RunError> {
-        let exact = exact(source)?;
-        let Joined { networks, found, trained_by } = self.joined(self.trained(fold)?, found, source)?;
-        let reliability = PointReliability::fit(&found, &exact);
-        let recess = RecessModel::fit(exact.iter().map(|(_, points)| points));
         let mut calibrated = FoundPoints::new();
         found.iter().try_for_each(|(study, points)| calibrated.insert(study, reliability.apply(points)))?;
         let path = self.folder.join("reliability.json");
@@ -160,30 +129,15 @@ impl SyntheticRun {
         let path = self.folder.join("domain.json");
         let text = serde_json::to_string_pretty(&domain).map_err(|error| RunError::format(&path, error))?;
         atomic::write(&path, text.as_bytes()).map_err(|source| RunError::file(&path, source))?;
-        let file = LocaliserFile { task: self.task.clone(), networks, recess, reliability, trained_by };
+        let file = LocaliserFile {
+            task: self.task.clone(),
+            networks: vec![network],
+            recess,
+            reliability,
+            trained_by: self.config.to_toml()?,
+        };
         Ok(file.write(&self.localiser_path())?)
     }
-}
-
-/// What is written into the localiser's file.
-struct Joined {
-    networks: Vec<Localiser>,
-    /// What they find in the validation studies.
-    found: FoundPoints,
-    trained_by: String,
-}
-
-/// The points of studies that are drawn in memory, in the mean of the networks' maps.
-fn find(networks: &[Localiser], source: Arc<LocateSource>, plan: Plan) -> Result<FoundPoints, TrainError> {
-    let (objective, mut table) = (Locating::default(), FoundPoints::new());
-    for batch in Loader::start(source, plan, &LoaderConfig::default(), Device::Cpu)? {
-        let batch = batch?;
-        tch::no_grad(|| {
-            let maps = mean_maps(networks, &batch.inputs).map_err(TrainError::Network)?;
-            objective.predict(&mut table, &batch.studies, &maps, &batch.truth)
-        })?;
-    }
-    Ok(table)
 }
 
 /// The exact points of the validation studies.

@@ -30,7 +30,7 @@ use tch::Device;
 pub use config::{LocateSourceConfig, LocateTask};
 pub use grid::{ImageGrid, StackGrid, StackPosition};
 pub use maps::{ImagePlace, LevelMaps};
-pub use network::{Localiser, mean_maps};
+pub use network::Localiser;
 pub use objective::{Locating, in_plane_mm, nearest_level};
 pub use source::{LocateSample, LocateSource};
 pub use synthetic::SyntheticStudies;
@@ -55,17 +55,6 @@ const MAPS: usize = 2 * Level::ALL.len() + 1;
 /// The sagittal targets are the first ones of [`Target::ALL`](crate::anatomy::Target::ALL): the canal, the left and the
 /// right foramen at each level.
 const SAGITTAL: usize = 3 * Level::ALL.len();
-
-/// How several networks find points together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Join {
-    /// Each finds points; the medians count. For the networks of folds: one that is wrong is outvoted, and how many
-    /// agree says how far a point is to be trusted.
-    MedianPoints,
-    /// Points are found in the mean of their maps. For the networks of one file, of which there may be two: a median of
-    /// two points would be between two levels where they disagree.
-    MeanMaps,
-}
 
 /// The config and the training of the preset `synthetic`.
 pub(super) fn synthetic_preset() -> (LocateTask, TrainConfig) {

@@ -16,26 +16,6 @@ const EVALUATED_AT_ONCE: i64 = 16;
 #[derive(Debug)]
 pub struct Localiser(pub UNet);
 
-/// The mean of several networks' maps. They are log probabilities: a place that one of them thinks unlikely is unlikely.
-///
-/// # Shapes
-/// As of one [`Localiser`].
-///
-/// # Errors
-/// When a network refuses its inputs.
-pub fn mean_maps(networks: &[Localiser], inputs: &Tensor) -> Result<Tensor, BoxError> {
-    let mut sum: Option<Tensor> = None;
-    for network in networks {
-        let maps = network.forward(inputs, Mode::Eval)?;
-        sum = Some(match sum {
-            Some(sum) => sum.f_add(&maps)?,
-            None => maps,
-        });
-    }
-    let sum = sum.ok_or("a localiser without a network")?;
-    Ok(sum.f_div_scalar(networks.len() as f64)?)
-}
-
 impl Network for Localiser {
     type Inputs = Tensor;
 

@@ -9,7 +9,6 @@ use serde::Deserialize as _;
 use tch::Tensor;
 use torch_ext::floats::Floats;
 
-use super::Join;
 use super::config::LocateSourceConfig;
 use super::decode::{Precision, StackMaps, decode};
 use super::grid::{ImageGrid, StackGrid};
@@ -282,42 +281,23 @@ impl LocateSource {
 }
 
 impl LocateSource {
-    /// What each of several networks finds in a study, or what the mean of their maps shows.
-    pub(crate) fn find(
-        &self,
-        study: StudyId,
-        networks: &[UNetInference],
-        join: Join,
-    ) -> Result<Vec<StudyFoundPoints>, BoxError> {
+    /// What each of several networks finds in a study.
+    pub(crate) fn find(&self, study: StudyId, networks: &[UNetInference]) -> Result<Vec<StudyFoundPoints>, BoxError> {
         let LocateSample(stacks) = self.sample(&Plan::in_order(&[study], 1), study)?;
         let (size, networks) = ([self.config.height_px, self.config.width_px], networks.iter().collect::<Vec<_>>());
         // of each stack by each network
-        let mut maps: Vec<Vec<Vec<f32>>> =
+        let maps: Vec<Vec<Vec<f32>>> =
             stacks.iter().map(|stack| UNetInference::run(&networks, &stack.pixels, size)).collect();
-        if join == Join::MeanMaps {
-            maps.iter_mut().for_each(|maps| *maps = vec![mean(maps)]);
-        }
         let image = ImageGrid::of(&self.config);
-        let of_maps = |number: usize| {
+        let of_network = |network: usize| {
             let stacks = stacks.iter().zip(&maps).map(|(stack, maps)| {
-                let logits = &maps[number];
+                let logits = &maps[network];
                 StackMaps { grid: &stack.grid, image, logits, precision: Precision::Single }
             });
             decode(&stacks.collect::<Vec<_>>())
         };
-        let count = if join == Join::MeanMaps { 1 } else { networks.len() };
-        Ok((0..count).into_par_iter().map(of_maps).collect())
+        Ok((0..networks.len()).into_par_iter().map(of_network).collect())
     }
-}
-
-/// The mean of several networks' maps.
-fn mean(maps: &[Vec<f32>]) -> Vec<f32> {
-    let (mut sum, count) = (maps[0].clone(), maps.len() as f32);
-    for other in &maps[1..] {
-        sum.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
-    }
-    sum.iter_mut().for_each(|sum| *sum /= count);
-    sum
 }
 
 /// Which slices of a stack are needed for some of them: these and their neighbours.

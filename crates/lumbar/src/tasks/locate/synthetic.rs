@@ -1,7 +1,5 @@
 //! Samples of the localiser from studies that are drawn in memory.
 
-use std::path::PathBuf;
-
 use lumbar_dicom::Geometry;
 use lumbar_phantom::{SlicePixels, SyntheticConfig, SyntheticStudy};
 use rand::RngExt;
@@ -40,7 +38,6 @@ const SAMPLED: usize = 7;
 /// | `views` | 3 | how often a drawn study is augmented and looked at | 1–64 |
 /// | `slices` | 5 | neighbouring slices of a study in training | 2–32 |
 /// | `back_mm`, `up_mm` | 1 | how far canal points are moved before they are learned, see below | −5–5 |
-/// | `join` | none | a localiser's file whose networks are written beside the trained one: points are found in the mean of their maps | a path |
 /// | `draw` | see there | anatomy and looks: see [`SyntheticConfig`] | |
 ///
 /// On two real studies, points of a network that had learned on a phantom were a few millimetres below and in front of
@@ -55,15 +52,13 @@ pub struct SyntheticStudies {
     pub slices: usize,
     pub back_mm: f64,
     pub up_mm: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub join: Option<PathBuf>,
     pub draw: SyntheticConfig,
 }
 
 impl Default for SyntheticStudies {
     fn default() -> Self {
         let draw = SyntheticConfig::default();
-        Self { studies: 512, validation: 32, views: 3, slices: 5, back_mm: 1.0, up_mm: 1.0, join: None, draw }
+        Self { studies: 512, validation: 32, views: 3, slices: 5, back_mm: 1.0, up_mm: 1.0, draw }
     }
 }
 
