@@ -20,7 +20,7 @@ use crate::headers::{PIXEL_SPACING, change};
 use crate::rewrite::{Pixels, RealTexture, rewrite};
 
 /// SHA-256 of the file: who changes it changes this and `weights/README.md`.
-const HASH: &str = "d4379b0cf5d33f07627c77a37556a55290497325ecfe26b9ad44f9d6e61e307a";
+const HASH: &str = "2721472bc399c7d6a70b9d555afccfcb0e52dd68157f85f9c570c3701c59cdcf";
 
 /// The share of canal points that are nearest to their own level's exact point.
 fn named_right(localiser: &LocaliserFile, folder: &Path) -> f64 {
@@ -54,7 +54,7 @@ fn the_shipped_localiser_names_the_levels_of_studies_and_looks_that_it_never_saw
     let painted = named_right(&localiser, &data);
     rewrite(&data, &Pixels::invert);
     let inverted = named_right(&localiser, &data);
-    assert!(plain >= 0.9 && painted >= 0.8 && inverted >= 0.6, "{plain} {painted} {inverted}");
+    assert!(plain >= 0.95 && painted >= 0.9 && inverted >= 0.75, "{plain} {painted} {inverted}");
 }
 
 #[test]
@@ -130,10 +130,7 @@ fn training_on_drawn_studies_continues_to_the_same_weights_and_its_file_is_read_
 #[test]
 fn the_shipped_ranges_are_those_of_the_studies_of_its_training() {
     let localiser = LocaliserFile::shipped(Device::Cpu).unwrap();
-    // the field of an earlier version is today's task.locate.init
-    let lines = localiser.trained_by.lines().filter(|line| !line.starts_with("start = "));
-    let config = lines.collect::<Vec<_>>().join("\n");
-    let config = RunConfig::from_toml(&config, "the shipped localiser").unwrap();
+    let config = RunConfig::from_toml(&localiser.trained_by, "the shipped localiser").unwrap();
     let studies = config.synthetic.expect("it was trained on synthetic studies");
     let again = studies.domain(&localiser.task.source, config.train.seed).unwrap();
     let shipped = LocaliserFile::shipped_domain().unwrap();
