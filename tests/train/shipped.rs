@@ -127,6 +127,31 @@ fn training_on_drawn_studies_continues_to_the_same_weights_and_its_file_is_read_
     assert!(error.starts_with("a file is not the file of a localiser"), "{error}");
 }
 
+/// Losses of the first steps of the shipped localiser's training.
+const FIRST_LOSSES: [f64; 3] = [9.810_150, 9.776_552, 9.884_188];
+
+#[test]
+fn the_config_in_the_shipped_file_trains_as_it_did() {
+    let localiser = LocaliserFile::shipped(Device::Cpu).unwrap();
+    let config = RunConfig::from_toml(&localiser.trained_by, "the shipped localiser").unwrap();
+    let (folder, stop, mut losses) = (scratch(), StopToken::new(), Vec::new());
+    let mut observer = |event: &Event| {
+        if let Event::Step { step, loss, .. } = event {
+            losses.push(*loss);
+            if *step == FIRST_LOSSES.len() as u64 {
+                stop.stop();
+            }
+        }
+    };
+    let run = SyntheticRun::create(folder.path(), &config).unwrap();
+    assert_eq!(run.fit(Device::Cpu, &stop, &mut observer).unwrap(), Fitted::Stopped);
+    assert_eq!(losses.len(), FIRST_LOSSES.len());
+    for (loss, expected) in losses.into_iter().zip(FIRST_LOSSES) {
+        // other processors round otherwise
+        assert!((loss - expected).abs() < 1e-3, "{loss} is not {expected}");
+    }
+}
+
 #[test]
 fn the_shipped_ranges_are_those_of_the_studies_of_its_training() {
     let localiser = LocaliserFile::shipped(Device::Cpu).unwrap();
