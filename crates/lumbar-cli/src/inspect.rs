@@ -178,9 +178,10 @@ fn tables_of(arguments: &Arguments) -> Result<()> {
                 }
             }
             print_line!(
-                "{} of {} differ from the {}",
+                "{} of {} {} from the {}",
                 outside.len(),
                 counted(manifest.studies().len(), "study"),
+                if outside.len() == 1 { "differs" } else { "differ" },
                 counted(summary.studies, "training study")
             )?;
         }

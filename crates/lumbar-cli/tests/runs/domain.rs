@@ -45,7 +45,7 @@ fn a_study_with_wider_slices_is_reported_and_predicted_as_before() {
     let inspect =
         |data: &Path, words: &[&str]| ran(lumbar().args(["inspect", "--run"]).arg(&run).args(words).arg(data));
     let text = String::from_utf8(inspect(folder.path(), &[]).stdout).unwrap();
-    assert!(text.contains(WIDE) && text.contains("1 of 1 studies differ from the 8 training studies"), "{text}");
+    assert!(text.contains(WIDE) && text.contains("1 of 1 study differs from the 8 training studies"), "{text}");
     let outside = json(&inspect(&phantom(), &["--json"]))["outside"].to_string();
     assert!(!outside.contains(WIDE), "{outside}");
 

@@ -252,7 +252,7 @@ mod tests {
         });
         let [said] = &words(&half)[..] else { panic!("{:?}", words(&half)) };
         assert!(said.starts_with("the canal's points are 17.5 mm apart on average"), "{said}");
-        assert!(said.contains("24 to 50 mm and at most 1.6 are expected"), "{said}");
+        assert!(said.contains("24 to 50 mm and at most 1.75 are expected"), "{said}");
         (points[1], points[4], points[8]) = (None, None, point(0.3));
         assert_eq!(
             words(&points),

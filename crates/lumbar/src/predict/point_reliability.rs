@@ -353,7 +353,7 @@ mod tests {
         let model = PointReliability::fit(&found, &annotated);
         let table = calibrated(&model, &found);
         let of = |study, target: usize| table.get(StudyId(study)).unwrap()[target].unwrap().reliability;
-        assert!(of(0, 2) < 0.7 && of(1, 2) > 0.9, "{} {}", of(0, 2), of(1, 2));
+        assert!(of(0, 2) < 0.75 && of(1, 2) > 0.9, "{} {}", of(0, 2), of(1, 2));
     }
 
     #[test]
