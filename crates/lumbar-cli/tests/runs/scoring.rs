@@ -96,7 +96,10 @@ fn contradicted_labels_are_listed_and_the_file_is_replaced_only_with_overwrite()
     };
     let said = String::from_utf8(ran(&mut list(&[])).stderr).unwrap();
     // these are the oracle's own contradictions
-    assert!(said.contains("contradicted: ") && said.contains(" labels: ") && said.contains("the oracle contradicts"), "{said}");
+    assert!(
+        said.contains("contradicted: ") && said.contains(" labels: ") && said.contains("the oracle contradicts"),
+        "{said}"
+    );
     let text = fs::read_to_string(&path).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
     assert!(text.starts_with("study_id,condition,level,label,predicted,") && !rows.is_empty(), "{text}");

@@ -79,8 +79,8 @@ impl PointReliability {
     /// Fits it on found points, where the same target is annotated. Without any such point a confidence is the
     /// reliability of a point at the usual distances.
     ///
-    /// Its terms are expected to be near [`EXPECTED`], which keeps them finite and of the right sign where all points are
-    /// good.
+    /// A confidence is expected to count as it is, and two usual deviations of a distance to divide the odds by three.
+    /// This keeps the terms finite and of the right sign where all points are good.
     #[must_use]
     pub fn fit(found: &FoundPoints, annotated: &FoundPoints) -> Self {
         let rows: Vec<([f64; TERMS], bool)> = pairs(found, annotated)
