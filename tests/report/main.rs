@@ -43,7 +43,7 @@ fn a_run_becomes_one_page_with_images_and_without_paths() {
     run.fit(Some(0), Device::Cpu, &StopToken::new(), &mut Silent).unwrap();
     let half = report(None, None).unwrap();
     assert_eq!(half.labels.studies(), half.predictions.studies());
-    assert!(half.labels.len() < 8 && half.notes[0].contains("Folds [1] of 2"), "{:?}", half.notes);
+    assert!(half.labels.len() < 8 && half.notes[0].contains("Of 2 folds, [1] are not trained"), "{:?}", half.notes);
     assert!(half.worst.iter().all(|case| case.image.is_none() && case.remark.contains("data set was not given")));
     half.html().unwrap();
 
