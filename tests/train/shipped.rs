@@ -6,7 +6,7 @@ use std::path::Path;
 use lumbar::anatomy::Level;
 use lumbar::data::DataSplit;
 use lumbar::data::manifest::{Manifest, StudyRecord};
-use lumbar::predict::LocaliserFile;
+use lumbar::predict::{LocaliserFile, Located};
 use lumbar::run::{Fitted, RunConfig, SyntheticRun};
 use lumbar::tasks::Preset;
 use lumbar::tasks::locate::nearest_level;
@@ -58,37 +58,43 @@ fn the_shipped_localiser_names_the_levels_of_studies_and_looks_that_it_never_saw
 }
 
 #[test]
-fn a_spine_of_half_size_has_no_reliable_point_and_a_warning_says_why() {
+fn spines_of_half_size_are_trusted_less_and_steps_that_no_spine_has_are_told() {
     let localiser = LocaliserFile::shipped(Device::Cpu).unwrap();
     let folder = scratch();
     let data = folder.path().join("phantom");
     let phantom =
-        PhantomConfig { studies: 2, test_studies: 0, seed: 4_243, ..PhantomConfig::preset(PhantomPreset::Default) };
+        PhantomConfig { studies: 6, test_studies: 0, seed: 4_243, ..PhantomConfig::preset(PhantomPreset::Default) };
     lumbar_phantom::generate(&phantom, &data, &|_| ()).unwrap();
     let located = || {
         let manifest = Manifest::read(&data).unwrap();
         let records: Vec<&StudyRecord> = manifest.of(DataSplit::Train).collect();
         localiser.locate(&records, Device::Cpu, &mut |_, _| ()).unwrap()
     };
-    let is_told = |warnings: &[String]| warnings.iter().any(|warning| warning.contains("mm apart on average"));
+    let is_told = |warnings: &[String]| {
+        warnings.iter().any(|warning| {
+            warning.contains("mm apart on average") && warning.contains("24 to 50 mm and at most 1.75 are expected")
+        })
+    };
+    let mean = |located: &Located| {
+        let canal = located.points.iter().flat_map(|(_, points)| points[..Level::ALL.len()].iter().flatten());
+        let reliabilities: Vec<f64> = canal.map(|point| point.reliability).collect();
+        reliabilities.iter().sum::<f64>() / reliabilities.len() as f64
+    };
     let whole = located();
     assert!(whole.warnings.values().all(|warnings| !is_told(warnings)), "{:?}", whole.warnings);
-    let of_whole = || whole.points.iter().flat_map(|(_, points)| points.iter().flatten());
-    let reliable = of_whole().filter(|point| point.reliability > 0.5).count();
-    assert!(2 * reliable > of_whole().count(), "{reliable}");
+    assert!(mean(&whole) > 0.9, "{}", mean(&whole));
 
     change(&data.join("train_images"), PIXEL_SPACING, &|_, mm| mm / 2.0);
     let half = located();
+    assert!(mean(&half) < 0.7, "{}", mean(&half));
+    let mut told = 0;
     for (study, points) in half.points.iter() {
-        assert!(points.iter().flatten().count() >= 10, "{study}: {points:?}");
-        assert!(points.iter().flatten().all(|point| point.reliability == 0.0), "{study}: {points:?}");
-        let warnings = &half.warnings[&study];
-        assert!(is_told(warnings), "{study}: {warnings:?}");
-        assert!(
-            warnings.iter().any(|warning| warning.contains("24 to 50 mm and at most 1.6 are expected")),
-            "{study}: {warnings:?}"
-        );
+        let is_unused = points.iter().flatten().all(|point| point.reliability == 0.0);
+        assert_eq!(is_unused, is_told(&half.warnings[&study]), "{study}: {points:?}");
+        told += usize::from(is_unused);
     }
+    // a localiser skips discs of such a spine, so that some of its steps are usual
+    assert!(told > 0);
 }
 
 #[test]
