@@ -34,7 +34,7 @@ const COLUMNS: i32 = 3;
 ///
 /// let cell = Cell { target: Target::ALL[0], truth: Severity::Severe, raw: [0.1, 0.2, 0.7] };
 /// let figure = ternary_plots("Canal", &[CellGroup { name: "spinal".into(), cells: vec![cell] }])?;
-/// assert!(figure.alt().contains("spinal: 1 of 1 cells in the region of their label"));
+/// assert!(figure.alt().contains("spinal: 1 of 1 cell in the region of their label"));
 /// # Ok::<(), lumbar::figure::FigureError>(())
 /// ```
 pub fn ternary_plots(title: &str, groups: &[CellGroup]) -> Result<Figure, FigureError> {
