@@ -153,8 +153,8 @@ fn the_config_in_the_shipped_file_trains_as_it_did() {
     assert_eq!(run.fit(Device::Cpu, &stop, &mut observer).unwrap(), Fitted::Stopped);
     assert_eq!(losses.len(), FIRST_LOSSES.len());
     for (loss, expected) in losses.into_iter().zip(FIRST_LOSSES) {
-        // other processors round otherwise
-        assert!((loss - expected).abs() < 1e-3, "{loss} is not {expected}");
+        // other processors round otherwise; losses of other studies or weights differ by 0.02 and more
+        assert!((loss - expected).abs() < 5e-3, "{loss} is not {expected}");
     }
 }
 

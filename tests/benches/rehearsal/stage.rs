@@ -19,7 +19,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) phases: &'a [(&'a str, &'a str)],
     /// What it writes: a file or a folder.
     pub(crate) writes: PathBuf,
-    /// Where its output is kept.
+    /// The file of its output.
     pub(crate) log: PathBuf,
 }
 

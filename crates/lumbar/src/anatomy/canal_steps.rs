@@ -10,13 +10,13 @@ pub const CANAL_STEPS: [f64; Level::ALL.len() - 1] = [1.08, 1.06, 1.00, 0.86];
 
 /// Mean distance of neighbouring canal points in a study, in mm, that an adult's lumbar spine can have.
 ///
-/// The means of phantoms are 26 to 36 mm, over presets `default` and `hard`, two seeds each.
+/// The means of phantoms are 26 to 36 mm, over presets `default` and `hard` with seeds 11 and 12.
 pub const MEAN_CANAL_STEP_MM: RangeInclusive<f64> = 24.0..=50.0;
 
 /// How many times the smallest step between neighbouring canal points goes into the largest, each over its usual share
-/// ([`CANAL_STEPS`]), in an adult's lumbar spine. It is at most 1.47 in the 384 phantoms of the same presets. With this
-/// limit, 19 of 32 phantoms that were made half the size are recognised: a localiser skips some of their discs, so that the
-/// steps of the others are usual.
+/// ([`CANAL_STEPS`]), in an adult's lumbar spine. It is at most 1.47 in the phantoms of the presets
+/// `default` and `hard` with seeds 11 and 12. A spine of half the size is recognised only in part: a localiser skips some
+/// of its discs, so that the other steps are usual.
 pub const MOST_UNEVEN_CANAL_STEPS: f64 = 1.75;
 
 /// The steps between the canal points of a study.

@@ -64,8 +64,8 @@ fn smaller_filter(width: u32, indices: &[u8]) -> Result<Filter, EncodingError> {
 /// A map from colours, quick enough for images of a million pixels.
 type ColourMap<T> = HashMap<u32, T, BuildHasherDefault<ColourHasher>>;
 
-/// Multiplies by the golden ratio (Knuth, *The Art of Computer Programming* 3, 6.4). The keys are the image's own
-/// colours, so nothing has to be kept from choosing them badly.
+/// Multiplies by the golden ratio (Knuth, *The Art of Computer Programming* 3, 6.4). The keys are the colours of
+/// an image, so that protection against chosen keys is not needed.
 #[derive(Default)]
 struct ColourHasher(u64);
 
